@@ -1,0 +1,1 @@
+"""Everything vendor-specific, as plug-ins that gpukit finds by entry point."""

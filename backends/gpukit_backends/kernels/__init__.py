@@ -1,0 +1,1 @@
+"""Plain C functions, one source for the CPU and for NVIDIA."""

@@ -1,0 +1,56 @@
+"""gpukit: GPU-first medical imaging. Public names load on first use, so that importing gpukit costs next to nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name -> module that defines it. Pinned by a test.
+_PUBLIC = {
+    "DeviceInfo": "gpukit.device",
+    "GpukitError": "gpukit.errors",
+    "Grid": "gpukit.geometry",
+    "Label": "gpukit.volume",
+    "Segmentation": "gpukit.volume",
+    "SourceInstance": "gpukit.volume",
+    "Volume": "gpukit.volume",
+    "count_transfers": "gpukit.device",
+    "devices": "gpukit.device",
+    "explain": "gpukit.device",
+    "find_series": "gpukit.opening",
+    "open": "gpukit.opening",
+    "save": "gpukit.saving",
+    "segment": "gpukit.ai",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+if TYPE_CHECKING:
+    from gpukit.ai import segment as segment
+    from gpukit.device import DeviceInfo as DeviceInfo
+    from gpukit.device import count_transfers as count_transfers
+    from gpukit.device import devices as devices
+    from gpukit.device import explain as explain
+    from gpukit.errors import GpukitError as GpukitError
+    from gpukit.geometry import Grid as Grid
+    from gpukit.opening import find_series as find_series
+    from gpukit.opening import open as open
+    from gpukit.saving import save as save
+    from gpukit.volume import Label as Label
+    from gpukit.volume import Segmentation as Segmentation
+    from gpukit.volume import SourceInstance as SourceInstance
+    from gpukit.volume import Volume as Volume
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'gpukit' has no attribute {name!r}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

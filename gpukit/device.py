@@ -1,0 +1,384 @@
+"""The array contract: which devices there are, and which function runs for the array in hand.
+
+Three ideas, and nothing else:
+
+1. A **backend** serves one array library (NumPy, CuPy, torch) and the devices that it can put arrays on. Backends are
+   found through the entry-point group ``gpukit.backends``; the built-in ones register in the same way.
+2. An **operation** is a function over the Array API (`operation`): the definition of right. A backend may offer a
+   kernel of the same name and parameters; the *array in hand* decides, by its type. There is no process-wide mode.
+3. Nothing moves between devices by itself. `move` is the one place where arrays cross, and `count_transfers` sees
+   every crossing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from gpukit.errors import DeviceError
+
+__all__ = [
+    "Backend",
+    "Choice",
+    "DeviceInfo",
+    "Kernel",
+    "Operation",
+    "Transfer",
+    "array_namespace",
+    "backend_of",
+    "backends",
+    "count_transfers",
+    "device_of",
+    "devices",
+    "explain",
+    "kernel",
+    "move",
+    "operation",
+    "resolve",
+]
+
+#: Environment variable that names the device where the caller named none.
+DEVICE_VARIABLE = "GPUKIT_DEVICE"
+ENTRY_POINT_GROUP = "gpukit.backends"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceInfo:
+    """What is known of one device: data for dispatch, ``gpukit devices``, tests and the docs alike.
+
+    Parameters
+    ----------
+    name : str
+        What a user writes: ``cpu``, ``cuda:0``, ``mps``, ``torch-cpu``.
+    backend : str
+        The backend's name.
+    usable : bool
+        Whether it can run here and now.
+    reason : str
+        Why not, empty when usable.
+    install : str
+        What to install or do to make it usable, empty when usable.
+    description : str
+        The hardware, in words.
+    memory_total, memory_free : int or None
+        Bytes, where known.
+    library : str
+        Array library and version, such as ``numpy 2.3.1``.
+    kernels : str
+        The compiled-kernel flavour, such as ``c (avx2)``, or ``reference (NumPy)`` where there is none.
+    """
+
+    name: str
+    backend: str
+    usable: bool
+    reason: str = ""
+    install: str = ""
+    description: str = ""
+    memory_total: int | None = None
+    memory_free: int | None = None
+    library: str = ""
+    kernels: str = ""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A backend's own implementation of an operation.
+
+    Parameters
+    ----------
+    function : callable
+        Same parameter names as the operation.
+    declines : callable or None
+        Called with the operation's arguments by name; returns why this call is not for the kernel, or None to accept.
+    """
+
+    function: Callable[..., Any]
+    declines: Callable[..., str | None] | None = None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What an array library must offer to be a gpukit backend."""
+
+    #: Name, such as ``numpy``.
+    name: str
+    #: Top-level module of its array type, such as ``numpy``; how an array in hand is recognised without importing.
+    array_module: str
+    #: Bare device names it serves, such as ``("cuda",)``; an index may follow after a colon.
+    device_names: tuple[str, ...]
+    #: Rank under ``auto``: the highest usable wins; None is never chosen automatically.
+    priority: int | None
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """All devices it could serve, with the reason for each that is not usable. Must not raise."""
+        ...
+
+    def from_host(self, array: Any, device: str) -> Any:
+        """Copy a NumPy array to `device` (called by `move` only)."""
+        ...
+
+    def to_host(self, array: Any) -> Any:
+        """Copy one of its arrays to NumPy (called by `move` only)."""
+        ...
+
+    def device_of(self, array: Any) -> str:
+        """Full name of the device that one of its arrays lives on."""
+        ...
+
+    def kernel(self, operation: str) -> Kernel | None:
+        """Its kernel for an operation, or None. Loaded on first use."""
+        ...
+
+
+@functools.cache
+def backends() -> tuple[Backend, ...]:
+    """Every backend that an entry point offers; one that fails to load is a warning, not an error."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Backend] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            loaded = entry.load()
+            backend = loaded() if isinstance(loaded, type) else loaded
+            if not isinstance(backend, Backend):
+                raise TypeError(f"{entry.value} lacks part of the Backend protocol")
+        except Exception as error:  # a broken plug-in must not take the others down
+            warnings.warn(f"gpukit backend {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
+            continue
+        found.setdefault(backend.name, backend)
+    return tuple(sorted(found.values(), key=lambda b: -(b.priority if b.priority is not None else -1)))
+
+
+def devices() -> tuple[DeviceInfo, ...]:
+    """All devices of all backends, usable or not, best first."""
+    return tuple(info for backend in backends() for info in backend.devices())
+
+
+def resolve(name: str | None = None) -> tuple[Backend, str]:
+    """Backend and full device name for what a user wrote.
+
+    Parameters
+    ----------
+    name : str or None
+        ``auto``, ``cuda``, ``cuda:1``, ``mps``, ``cpu``, ``torch-cpu`` or a third party's; None means the environment
+        variable ``GPUKIT_DEVICE``, or ``auto`` where that is unset.
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown, or cannot be used here: says why and what to install. Never falls back silently.
+    """
+    wanted = (name or os.environ.get(DEVICE_VARIABLE) or "auto").strip().lower()
+    source = f"{DEVICE_VARIABLE}" if not name and os.environ.get(DEVICE_VARIABLE) else "device"
+    if wanted == "auto":
+        for backend in backends():
+            if backend.priority is not None:
+                for info in backend.devices():
+                    if info.usable:
+                        return backend, info.name
+        raise DeviceError("no usable device", fix="reinstall gpukit: not even the NumPy backend is registered")
+    bare, _, index = wanted.partition(":")
+    for backend in backends():
+        if bare not in backend.device_names:
+            continue
+        infos = [i for i in backend.devices() if i.name == wanted or (not index and i.name.partition(":")[0] == bare)]
+        for info in infos:
+            if info.usable:
+                return backend, info.name
+        if infos:
+            raise DeviceError(
+                f"device {wanted!r} cannot be used: {infos[0].reason}", attribute=source, fix=infos[0].install or None
+            )
+        there = ", ".join(i.name for i in backend.devices()) or "none"
+        raise DeviceError(f"there is no device {wanted!r} (there are: {there})", attribute=source)
+    known = ", ".join(["auto", *(n for b in backends() for n in b.device_names)])
+    raise DeviceError(f"unknown device {wanted!r}", attribute=source, fix=f"use one of: {known}")
+
+
+@functools.cache
+def _backend_by_module(module: str) -> Backend | None:
+    return next((b for b in backends() if b.array_module == module), None)
+
+
+def backend_of(array: Any) -> Backend | None:
+    """The backend whose array type this is, told by the type's module alone; None for a foreign array."""
+    return _backend_by_module(type(array).__module__.partition(".")[0])
+
+
+def device_of(array: Any) -> str:
+    """Full name of the device that an array lives on; ``unknown`` for an array of no backend."""
+    backend = backend_of(array)
+    return "unknown" if backend is None else backend.device_of(array)
+
+
+def array_namespace(*arrays: Any) -> Any:
+    """The Array API namespace of the arrays (through array-api-compat)."""
+    from array_api_compat import array_namespace as namespace
+
+    return namespace(*arrays)
+
+
+# --- transfers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One crossing between devices."""
+
+    source: str
+    target: str
+    nbytes: int
+
+
+_counters: ContextVar[tuple[list[Transfer], ...]] = ContextVar("gpukit_transfers", default=())
+
+
+@contextmanager
+def count_transfers() -> Iterator[list[Transfer]]:
+    """Collect every crossing that `move` makes while the context is open (in this thread or task)."""
+    seen: list[Transfer] = []
+    token = _counters.set((*_counters.get(), seen))
+    try:
+        yield seen
+    finally:
+        _counters.reset(token)
+
+
+def move(array: Any, device: str | None) -> Any:
+    """Bring an array to a device: the one place where data crosses between devices.
+
+    An array that is there already is returned as it is, not copied. Arrays of two libraries on the same hardware
+    (CuPy and torch on one CUDA device; NumPy and torch on the CPU) are exchanged without a copy of the data where the
+    libraries can share memory.
+    """
+    backend, target = resolve(device)
+    origin = backend_of(array)
+    source = "host" if origin is None else origin.device_of(array)
+    if source == target:
+        return array
+    if origin is None or origin.array_module == "numpy":
+        host = array
+    else:
+        shared = getattr(backend, "share", None)
+        if shared is not None and (same := shared(array, target)) is not None:
+            return same
+        host = origin.to_host(array)
+    result = host if backend.array_module == "numpy" else backend.from_host(host, target)
+    size = int(getattr(host, "nbytes", 0))
+    for seen in _counters.get():
+        seen.append(Transfer(source, target, size))
+    return result
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which function an operation would run, and why."""
+
+    operation: str
+    function: str
+    device: str
+    why: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.operation} on {self.device}: {self.function} ({self.why})"
+
+
+@dataclass
+class Operation:
+    """A function over arrays with kernels per backend; calls like the function it wraps.
+
+    Attributes
+    ----------
+    reference : callable
+        The function as written over the Array API: the definition of right.
+    tolerance : float
+        Largest absolute difference, relative to the data's range, that a kernel may show against the reference in
+        float64.
+    """
+
+    reference: Callable[..., Any]
+    tolerance: float
+    _signature: inspect.Signature = field(init=False, repr=False)
+    _kernels: dict[str, Kernel | None] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._signature = inspect.signature(self.reference)
+        self._first = next(iter(self._signature.parameters))
+        functools.update_wrapper(self, self.reference)
+
+    @property
+    def name(self) -> str:
+        """Name of the operation, the same in ``ops/`` and in the backends."""
+        return self.reference.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the backend's kernel where it accepts, else the reference on the same device."""
+        function, _ = self._choose(args, kwargs)
+        return function(*args, **kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Choice:
+        """Which function would run for these arguments, and why."""
+        function, why = self._choose(args, kwargs)
+        array = self._signature.bind(*args, **kwargs).arguments[self._first]
+        return Choice(self.name, f"{function.__module__}.{function.__qualname__}", device_of(array), why)
+
+    def _choose(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:
+        bound = self._signature.bind(*args, **kwargs)
+        backend = backend_of(bound.arguments[self._first])
+        if backend is None:
+            return self.reference, "the array belongs to no backend: reference"
+        found = self._kernel(backend)
+        if found is None:
+            return self.reference, f"{backend.name} has no kernel for it: reference"
+        if found.declines is not None:
+            bound.apply_defaults()
+            if (reason := found.declines(**bound.arguments)) is not None:
+                return self.reference, f"{backend.name}'s kernel declined, {reason}: reference"
+        return found.function, f"kernel of {backend.name}"
+
+    def _kernel(self, backend: Backend) -> Kernel | None:
+        if backend.name not in self._kernels:
+            found = backend.kernel(self.name)
+            if found is not None:
+                theirs = list(inspect.signature(found.function).parameters)
+                if theirs != list(self._signature.parameters):
+                    raise TypeError(
+                        f"kernel {self.name} of {backend.name} has parameters {theirs}, "
+                        f"not {list(self._signature.parameters)}"
+                    )
+            self._kernels[backend.name] = found
+        return self._kernels[backend.name]
+
+
+def operation(*, tolerance: float) -> Callable[[Callable[..., Any]], Operation]:
+    """Make a function over arrays an operation; its first parameter is the array that decides the backend."""
+
+    def wrap(reference: Callable[..., Any]) -> Operation:
+        return Operation(reference, tolerance)
+
+    return wrap
+
+
+def kernel(*, declines: Callable[..., str | None] | None = None) -> Callable[[Callable[..., Any]], Kernel]:
+    """Mark a backend's function as a kernel; `declines` says why a call is not for it, or returns None."""
+
+    def wrap(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, declines)
+
+    return wrap
+
+
+def explain(operation: Operation, *args: Any, **kwargs: Any) -> Choice:
+    """Which function would run an operation on these arguments (a `Volume` counts as its array), and why."""
+    return operation.explain(*(getattr(a, "array", a) for a in args), **kwargs)

@@ -1,0 +1,1 @@
+"""Algorithms on arrays, each written once over the Array API: the definition of right."""

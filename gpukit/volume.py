@@ -1,0 +1,187 @@
+"""A volume: voxels on a device, where they lie, what they mean and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from gpukit.device import device_of, move
+from gpukit.errors import GeometryError
+from gpukit.geometry import Grid
+from gpukit.units import ValueUnit
+
+__all__ = ["Label", "Segmentation", "SourceInstance", "Volume"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInstance:
+    """Identity of one DICOM instance, or of one of its frames, that a volume was made of.
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid : str
+        Of the instance (from the file meta where the data set lacks them).
+    path : str
+        The file; for an instance inside a zip, the zip's path.
+    member : str or None
+        Name inside the zip, or None.
+    frame : int or None
+        1-based frame number within a multi-frame instance (as in ReferencedFrameNumber), None for a single frame.
+    position : tuple of float
+        ImagePositionPatient, LPS mm: centre of the frame's first pixel.
+    index : int
+        Index k of the slice of the *acquired* stack that this frame is (before any tilt removal), else -1.
+    phase : int
+        Index t of a 4D volume, 0 otherwise.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    member: str | None = None
+    frame: int | None = None
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    index: int = -1
+    phase: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Volume:
+    """Voxels on a device with their place in the patient; immutable.
+
+    Parameters
+    ----------
+    array : array
+        On any device. Indexed ``[k, j, i]`` (slice, row, column); a 4D series ``[t, k, j, i]``, colour
+        ``[k, j, i, c]`` as `axes` says.
+    grid : Grid
+        Shape (nk, nj, ni) and affine from (i, j, k) to LPS mm.
+    unit : str
+        Of the values, see `gpukit.units.ValueUnit`.
+    axes : str
+        One letter an axis of `array`: ``kji``, ``tkji``, ``kjic`` or ``tkjic``.
+    padding : tuple of float or None
+        Lowest and highest value that stand for "no measurement here" (PixelPaddingValue and its range limit, rescaled);
+        None where there is none. Statistics, windows and projections must not see such voxels.
+    phases : tuple of str
+        For a 4D volume, what each t is, such as ``"EchoTime 4.6"``.
+    sources : tuple of SourceInstance
+        Every instance or frame used; empty for a volume that was not read from DICOM.
+    metadata : mapping
+        Facts of the series by DICOM keyword (Modality, SeriesDescription, SeriesInstanceUID, WindowCenter ...), frozen.
+    notes : tuple of str
+        What was done to the data on the way that a user must know, such as a removed gantry tilt.
+    """
+
+    array: Any
+    grid: Grid
+    unit: str = ValueUnit.NONE
+    axes: str = "kji"
+    padding: tuple[float, float] | None = None
+    phases: tuple[str, ...] = ()
+    sources: tuple[SourceInstance, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
+            raise GeometryError(f"axes {self.axes!r} do not describe an array of shape {tuple(self.array.shape)}")
+        spatial = tuple(int(n) for axis, n in zip(self.axes, self.array.shape, strict=True) if axis in "kji")
+        if spatial != self.grid.shape:
+            raise GeometryError(f"the array's slices, rows, columns {spatial} are not the grid's {self.grid.shape}")
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(int(n) for n in self.array.shape)
+
+    @property
+    def device(self) -> str:
+        """Full name of the device that holds the voxels."""
+        return device_of(self.array)
+
+    def to(self, device: str | None) -> Volume:
+        """The same volume on another device (itself if it is there already): the only mover."""
+        moved = move(self.array, device)
+        return self if moved is self.array else replace(self, array=moved)
+
+    def with_array(self, array: Any, *, grid: Grid | None = None, unit: str | None = None) -> Volume:
+        """The same identity with other voxels, and if given another grid or unit."""
+        return replace(self, array=array, grid=grid or self.grid, unit=self.unit if unit is None else unit)
+
+    def __repr__(self) -> str:
+        """No patient data: shape, spacing, unit and device only."""
+        si, sj, sk = self.grid.spacing
+        return (
+            f"Volume({self.axes}={'x'.join(map(str, self.shape))}, {si:.4g}x{sj:.4g}x{sk:.4g} mm, {self.grid.codes}, "
+            f"{self.unit}, {self.array.dtype}, {self.device})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label of a segmentation, with its coded meaning.
+
+    Parameters
+    ----------
+    value : int
+        The number in the label map, 1 or greater.
+    name : str
+        For people.
+    category, type : tuple of str
+        (code value, coding scheme designator, code meaning) of Segmented Property Category and Type.
+    color : tuple of int or None
+        sRGB, 0 to 255.
+    """
+
+    value: int
+    name: str
+    category: tuple[str, str, str]
+    type: tuple[str, str, str]
+    color: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segmentation:
+    """A label map on a device, on a grid, with what each label means.
+
+    Parameters
+    ----------
+    array : array of unsigned integers, ``[k, j, i]``
+        0 is background.
+    grid : Grid
+        The source volume's grid.
+    labels : tuple of Label
+        What the values mean; values without a label do not occur.
+    algorithm : mapping
+        ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it.
+    sources, metadata, notes
+        As in `Volume`, of the segmented volume.
+    """
+
+    array: Any
+    grid: Grid
+    labels: tuple[Label, ...]
+    algorithm: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[SourceInstance, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if tuple(int(n) for n in self.array.shape) != self.grid.shape:
+            raise GeometryError(f"label map of shape {tuple(self.array.shape)} on a grid of shape {self.grid.shape}")
+        object.__setattr__(self, "algorithm", MappingProxyType(dict(self.algorithm)))
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    @property
+    def device(self) -> str:
+        """Full name of the device that holds the label map."""
+        return device_of(self.array)
+
+    def to(self, device: str | None) -> Segmentation:
+        """The same segmentation on another device."""
+        moved = move(self.array, device)
+        return self if moved is self.array else replace(self, array=moved)

@@ -1,0 +1,35 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of real scanner data and reference values that is not part of the repository."""
+    folder = os.environ.get("GPUKIT_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("the real scanner data is not here: set GPUKIT_TEST_DATA to its folder")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def unpacked(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Function from an archive's name below `data` to the folder it is unpacked in, once a session."""
+    done: dict[str, Path] = {}
+
+    def unpack(name: str) -> Path:
+        if name not in done:
+            target = tmp_path_factory.mktemp(Path(name).name.partition(".")[0])
+            with tarfile.open(data / name) as archive:
+                archive.extractall(target, filter="data")
+            done[name] = target
+        return done[name]
+
+    return unpack
