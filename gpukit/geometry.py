@@ -89,12 +89,12 @@ class Grid:
     @property
     def ras_affine(self) -> Matrix:
         """The affine to RAS mm, as NIfTI, nibabel and MONAI use it."""
-        return LPS_RAS @ self.affine
+        return np.asarray(LPS_RAS @ self.affine)
 
     @cached_property
     def inverse(self) -> Matrix:
         """The matrix from LPS mm to ``(i, j, k, 1)``."""
-        return np.linalg.inv(self.affine)
+        return np.asarray(np.linalg.inv(self.affine))
 
     @property
     def spacing(self) -> tuple[float, float, float]:
