@@ -1,0 +1,236 @@
+"""The attributes that a header scan keeps: tag, value representation, multiplicity, keyword.
+
+The facts are those of the data dictionary, PS3.6. They stand here as a table so that a scan needs no data dictionary at
+run time. ``*`` marks a keyword whose value is always a tuple (its multiplicity in the dictionary is not 1), so that the
+type of a value depends on the keyword alone, never on the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BY_TAG", "ESSENTIAL", "Wanted"]
+
+_TABLE = """
+00080005 CS * SpecificCharacterSet
+00080008 CS * ImageType
+00080012 DA 1 InstanceCreationDate
+00080013 TM 1 InstanceCreationTime
+00080016 UI 1 SOPClassUID
+00080018 UI 1 SOPInstanceUID
+00080020 DA 1 StudyDate
+00080021 DA 1 SeriesDate
+00080022 DA 1 AcquisitionDate
+00080023 DA 1 ContentDate
+0008002a DT 1 AcquisitionDateTime
+00080030 TM 1 StudyTime
+00080031 TM 1 SeriesTime
+00080032 TM 1 AcquisitionTime
+00080033 TM 1 ContentTime
+00080050 SH 1 AccessionNumber
+00080060 CS 1 Modality
+00080064 CS 1 ConversionType
+00080070 LO 1 Manufacturer
+00080080 LO 1 InstitutionName
+00080090 PN 1 ReferringPhysicianName
+00080201 SH 1 TimezoneOffsetFromUTC
+00081010 SH 1 StationName
+00081030 LO 1 StudyDescription
+0008103e LO 1 SeriesDescription
+00081090 LO 1 ManufacturerModelName
+00082144 IS 1 RecommendedDisplayFrameRate
+00089205 CS 1 PixelPresentation
+00089206 CS 1 VolumetricProperties
+00089207 CS 1 VolumeBasedCalculationTechnique
+00089208 CS 1 ComplexImageComponent
+00089209 CS 1 AcquisitionContrast
+00100010 PN 1 PatientName
+00100020 LO 1 PatientID
+00100021 LO 1 IssuerOfPatientID
+00100030 DA 1 PatientBirthDate
+00100032 TM 1 PatientBirthTime
+00100040 CS 1 PatientSex
+00101010 AS 1 PatientAge
+00101020 DS 1 PatientSize
+00101030 DS 1 PatientWeight
+00102160 SH 1 EthnicGroup
+00120062 CS 1 PatientIdentityRemoved
+00120063 LO * DeidentificationMethod
+00180010 LO 1 ContrastBolusAgent
+00180015 CS 1 BodyPartExamined
+00180020 CS * ScanningSequence
+00180021 CS * SequenceVariant
+00180022 CS * ScanOptions
+00180023 CS 1 MRAcquisitionType
+00180024 SH 1 SequenceName
+00180050 DS 1 SliceThickness
+00180060 DS 1 KVP
+00180080 DS 1 RepetitionTime
+00180081 DS 1 EchoTime
+00180082 DS 1 InversionTime
+00180083 DS 1 NumberOfAverages
+00180084 DS 1 ImagingFrequency
+00180086 IS * EchoNumbers
+00180087 DS 1 MagneticFieldStrength
+00180088 DS 1 SpacingBetweenSlices
+00180091 IS 1 EchoTrainLength
+00181000 LO 1 DeviceSerialNumber
+00181020 LO * SoftwareVersions
+00181030 LO 1 ProtocolName
+00181060 DS 1 TriggerTime
+00181062 IS 1 NominalInterval
+00181063 DS 1 FrameTime
+00181090 IS 1 CardiacNumberOfImages
+00181100 DS 1 ReconstructionDiameter
+00181120 DS 1 GantryDetectorTilt
+00181130 DS 1 TableHeight
+00181150 IS 1 ExposureTime
+00181151 IS 1 XRayTubeCurrent
+00181164 DS * ImagerPixelSpacing
+00181210 SH * ConvolutionKernel
+00181242 IS 1 ActualFrameDuration
+00181314 DS 1 FlipAngle
+00182010 DS * NominalScannedPixelSpacing
+00185100 CS 1 PatientPosition
+00189073 FD 1 AcquisitionDuration
+00189082 FD 1 EffectiveEchoTime
+00189087 FD 1 DiffusionBValue
+00189089 FD * DiffusionGradientOrientation
+0020000d UI 1 StudyInstanceUID
+0020000e UI 1 SeriesInstanceUID
+00200010 SH 1 StudyID
+00200011 IS 1 SeriesNumber
+00200012 IS 1 AcquisitionNumber
+00200013 IS 1 InstanceNumber
+00200020 CS * PatientOrientation
+00200032 DS * ImagePositionPatient
+00200037 DS * ImageOrientationPatient
+00200052 UI 1 FrameOfReferenceUID
+00200060 CS 1 Laterality
+00200062 CS 1 ImageLaterality
+00200100 IS 1 TemporalPositionIdentifier
+00200105 IS 1 NumberOfTemporalPositions
+00200110 DS 1 TemporalResolution
+00200200 UI 1 SynchronizationFrameOfReferenceUID
+00201002 IS 1 ImagesInAcquisition
+00201040 LO 1 PositionReferenceIndicator
+00201041 DS 1 SliceLocation
+00209056 SH 1 StackID
+00209057 UL 1 InStackPositionNumber
+00209128 UL 1 TemporalPositionIndex
+00209311 CS 1 DimensionOrganizationType
+00280002 US 1 SamplesPerPixel
+00280004 CS 1 PhotometricInterpretation
+00280006 US 1 PlanarConfiguration
+00280008 IS 1 NumberOfFrames
+00280010 US 1 Rows
+00280011 US 1 Columns
+00280030 DS * PixelSpacing
+00280034 IS * PixelAspectRatio
+00280051 CS * CorrectedImage
+00280100 US 1 BitsAllocated
+00280101 US 1 BitsStored
+00280102 US 1 HighBit
+00280103 US 1 PixelRepresentation
+00280106 US 1 SmallestImagePixelValue
+00280107 US 1 LargestImagePixelValue
+00280120 US 1 PixelPaddingValue
+00280121 US 1 PixelPaddingRangeLimit
+00280122 FL 1 FloatPixelPaddingValue
+00280123 FD 1 DoubleFloatPixelPaddingValue
+00280300 CS 1 QualityControlImage
+00280301 CS 1 BurnedInAnnotation
+00280a02 CS 1 PixelSpacingCalibrationType
+00281050 DS * WindowCenter
+00281051 DS * WindowWidth
+00281052 DS 1 RescaleIntercept
+00281053 DS 1 RescaleSlope
+00281054 LO 1 RescaleType
+00281056 CS 1 VOILUTFunction
+00281101 US * RedPaletteColorLookupTableDescriptor
+00281102 US * GreenPaletteColorLookupTableDescriptor
+00281103 US * BluePaletteColorLookupTableDescriptor
+00282110 CS 1 LossyImageCompression
+00282112 DS * LossyImageCompressionRatio
+00282114 CS * LossyImageCompressionMethod
+00540061 US 1 NumberOfRRIntervals
+00540071 US 1 NumberOfTimeSlots
+00540081 US 1 NumberOfSlices
+00540100 US * TimeSliceVector
+00540101 US 1 NumberOfTimeSlices
+00541000 CS * SeriesType
+00541001 CS 1 Units
+00541002 CS 1 CountsSource
+00541004 CS 1 ReprojectionMethod
+00541006 CS 1 SUVType
+00541100 CS 1 RandomsCorrectionMethod
+00541101 LO 1 AttenuationCorrectionMethod
+00541102 CS 1 DecayCorrection
+00541105 LO 1 ScatterCorrectionMethod
+00541300 DS 1 FrameReferenceTime
+00541321 DS 1 DecayFactor
+00541330 US 1 ImageIndex
+00620001 CS 1 SegmentationType
+00620013 CS 1 SegmentsOverlap
+00700080 CS 1 ContentLabel
+00700081 LO 1 ContentDescription
+00700084 PN 1 ContentCreatorName
+20500020 CS 1 PresentationLUTShape
+"""
+
+#: A number that is wrong here makes the file unusable; elsewhere a wrong number is left out.
+ESSENTIAL = frozenset(
+    {
+        "BitsAllocated",
+        "BitsStored",
+        "Columns",
+        "HighBit",
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "NumberOfFrames",
+        "PixelRepresentation",
+        "PixelSpacing",
+        "PlanarConfiguration",
+        "RescaleIntercept",
+        "RescaleSlope",
+        "Rows",
+        "SamplesPerPixel",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One attribute to keep.
+
+    Parameters
+    ----------
+    keyword : str
+        DICOM keyword, or our own name of a private attribute.
+    vr : str
+        Value representation of the dictionary, for implicit VR.
+    many : bool
+        Whether the value is a tuple.
+    creator : str
+        For a private attribute, how its private creator must begin; empty for a standard one.
+    """
+
+    keyword: str
+    vr: str
+    many: bool
+    creator: str = ""
+
+
+def _read(table: str) -> dict[int, Wanted]:
+    rows = (line.split() for line in table.strip().splitlines())
+    return {int(tag, 16): Wanted(keyword, vr, vm == "*") for tag, vr, vm, keyword in rows}
+
+
+#: Wanted attributes by tag ``group << 16 | element``. Of the private ones only those are here that say, without the
+#: full header, what kind of image a Siemens file holds: presence of the CSA header is kept as 1.
+BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
+    0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
+    0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
+    0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
+    0x0051100B: Wanted("SiemensAcquisitionMatrixText", "LO", False, "SIEMENS MR HEADER"),
+}
