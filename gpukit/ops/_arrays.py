@@ -1,0 +1,84 @@
+"""What the operations share about arrays: working precision, conversion back, and which voxels are no measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gpukit.errors import InputError
+
+__all__ = ["Padding", "as_dtype", "check_padding", "device", "dtype_of", "invalid", "is_floating", "real_dtype"]
+
+#: Values lo to hi (both included) are no measurement.
+Padding = tuple[float, float] | None
+
+
+def device(array: Any) -> Any:
+    """Device of an array, in its own library's terms."""
+    from array_api_compat import device as get
+
+    return get(array)
+
+
+def real_dtype(xp: Any, array: Any) -> Any:
+    """float64, or float32 where the array's device has no float64 (Apple's MPS)."""
+    return xp.float32 if str(device(array)).partition(":")[0] == "mps" else xp.float64
+
+
+def is_floating(xp: Any, dtype: Any) -> bool:
+    """Whether a dtype is of real floating point."""
+    return bool(xp.isdtype(dtype, "real floating"))
+
+
+def dtype_of(xp: Any, dtype: Any, data: Any) -> Any:
+    """The namespace's dtype for None (that of `data`), for a name such as ``"int16"``, or for a dtype of it."""
+    if dtype is None:
+        return data.dtype
+    if isinstance(dtype, str):
+        found = getattr(xp, dtype, None)
+        if found is None:
+            raise InputError(f"there is no array type {dtype!r}", attribute="dtype")
+        return found
+    return dtype
+
+
+def as_dtype(xp: Any, values: Any, dtype: Any) -> Any:
+    """Real values as `dtype`: integers are rounded half to even and clipped to their range, NaN becomes 0."""
+    if is_floating(xp, dtype):
+        return xp.astype(values, dtype, copy=False)
+    if xp.isdtype(dtype, "bool"):
+        return values >= 0.5
+    info = xp.iinfo(dtype)
+    low, high = float(info.min), float(info.max)
+    if high >= 2.0**53:  # the largest float64 that still fits; the next one up would overflow
+        high = float(info.max - 1023 if info.max < 2**63 else info.max - 2047)
+    if values.dtype == xp.float32 and high >= 2.0**24:
+        high = float(2**31 - 128) if high < 2.0**32 else high
+    values = xp.where(xp.isnan(values), xp.zeros_like(values), values)
+    return xp.astype(xp.clip(xp.round(values), low, high), dtype)
+
+
+def check_padding(padding: Sequence[float] | None) -> Padding:
+    """The interval as two floats in order, or None."""
+    if padding is None:
+        return None
+    low, high = (float(v) for v in padding)
+    if not low <= high:
+        raise InputError(f"padding must be (lowest, highest), not ({low:g}, {high:g})", attribute="padding")
+    return low, high
+
+
+def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
+    """Mask of the voxels that are no measurement, or None where there can be none."""
+    found = xp.isnan(data) if is_floating(xp, data.dtype) else None
+    if padding is None:
+        return found
+    low, high = padding
+    if not is_floating(xp, data.dtype):
+        info = xp.iinfo(data.dtype)
+        low_int, high_int = -(-low // 1), high // 1  # the integers inside the interval
+        if high_int < info.min or low_int > info.max or low_int > high_int:
+            return None
+        low, high = int(max(low_int, info.min)), int(min(high_int, info.max))
+    padded = (data >= low) & (data <= high)
+    return padded if found is None else found | padded
