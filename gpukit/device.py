@@ -73,6 +73,8 @@ class DeviceInfo:
         Array library and version, such as ``numpy 2.3.1``.
     kernels : str
         The compiled-kernel flavour, such as ``c (avx2)``, or ``reference (NumPy)`` where there is none.
+    automatic : bool
+        Whether ``auto`` may choose it; a device that is there for tests or for exchange is only taken by name.
     """
 
     name: str
@@ -85,6 +87,7 @@ class DeviceInfo:
     memory_free: int | None = None
     library: str = ""
     kernels: str = ""
+    automatic: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,11 @@ class Kernel:
 
 @runtime_checkable
 class Backend(Protocol):
-    """What an array library must offer to be a gpukit backend."""
+    """What an array library must offer to be a gpukit backend.
+
+    One that can hand memory to another library on the same hardware also has ``share(array, device)``: the array seen
+    through the library of `device`, without a copy, or None where that is not possible. `move` asks both sides.
+    """
 
     #: Name, such as ``numpy``.
     name: str
@@ -158,7 +165,16 @@ def backends() -> tuple[Backend, ...]:
 
 def devices() -> tuple[DeviceInfo, ...]:
     """All devices of all backends, usable or not, best first."""
-    return tuple(info for backend in backends() for info in backend.devices())
+    return tuple(info for backend in backends() for info in _devices_of(backend))
+
+
+def _devices_of(backend: Backend) -> tuple[DeviceInfo, ...]:
+    """The backend's devices; none, and a warning, where it breaks its word not to raise."""
+    try:
+        return tuple(backend.devices())
+    except Exception as error:  # a broken plug-in must not take the others down
+        warnings.warn(f"gpukit backend {backend.name!r} cannot list its devices: {error}", RuntimeWarning, stacklevel=3)
+        return ()
 
 
 def resolve(name: str | None = None) -> tuple[Backend, str]:
@@ -180,36 +196,45 @@ def resolve(name: str | None = None) -> tuple[Backend, str]:
     if wanted == "auto":
         for backend in backends():
             if backend.priority is not None:
-                for info in backend.devices():
-                    if info.usable:
+                for info in _devices_of(backend):
+                    if info.usable and info.automatic:
                         return backend, info.name
         raise DeviceError("no usable device", fix="reinstall gpukit: not even the NumPy backend is registered")
     bare, _, index = wanted.partition(":")
     for backend in backends():
         if bare not in backend.device_names:
             continue
-        infos = [i for i in backend.devices() if i.name == wanted or (not index and i.name.partition(":")[0] == bare)]
+        family = [i for i in _devices_of(backend) if i.name.partition(":")[0] == bare]
+        infos = [i for i in family if i.name == wanted] if index else family
         for info in infos:
             if info.usable:
                 return backend, info.name
+        if not infos and not any(i.usable for i in family):
+            infos = family  # cuda:1 is asked for and there is no CUDA at all: say why, not "no such number"
         if infos:
-            raise DeviceError(
-                f"device {wanted!r} cannot be used: {infos[0].reason}", attribute=source, fix=infos[0].install or None
-            )
-        there = ", ".join(i.name for i in backend.devices()) or "none"
+            fix = f"to use it: {infos[0].install}" if infos[0].install else None
+            raise DeviceError(f"device {wanted!r} cannot be used: {infos[0].reason}", attribute=source, fix=fix)
+        there = ", ".join(i.name for i in family) or "none"
         raise DeviceError(f"there is no device {wanted!r} (there are: {there})", attribute=source)
     known = ", ".join(["auto", *(n for b in backends() for n in b.device_names)])
     raise DeviceError(f"unknown device {wanted!r}", attribute=source, fix=f"use one of: {known}")
 
 
 @functools.cache
-def _backend_by_module(module: str) -> Backend | None:
-    return next((b for b in backends() if b.array_module == module), None)
+def _backend_by_type(kind: type) -> Backend | None:
+    # Base classes too: a subclass of another package (MONAI's MetaTensor, a memory map) is still its library's array.
+    for base in kind.__mro__:
+        module = base.__module__.partition(".")[0]
+        for backend in backends():
+            if backend.array_module == module:
+                return backend
+    return None
 
 
 def backend_of(array: Any) -> Backend | None:
-    """The backend whose array type this is, told by the type's module alone; None for a foreign array."""
-    return _backend_by_module(type(array).__module__.partition(".")[0])
+    """The backend whose array type this is, told by the type alone; None for a foreign array."""
+    kind: type = type(array)
+    return _backend_by_type(kind)
 
 
 def device_of(array: Any) -> str:
@@ -256,21 +281,19 @@ def move(array: Any, device: str | None) -> Any:
 
     An array that is there already is returned as it is, not copied. Arrays of two libraries on the same hardware
     (CuPy and torch on one CUDA device; NumPy and torch on the CPU) are exchanged without a copy of the data where the
-    libraries can share memory.
+    libraries can share memory; nothing crosses then, and nothing is counted.
     """
     backend, target = resolve(device)
     origin = backend_of(array)
     source = "host" if origin is None else origin.device_of(array)
     if source == target:
         return array
-    if origin is None or origin.array_module == "numpy":
-        host = array
-    else:
-        shared = getattr(backend, "share", None)
-        if shared is not None and (same := shared(array, target)) is not None:
+    for side in (backend, origin):
+        share = getattr(side, "share", None)
+        if share is not None and (same := share(array, target)) is not None:
             return same
-        host = origin.to_host(array)
-    result = host if backend.array_module == "numpy" else backend.from_host(host, target)
+    host = array if origin is None else origin.to_host(array)
+    result = backend.from_host(host, target)
     size = int(getattr(host, "nbytes", 0))
     for seen in _counters.get():
         seen.append(Transfer(source, target, size))
