@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gpukit.dicom.inputs import Location
+from gpukit.dicom.parse import NotDicomError, read_elements
+from gpukit.dicom.values import Memory, decode_values
 from gpukit.errors import FormatError, GpukitError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "PixelSpan", "ScanResult", "scan"]
+__all__ = ["Header", "PixelSpan", "ScanResult", "read_header", "scan"]
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
+
+_BATCH = 32  # files a task: a task of its own for each would cost as much as the walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def scan(
     locations : iterable of Location
         As `gpukit.dicom.inputs.discover` gives them.
     workers : int or None
-        Threads; None chooses.
+        Threads; None chooses. They hide the latency of disks and networks; the walk itself holds Python's lock.
     progress : callable or None
         Called as ``progress(done, total)`` from this thread.
 
@@ -120,19 +125,60 @@ def scan(
     ScanResult
         Never raises for a single bad file: that is a problem in the result.
     """
-    headers, problems, skipped = [], [], []
     items = list(locations)
-    for n, location in enumerate(items):
-        try:
-            headers.append(_through_pydicom(location))
-        except GpukitError as error:
-            if location.walked and "not a DICOM" in str(error):
-                skipped.append(location)
+    memory: Memory = {}
+    outcome = ScanResult([], [], [])
+    done = 0
+
+    def gather(results: Iterable[Header | GpukitError], batch: list[Location]) -> None:
+        nonlocal done
+        for location, result in zip(batch, results, strict=True):
+            if isinstance(result, Header):
+                outcome.headers.append(result)
+            elif isinstance(result, NotDicomError) and location.walked:
+                outcome.skipped.append(location)
             else:
-                problems.append((location, error))
+                outcome.problems.append((location, result))
+        done += len(batch)
         if progress is not None:
-            progress(n + 1, len(items))
-    return ScanResult(headers, problems, skipped)
+            progress(done, len(items))
+
+    batches = [items[n : n + _BATCH] for n in range(0, len(items), _BATCH)]
+    threads = min(len(batches), workers or min(8, 2 * (os.cpu_count() or 1)))
+    if threads <= 1:
+        for batch in batches:
+            gather(_read_batch(batch, memory), batch)
+        return outcome
+    with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-scan") as pool:
+        for batch, results in zip(batches, pool.map(lambda b: _read_batch(b, memory), batches), strict=True):
+            gather(results, batch)
+    return outcome
+
+
+def _read_batch(batch: list[Location], memory: Memory) -> list[Header | GpukitError]:
+    results: list[Header | GpukitError] = []
+    for location in batch:
+        try:
+            results.append(read_header(location, memory))
+        except GpukitError as error:
+            results.append(error)
+    return results
+
+
+def read_header(location: Location, memory: Memory | None = None) -> Header:
+    """Read one header.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or is not DICOM.
+    InputNotFoundError
+        It cannot be read.
+    """
+    found = read_elements(location)
+    values = decode_values(found, str(location), {} if memory is None else memory)
+    pixels = None if found.pixels is None else PixelSpan(found.pixels[1], found.pixels[2], found.pixels[0])
+    return Header(location, found.transfer_syntax, values, pixels)
 
 
 def read_dataset(location: Location) -> Dataset:
@@ -146,38 +192,3 @@ def read_dataset(location: Location) -> Dataset:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged files
         raise FormatError(f"the header cannot be read: {error}", file=str(location)) from error
-
-
-def _through_pydicom(location: Location) -> Header:
-    from pydicom import dcmread
-
-    from gpukit.dicom.keywords import BY_TAG
-
-    try:
-        with location.open() as stream:
-            dataset = dcmread(stream, defer_size=1024, force=True)
-    except Exception as error:
-        raise FormatError(f"the header cannot be read: {error}", file=str(location)) from error
-    if not len(dataset):
-        raise FormatError("not a DICOM file", file=str(location))
-    values: dict[str, Any] = {}
-    for tag, wanted in BY_TAG.items():
-        if tag not in dataset:
-            continue
-        value = dataset[tag].value
-        if value is None or (hasattr(value, "__len__") and not len(value)):
-            continue
-        parts = list(value) if dataset[tag].VM > 1 else [value]
-        kind = float if wanted.vr in ("DS", "FL", "FD") else int if wanted.vr in ("IS", "US", "SS", "UL", "SL") else str
-        converted = tuple(kind(part) for part in parts)
-        values[wanted.keyword] = converted if wanted.many else converted[0]
-    meta = dataset.file_meta
-    values.setdefault("SOPClassUID", str(meta.get("MediaStorageSOPClassUID", "")))
-    values.setdefault("SOPInstanceUID", str(meta.get("MediaStorageSOPInstanceUID", "")))
-    pixels = None
-    for tag, keyword in ((0x7FE00010, "PixelData"), (0x7FE00008, "FloatPixelData"), (0x7FE00009, "DoubleFloatPixelData")):
-        raw = dataset.get_item(tag)
-        if raw is not None:
-            length = int(raw.length)  # type: ignore[union-attr]
-            pixels = PixelSpan(int(raw.value_tell), None if length == 0xFFFFFFFF else length, keyword)  # type: ignore[union-attr]
-    return Header(location, str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2")), values, pixels)

@@ -147,9 +147,6 @@ _TABLE = """
 00281053 DS 1 RescaleSlope
 00281054 LO 1 RescaleType
 00281056 CS 1 VOILUTFunction
-00281101 US * RedPaletteColorLookupTableDescriptor
-00281102 US * GreenPaletteColorLookupTableDescriptor
-00281103 US * BluePaletteColorLookupTableDescriptor
 00282110 CS 1 LossyImageCompression
 00282112 DS * LossyImageCompressionRatio
 00282114 CS * LossyImageCompressionMethod
