@@ -1,0 +1,312 @@
+"""DICOM Segmentation objects, written (PS3.3 A.51 and A.90): voxels, coded meaning, and references to every source."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.colors import label_color
+from gpukit.dicom.seg_planes import Planes, plan_planes
+from gpukit.errors import DependencyError, InputError
+from gpukit.volume import Label, Segmentation, SourceInstance
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["write_seg"]
+
+Kind = Literal["binary", "labelmap"]
+
+#: Type 2 attributes of the patient and study modules that a source may lack and a Segmentation must have.
+_REQUIRED = (
+    "PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime "
+    "ReferringPhysicianName PositionReferenceIndicator"
+).split()
+#: An empty segmentation keeps all its planes while they are no bigger than this, else the first one only.
+_EMPTY_BYTES = 32 << 20
+_CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def write_seg(
+    segmentation: Segmentation,
+    target: str | PathLike[str] | BinaryIO,
+    *,
+    kind: Kind = "binary",
+    series_description: str | None = None,
+    series_number: int | None = None,
+) -> None:
+    """Write a segmentation as a DICOM Segmentation object.
+
+    Planes, orientation and spacing are the source instances' own numbers wherever the label map lies on their grid; on
+    a resampled grid the object has planes of its own and says so. Every source instance (and frame) is referenced, both
+    for the whole object and plane by plane. Planes without a voxel of a label are left out, as is usual.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Must have `sources` (its volume was read from DICOM). Read from the header of the first: patient, study, frame of
+        reference.
+    target : path or binary stream
+        Where to write. Not atomic: `gpukit.save` is.
+    kind : {"binary", "labelmap"}
+        ``binary``: Segmentation Storage, one bit plane a label, numbered 1, 2, 3 ... in the order of the label values.
+        ``labelmap``: Label Map Segmentation Storage, which keeps the label values.
+    series_description, series_number : optional
+        Of the new series; by default they follow from the algorithm and the source.
+
+    Raises
+    ------
+    InputError
+        No sources, no labels, or a value in the label map that no label describes.
+    GeometryError
+        The grid cannot be expressed in DICOM.
+    DependencyError
+        highdicom is missing.
+    """
+    dataset = build_seg(segmentation, kind=kind, series_description=series_description, series_number=series_number)
+    dataset.save_as(target, enforce_file_format=True)
+
+
+def build_seg(
+    segmentation: Segmentation,
+    *,
+    kind: Kind = "binary",
+    series_description: str | None = None,
+    series_number: int | None = None,
+) -> Dataset:
+    """The data set that `write_seg` writes; parameters and errors as there."""
+    try:
+        import highdicom
+    except ImportError as error:
+        raise DependencyError("writing a DICOM SEG needs highdicom", fix='pip install "gpukit[ai]"') from error
+    from pydicom.uid import generate_uid
+
+    from gpukit import __version__
+
+    sources = segmentation.sources
+    if not sources:
+        raise InputError(
+            "a DICOM SEG must reference the DICOM instances that were segmented, and this volume was not read from any",
+            fix="write NIfTI instead (--format nifti)",
+        )
+    labels = sorted(segmentation.labels, key=lambda label: label.value)
+    if not labels:
+        raise InputError("the segmentation has no labels", fix="describe at least one label")
+    header = _header(sources[0])
+    planes = plan_planes(segmentation.grid, sources, header)
+    pixels = _pixels(np.asarray(segmentation.to("cpu").array), labels, kind)
+    if not pixels.any():
+        frames = len(labels) if kind == "binary" else 1
+        bits = pixels.size * frames * (1 if kind == "binary" else 8 * pixels.itemsize)
+        if bits > 8 * _EMPTY_BYTES:
+            pixels, planes = pixels[:1], _first_plane(planes)
+
+    algorithm = segmentation.algorithm
+    name = algorithm.get("name") or "unnamed model"
+    with warnings.catch_warnings():
+        # highdicom warns about unusual names and quotes them: patient data has no place in a log.
+        warnings.simplefilter("ignore")
+        result: Dataset = highdicom.seg.Segmentation(
+            source_images=_stand_ins(header, planes, pixels.shape[1:]),
+            pixel_array=pixels,
+            segmentation_type=kind.upper(),
+            segment_descriptions=_descriptions(highdicom, labels, algorithm, kind),
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=series_number if series_number is not None else _series_number(header),
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            manufacturer="gpukit",
+            manufacturer_model_name="gpukit",
+            software_versions=__version__,
+            device_serial_number=__version__,
+            content_label="SEGMENTATION",
+            content_description=_text(
+                f"Segmentation by {name}" if planes.aligned else f"Segmentation on a resampled grid by {name}"
+            ),
+            content_creator_name="gpukit^",
+            omit_empty_frames=True,
+            series_description=_text(series_description or f"Segmentation: {name}"),
+        )
+    notes = "; ".join(segmentation.notes) if not planes.aligned else ""
+    _set_references(result, planes, sources, str(header.SeriesInstanceUID), notes)
+    return result
+
+
+def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray[Any]:
+    """The label map in the segment numbers of the object, checked."""
+    if kind not in ("binary", "labelmap"):
+        raise InputError(f"{kind!r} is no kind of segmentation", fix="use binary or labelmap")
+    if array.dtype.kind not in "ui" or (array.dtype.kind == "i" and array.size and int(array.min()) < 0):
+        raise InputError(f"a label map holds whole numbers from 0, not {array.dtype}")
+    values = [label.value for label in labels]
+    if len(set(values)) != len(values) or values[0] < 1 or values[-1] > 65535:
+        raise InputError(f"label values must differ and lie within 1 to 65535, not {values}")
+    highest = int(array.max())
+    present = np.flatnonzero(np.bincount(array.reshape(-1), minlength=1)) if highest <= 65535 else np.unique(array)
+    unknown = sorted(set(present.tolist()) - set(values) - {0})
+    if unknown:
+        raise InputError(f"the label map holds values that no label describes: {unknown[:10]}")
+    numbers = values if kind == "labelmap" else list(range(1, len(values) + 1))
+    table = np.zeros(max(values) + 1, np.uint8 if max(numbers) < 256 else np.uint16)
+    table[values] = numbers
+    return table[array]
+
+
+def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
+    """Segment descriptions: coded property, algorithm, recommended colour."""
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    digest = algorithm.get("digest")
+    identification = highdicom.AlgorithmIdentificationSequence(
+        name=_text(algorithm.get("name") or "unnamed model"),
+        family=codes.cid7162.ArtificialIntelligence,
+        version=_text(algorithm.get("version") or "unknown"),
+        source="gpukit",
+        parameters={"weights-sha256": digest} if digest else None,
+    )
+    return [
+        highdicom.seg.SegmentDescription(
+            segment_number=label.value if kind == "labelmap" else number,
+            segment_label=_text(label.name),
+            segmented_property_category=Code(*label.category),
+            segmented_property_type=Code(*label.type),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=identification,
+            display_color=highdicom.color.CIELabColor.from_rgb(*label_color(label)),
+        )
+        for number, label in enumerate(labels, 1)
+    ]
+
+
+def _header(source: SourceInstance) -> Dataset:
+    """Header of a source instance, with what a Segmentation needs filled in where the source lacks it."""
+    from gpukit.dicom.headers import read_dataset
+    from gpukit.dicom.inputs import Location
+
+    header = read_dataset(Location(source.path, source.member))
+    for keyword in _REQUIRED:
+        if keyword not in header:
+            setattr(header, keyword, "")
+    for keyword, seed in (
+        ("StudyInstanceUID", "study"),
+        ("SeriesInstanceUID", "series"),
+        ("FrameOfReferenceUID", "frame"),
+    ):
+        if not header.get(keyword):
+            # Without these the object is invalid. The name is a function of the source, so that a second segmentation
+            # of the same over-anonymised series lands in the same study.
+            anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
+            setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
+    return header
+
+
+def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[Dataset]:
+    """One single-frame image header for each plane.
+
+    highdicom takes geometry, patient and study from its source images, but not several multi-frame files, frames in two
+    orientations, mosaics or resampled grids. So it is given stand-ins that lie exactly where the planes do, named by
+    their number; `_set_references` then names the true sources.
+    """
+    from pydicom import Dataset
+    from pydicom.valuerep import DSfloat
+
+    def decimal(values: Iterable[float]) -> list[DSfloat]:
+        return [DSfloat(value, auto_format=True) for value in values]
+
+    dropped = (
+        "PerFrameFunctionalGroupsSequence",
+        "SharedFunctionalGroupsSequence",
+        "NumberOfFrames",
+        "SpacingBetweenSlices",
+    )
+    images = []
+    for number, position in enumerate(planes.positions):
+        image = Dataset()
+        if number == 0:
+            for element in header:
+                if not element.tag.is_private and element.keyword not in dropped:
+                    image.add(element)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):
+            setattr(image, keyword, header.get(keyword))
+        image.SOPClassUID = _CT_IMAGE_STORAGE
+        image.SOPInstanceUID = f"2.25.{number}"
+        image.Rows, image.Columns = shape
+        image.ImagePositionPatient = decimal(position)
+        image.ImageOrientationPatient = decimal(planes.orientation)
+        image.PixelSpacing = decimal(planes.spacing)
+        image.SliceThickness = DSfloat(planes.thickness, auto_format=True)
+        images.append(image)
+    return images
+
+
+def _set_references(
+    result: Dataset, planes: Planes, sources: Sequence[SourceInstance], series_uid: str, notes: str
+) -> None:
+    """Name the true source instances and frames, for the object and for each of its frames."""
+    from pydicom import Dataset
+
+    frames: dict[tuple[str, str], list[int]] = {}
+    for source in sources:
+        numbers = frames.setdefault((source.sop_class_uid, source.sop_instance_uid), [])
+        if source.frame is not None:
+            numbers.append(source.frame)
+
+    def reference(class_uid: str, instance_uid: str, numbers: Sequence[int]) -> Dataset:
+        item = Dataset()
+        item.ReferencedSOPClassUID = class_uid
+        item.ReferencedSOPInstanceUID = instance_uid
+        if numbers:
+            item.ReferencedFrameNumber = sorted(set(numbers)) if len(set(numbers)) > 1 else numbers[0]
+        return item
+
+    result.SourceImageSequence = [reference(*uids, numbers) for uids, numbers in frames.items()]
+    series = Dataset()
+    series.SeriesInstanceUID = series_uid
+    series.ReferencedInstanceSequence = [reference(*uids, ()) for uids in frames]
+    result.ReferencedSeriesSequence = [series]
+
+    for group in result.PerFrameFunctionalGroupsSequence:
+        derivation = group.DerivationImageSequence[0]
+        stand_in = derivation.SourceImageSequence[0]
+        plane = int(str(stand_in.ReferencedSOPInstanceUID).rpartition(".")[2])
+        items = []
+        for source in planes.references[plane]:
+            item = reference(
+                source.sop_class_uid, source.sop_instance_uid, () if source.frame is None else (source.frame,)
+            )
+            item.SpatialLocationsPreserved = "YES" if planes.aligned else "NO"
+            item.PurposeOfReferenceCodeSequence = stand_in.PurposeOfReferenceCodeSequence
+            items.append(item)
+        derivation.SourceImageSequence = items
+        if notes:
+            derivation.DerivationDescription = notes[:1024]
+        if not items:
+            del group.DerivationImageSequence
+
+
+def _first_plane(planes: Planes) -> Planes:
+    """The first plane only."""
+    from dataclasses import replace
+
+    return replace(planes, positions=planes.positions[:1], references=planes.references[:1])
+
+
+def _series_number(header: Dataset) -> int:
+    """A number beside the source's, out of the way of the scanner's own numbering."""
+    try:
+        return min(int(header.get("SeriesNumber") or 0), 10**8) + 9000
+    except (TypeError, ValueError):
+        return 9000
+
+
+def _text(text: str) -> str:
+    """Text that fits a value of 64 characters (LO)."""
+    clean = " ".join(text.replace("\\", "/").split())
+    return clean if len(clean) <= 64 else clean[:63] + "…"
