@@ -25,9 +25,9 @@ Kind = Literal["binary", "labelmap"]
 
 #: Type 2 attributes of the patient and study modules that a source may lack and a Segmentation must have.
 _REQUIRED = (
-    "PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime "
-    "ReferringPhysicianName PositionReferenceIndicator"
-).split()
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
 #: An empty segmentation keeps all its planes while they are no bigger than this, else the first one only.
 _EMPTY_BYTES = 32 << 20
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -50,8 +50,8 @@ def write_seg(
     Parameters
     ----------
     segmentation : Segmentation
-        Must have `sources` (its volume was read from DICOM). Read from the header of the first: patient, study, frame of
-        reference.
+        Must have `sources` (its volume was read from DICOM). Patient, study and frame of reference are those of the
+        first.
     target : path or binary stream
         Where to write. Not atomic: `gpukit.save` is.
     kind : {"binary", "labelmap"}
@@ -155,7 +155,8 @@ def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray
     numbers = values if kind == "labelmap" else list(range(1, len(values) + 1))
     table = np.zeros(max(values) + 1, np.uint8 if max(numbers) < 256 else np.uint16)
     table[values] = numbers
-    return table[array]
+    numbered: NDArray[Any] = table[array]
+    return numbered
 
 
 def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
