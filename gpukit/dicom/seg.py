@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom.colors import label_color
+from gpukit.dicom.colors import label_color, to_cielab
 from gpukit.dicom.seg_planes import Planes, plan_planes
 from gpukit.errors import DependencyError, InputError
 from gpukit.volume import Label, Segmentation, SourceInstance
@@ -180,7 +180,7 @@ def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind:
             segmented_property_type=Code(*label.type),
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
-            display_color=highdicom.color.CIELabColor.from_rgb(*label_color(label)),
+            display_color=highdicom.color.CIELabColor(*to_cielab(label_color(label))),
         )
         for number, label in enumerate(labels, 1)
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.colors import from_cielab
 from gpukit.dicom.headers import Header, scan
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.seg_layout import Slot, frames_of, own_grid, slot_in
@@ -188,21 +189,10 @@ def _code(sequence: Any) -> tuple[str, str, str]:
 
 
 def _color(value: Any) -> tuple[int, int, int] | None:
-    """SRGB of a recommended CIELab colour: CIE 1976 with the D50 white of the ICC profile space (PS3.3 C.10.7.1.1)."""
+    """SRGB of a RecommendedDisplayCIELabValue: L* on 0 to 65535, a* and b* from -128 to 127 (PS3.3 C.10.7.1.1)."""
     if value is None or not hasattr(value, "__len__") or len(value) != 3:
         return None
-    lightness, a, b = float(value[0]) * 100 / 65535, float(value[1]) / 257 - 128, float(value[2]) / 257 - 128
-    fy = (lightness + 16) / 116
-    cubes = [t**3 if t > 6 / 29 else 3 * (6 / 29) ** 2 * (t - 4 / 29) for t in (fy + a / 500, fy, fy - b / 200)]
-    xyz = np.asarray(cubes) * (0.96422, 1.0, 0.82521)
-    # XYZ (D50) to linear sRGB, Bradford-adapted: B. Lindbloom, "RGB/XYZ Matrices"
-    matrix = np.array(
-        [(3.1338561, -1.6168667, -0.4906146), (-0.9787684, 1.9161415, 0.0334540), (0.0719453, -0.2289914, 1.4052427)]
-    )
-    linear = np.clip(matrix @ xyz, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    red, green, blue = (int(v) for v in np.rint(255 * encoded))
-    return red, green, blue
+    return from_cielab(float(value[0]) * 100 / 65535, float(value[1]) / 257 - 128, float(value[2]) / 257 - 128)
 
 
 def _algorithm(dataset: Dataset) -> dict[str, str]:
