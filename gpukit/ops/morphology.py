@@ -180,8 +180,10 @@ def dilate(
     grown = xp.zeros_like(inside)
     for at in np.argwhere(by):
         offset = [int(a) - n // 2 for a, n in zip(at, by.shape, strict=True)]
-        to = tuple(slice(max(o, 0), max(n + min(o, 0), 0)) for o, n in zip(offset, mask.shape, strict=True))
-        source = tuple(slice(max(-o, 0), max(n - max(o, 0), 0)) for o, n in zip(offset, mask.shape, strict=True))
+        if any(abs(o) >= n for o, n in zip(offset, mask.shape, strict=True)):
+            continue  # moved out of the array altogether
+        to = tuple(slice(max(o, 0), n + min(o, 0)) for o, n in zip(offset, mask.shape, strict=True))
+        source = tuple(slice(max(-o, 0), n - max(o, 0)) for o, n in zip(offset, mask.shape, strict=True))
         grown[to] = grown[to] | inside[source]
     return grown
 
