@@ -1,0 +1,284 @@
+"""A DICOM series read into a `Volume`: headers, choice, layout, one preallocated array, one move to the device."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.device import move, resolve
+from gpukit.dicom import rescale
+from gpukit.dicom.arrange import Layout, arrange, choose_phase
+from gpukit.dicom.even import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
+from gpukit.dicom.frames import FrameRef, decode_into
+from gpukit.dicom.inputs import Source, discover
+from gpukit.dicom.planes import Plane
+from gpukit.dicom.series import Collection, collect, select
+from gpukit.errors import InputError, InputNotFoundError, TooLargeError
+from gpukit.geometry import Grid
+from gpukit.units import ValueUnit
+from gpukit.volume import SourceInstance, Volume
+
+__all__ = ["Progress", "Tilt", "collect_source", "read_dicom", "volume_of"]
+
+#: Called as ``progress(stage, done, total)``.
+Progress = Callable[[str, int, int], None]
+Tilt = Literal["remove", "keep"]
+
+#: Facts of the first image that a volume keeps, by keyword. No patient identity.
+_KEPT = (
+    "Modality", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "StudyDate", "StudyTime",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "StudyDescription", "SeriesDescription",
+    "ProtocolName", "SeriesNumber", "BodyPartExamined", "Laterality", "PatientPosition", "ImageType", "Manufacturer",
+    "ManufacturerModelName", "PhotometricInterpretation", "BitsStored", "PixelRepresentation", "WindowCenter",
+    "WindowWidth", "VOILUTFunction", "RescaleType", "Units", "SUVType", "DecayCorrection", "SliceThickness", "KVP",
+    "ConvolutionKernel", "MagneticFieldStrength", "EchoTime", "RepetitionTime", "FlipAngle", "InversionTime",
+    "GantryDetectorTilt", "PresentationLUTShape", "FrameTime", "PatientOrientation", "LossyImageCompression",
+    "PixelSpacingCalibrationType", "ContrastBolusAgent",
+)  # fmt: skip
+
+
+def collect_source(source: Source, *, progress: Progress | None = None) -> Collection:
+    """Scan everything that a source names and gather it into candidate volumes.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or nothing in it is DICOM.
+    """
+    from gpukit.dicom.headers import scan
+
+    scanned = scan(discover(source), progress=_stage(progress, "headers"))
+    if not scanned.headers and not scanned.problems:
+        raise InputNotFoundError("holds no DICOM file", file=_name(source))
+    found = collect(scanned.headers)
+    problems = [(str(location), error) for location, error in scanned.problems]
+    return Collection(found.candidates, found.others, problems + found.problems)
+
+
+def read_dicom(
+    source: Source,
+    *,
+    device: str | None = None,
+    series: str | int | None = None,
+    fill_gaps: bool = False,
+    phase: str | int | None = None,
+    tilt: Tilt = "remove",
+    progress: Progress | None = None,
+) -> Volume:
+    """Read one series; see `gpukit.open` for the parameters and errors."""
+    if tilt not in ("remove", "keep"):
+        raise InputError(f"tilt {tilt!r} is neither 'remove' nor 'keep'", attribute="tilt")
+    _, target = resolve(device)  # a device that cannot be used is told before the work, not after
+    collection = collect_source(source, progress=progress)
+    candidate, notes = select(collection, series, _name(source))
+    if collection.problems:
+        file, error = collection.problems[0]
+        more = f" and {len(collection.problems) - 1} more" if len(collection.problems) > 1 else ""
+        notes = (*notes, f"left aside as unreadable: {file} ({error.what}){more}")
+    layout = choose_phase(arrange(candidate.planes), phase)
+    return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)
+
+
+def volume_of(
+    layout: Layout,
+    *,
+    device: str,
+    fill: bool = False,
+    tilt: Tilt = "remove",
+    notes: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Volume:
+    """Decode the planes of a layout and make the volume.
+
+    Raises
+    ------
+    MissingSlicesError
+        The slices are not even and `fill` is false.
+    TooLargeError
+        More memory is needed than there is.
+    """
+    first = layout.first
+    told = [*notes, *layout.notes]
+    levels = layout.levels
+    uneven = levels is not None and not levels.is_even
+    if levels is not None and uneven and not fill:
+        raise gap_error(levels, [plane.name for plane in layout.planes[0]])
+    planes = [plane for phase in layout.planes for plane in phase]
+    array = _decode(planes, layout, device, progress)
+    unit, remark = rescale.value_unit(first)
+    padding, doubt = rescale.declared_padding(planes)
+    told += [text for text in (remark, doubt) if text]
+    if padding is None and unit == ValueUnit.HU and (padding := rescale.corner_padding(array)) is not None:
+        told.append(f"{padding[0]:g} HU in every corner is taken for padding")
+    grid = layout.grid
+    if levels is not None and uneven:
+        even = even_distances(levels)
+        array = fill_gaps(array, levels.distances, even, padding)
+        affine = grid.affine.copy()
+        affine[:3, 2] = levels.span / (len(even) - 1)
+        grid = Grid((len(even), *grid.shape[1:]), affine)
+        told.append(
+            f"{len(levels.distances)} unevenly spaced slices were interpolated to {len(even)} at {grid.spacing[2]:.4g} mm"
+        )
+    colour = rescale.is_colour(first)
+    if len(layout.planes) == 1:
+        array = array[0]
+    axes = ("t" if len(layout.planes) > 1 else "") + "kji" + ("c" if colour else "")
+    moved: Any = move(array, device)
+    if levels is not None and levels.is_tilted:
+        angle = math.degrees(math.atan(levels.drift))
+        if tilt == "keep":
+            told.append(f"the gantry was tilted by {angle:.1f} degrees: the grid is sheared")
+        else:
+            target = straight_grid(grid)
+            outside, padding = _outside(array, unit, padding)
+            moved = remove_tilt(moved, grid, target, axes, outside, padding)
+            grid = target
+            told.append(f"a gantry tilt of {angle:.1f} degrees was removed by resampling within slices")
+    return Volume(
+        array=moved,
+        grid=grid,
+        unit=unit,
+        axes=axes,
+        padding=padding,
+        phases=layout.phases,
+        sources=_sources(layout),
+        metadata=_metadata(first),
+        notes=tuple(dict.fromkeys(told)),
+    )
+
+
+def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None) -> NDArray[Any]:
+    """All planes as one host array ``[t, k, j, i(, c)]`` of final values."""
+    first = planes[0]
+    kind = rescale.output_type(planes)
+    intercept = planes[0].intercept
+    # Stored 16-bit numbers that 32 bits would be needed for by the header alone: decode as they are, then shift.
+    shift = kind == np.int32 and all(plane.intercept == intercept for plane in planes) and _bits(first) == 16
+    if shift:
+        kind = np.dtype(np.int16 if rescale.stored_range(first)[0] < 0 else np.uint16)
+    shape: tuple[int, ...] = (len(planes), first.rows, first.columns)
+    if rescale.is_colour(first):
+        shape = (*shape, 3)
+    _check_size(planes, shape, kind)
+    try:
+        out: NDArray[Any] = np.empty(shape, dtype=kind)
+    except MemoryError:
+        raise _too_large(first, shape, kind) from None
+    references = [plane.reference() for plane in planes]
+    if shift:
+        references = [FrameRef(r.header, r.index, 1.0, 0.0, r.region) for r in references]
+    decode_into(references, out, progress=_stage(progress, "pixels"), device=device)
+    if shift:
+        out = rescale.shift_in_place(out, round(intercept))
+    return out.reshape(len(layout.planes), len(layout.planes[0]), *shape[1:])
+
+
+def _bits(plane: Plane) -> int:
+    return int(plane.get("BitsAllocated") or 16)
+
+
+def _check_size(planes: list[Plane], shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    """Refuse what neither the files' bytes nor this machine's memory can hold, before anything is allocated."""
+    seen: set[int] = set()
+    for plane in planes:
+        if id(plane.header) in seen:
+            continue
+        seen.add(id(plane.header))
+        pixels = plane.header.pixels
+        if pixels is None:
+            raise InputError("has no pixels", file=plane.file, attribute="PixelData")
+        if pixels.length is not None:
+            samples = int(plane.header.get("Rows", 0)) * int(plane.header.get("Columns", 0)) * plane.frames
+            samples *= int(plane.get("SamplesPerPixel", 1))
+            # Subsampled colour (YBR_FULL_422) stores two of three samples, 1-bit pixels an eighth of a byte.
+            least = samples * (_bits(plane) if _bits(plane) < 8 else _bits(plane) // 8 * 8) // 8 * 2 // 3
+            if pixels.length < least:
+                raise TooLargeError(
+                    f"the header claims at least {least:,} bytes of pixels, there are {pixels.length:,}",
+                    file=plane.file,
+                    attribute="Rows",
+                    fix="the file is cut off or its header is damaged: get it again",
+                )
+    free = _memory()
+    if free is not None and math.prod(shape) * kind.itemsize > free:
+        raise _too_large(planes[0], shape, kind)
+
+
+def _too_large(plane: Plane, shape: tuple[int, ...], kind: np.dtype[Any]) -> TooLargeError:
+    size = math.prod(shape) * kind.itemsize
+    return TooLargeError(
+        f"{shape[0]} images of {shape[2]} x {shape[1]} pixels need {size / 2**30:.1f} GiB of memory, more than there is",
+        file=plane.file,
+    )
+
+
+def _memory() -> int | None:
+    """Bytes of main memory, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _outside(
+    array: NDArray[Any], unit: str, padding: tuple[float, float] | None
+) -> tuple[float, tuple[float, float] | None]:
+    """Value for voxels that a straightened grid has and the scanner did not measure, and the padding it makes.
+
+    A number just below all measured ones (and below air in a CT), so that it can be told from them.
+    """
+    if padding is not None:
+        return padding[0], padding
+    if array.dtype.kind == "f":
+        value = math.floor(float(np.nanmin(array))) - 1.0
+    else:
+        value = float(array.min()) - 1.0
+        if value < np.iinfo(array.dtype).min:  # an unsigned type that uses its 0: nothing is left to mark with
+            return float(array.min()), None
+    if unit == ValueUnit.HU:
+        value = min(value, -1025.0)
+    return value, (value, value)
+
+
+def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
+    found = []
+    for t, phase in enumerate(layout.planes):
+        for k, plane in enumerate(phase):
+            header = plane.header
+            found.append(
+                SourceInstance(
+                    sop_class_uid=str(header.get("SOPClassUID", "")),
+                    sop_instance_uid=str(header.get("SOPInstanceUID", "")),
+                    path=header.location.path,
+                    member=header.location.member,
+                    frame=plane.index + 1 if header.get("NumberOfFrames") is not None else None,
+                    position=plane.position or (0.0, 0.0, 0.0),
+                    index=k,
+                    phase=t,
+                )
+            )
+    return tuple(found)
+
+
+def _metadata(plane: Plane) -> Mapping[str, Any]:
+    return {keyword: value for keyword in _KEPT if (value := plane.get(keyword)) is not None}
+
+
+def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, (str, PathLike)):
+        return os.fspath(source)
+    names = [os.fspath(item) for item in source]
+    return names[0] if len(names) == 1 else f"{len(names)} inputs"

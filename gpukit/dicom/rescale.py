@@ -1,0 +1,180 @@
+"""What stored values become: number type, unit and padding of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.planes import Plane
+from gpukit.units import ValueUnit
+
+__all__ = [
+    "corner_padding",
+    "declared_padding",
+    "is_colour",
+    "output_type",
+    "shift_in_place",
+    "stored_range",
+    "value_unit",
+]
+
+_INTEGERS = (np.uint8, np.int16, np.uint16, np.int32)
+#: Air is -1000 HU and the lowest number of the usual 12-bit range is -1024; a constant below that is no measurement.
+_LOWEST_CT = -1024
+
+
+def is_colour(plane: Plane) -> bool:
+    """Whether its frames decode to red, green and blue."""
+    photometric = str(plane.get("PhotometricInterpretation", ""))
+    return int(plane.get("SamplesPerPixel", 1)) > 1 or photometric == "PALETTE COLOR"
+
+
+def stored_range(plane: Plane) -> tuple[int, int]:
+    """Lowest and highest stored value that BitsStored and PixelRepresentation allow."""
+    bits = int(plane.get("BitsStored") or plane.get("BitsAllocated") or 16)
+    bits = min(max(bits, 1), 64)
+    if int(plane.get("PixelRepresentation", 0)) == 1:
+        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    return 0, (1 << bits) - 1
+
+
+def output_type(planes: Sequence[Plane]) -> np.dtype[Any]:
+    """Number type that holds every value of the planes.
+
+    The smallest of uint8, int16, uint16 and int32 where every slope is 1 and every intercept whole; float32 otherwise
+    (float64 for stored numbers of more than 32 bits, which float32 would round).
+    """
+    first = planes[0]
+    if is_colour(first):
+        return np.dtype(_colour_type(first))
+    keyword = first.header.pixels.keyword if first.header.pixels is not None else "PixelData"
+    if keyword == "DoubleFloatPixelData":
+        return np.dtype(np.float64)
+    if keyword == "FloatPixelData":
+        return np.dtype(np.float32)
+    lowest, highest = 0, 0
+    for plane in planes:
+        if plane.slope != 1 or plane.intercept != round(plane.intercept):
+            return np.dtype(np.float32)
+        low, high = stored_range(plane)
+        lowest = min(lowest, low + round(plane.intercept))
+        highest = max(highest, high + round(plane.intercept))
+    for kind in _INTEGERS:
+        limits = np.iinfo(kind)
+        if limits.min <= lowest and highest <= limits.max:
+            return np.dtype(kind)
+    return np.dtype(np.float64)
+
+
+def _colour_type(plane: Plane) -> type[Any]:
+    if str(plane.get("PhotometricInterpretation", "")) == "PALETTE COLOR":
+        descriptor = plane.get("RedPaletteColorLookupTableDescriptor") or (0, 0, 16)
+        bits = int(descriptor[2]) if len(descriptor) == 3 else 16
+    else:
+        bits = int(plane.get("BitsAllocated", 8))
+    return np.uint8 if bits <= 8 else np.uint16
+
+
+def shift_in_place(stored: NDArray[Any], intercept: int) -> NDArray[Any]:
+    """Add a whole intercept to stored 16-bit values, in the same memory where every result fits 16 signed bits.
+
+    Scanners that declare 16 bits seldom use them: a CT of 16 bits with an intercept of -1024 would need 32 bits by its
+    header alone, and fits 16 by its values.
+
+    Parameters
+    ----------
+    stored : int16 or uint16 array
+        Not usable afterwards.
+    intercept : int
+
+    Returns
+    -------
+    int16 or int32 array
+    """
+    low, high = int(stored.min()), int(stored.max())
+    limits = np.iinfo(np.int16)
+    if low + intercept < limits.min or high + intercept > limits.max:
+        return np.asarray(stored.astype(np.int32) + np.int32(intercept))
+    # Two's complement: the sum is right modulo 2**16, and it is known to fit, so intermediate wrap-around is harmless.
+    values = stored.view(np.uint16)
+    np.add(values, np.uint16(intercept % (1 << 16)), out=values)
+    return values.view(np.int16)
+
+
+def value_unit(plane: Plane) -> tuple[str, str]:
+    """Unit of the values, and a remark where the file leaves it open (else empty)."""
+    if is_colour(plane):
+        return ValueUnit.RGB, ""
+    modality = str(plane.get("Modality", ""))
+    if modality == "CT":
+        # RescaleType is required only where the values are not HU (PS3.3 C.8.2.1), and localizers are not.
+        kind = str(plane.get("RescaleType", "HU")).upper()
+        if kind != "HU" or "LOCALIZER" in plane.kind:
+            return ValueUnit.NONE, ""
+        if "RescaleType" not in plane.facts and plane.header.get("RescaleIntercept") is None and plane.frames == 1:
+            return ValueUnit.NONE, "no rescale intercept: the values are taken as they are, not as HU"
+        return ValueUnit.HU, ""
+    if modality == "PT":
+        units = str(plane.get("Units", "")).upper()
+        if units == "GML":
+            # SUVType is body weight where it is absent (PS3.3 C.8.9.1).
+            weight = str(plane.get("SUVType", "BW") or "BW").upper() == "BW"
+            return (ValueUnit.SUVBW if weight else ValueUnit.GML), ""
+        if units in set(ValueUnit):
+            return ValueUnit(units), ""
+    return ValueUnit.NONE, ""
+
+
+def declared_padding(planes: Sequence[Plane]) -> tuple[tuple[float, float] | None, str]:
+    """Values that PixelPaddingValue (and PixelPaddingRangeLimit) become, and a remark where they cannot be used."""
+    found: set[tuple[float, float]] = set()
+    for plane in planes:
+        pair = _stored_padding(plane)
+        if pair is None:
+            continue
+        ends = [plane.slope * value + plane.intercept for value in pair]
+        found.add((min(ends), max(ends)))
+        if len(found) > 1:
+            return None, "the padding value differs from slice to slice and is not marked"
+    return (next(iter(found)), "") if found else (None, "")
+
+
+def _stored_padding(plane: Plane) -> tuple[float, float] | None:
+    for keyword in ("FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue"):
+        if (value := plane.get(keyword)) is not None:
+            return float(value), float(value)
+    value = plane.get("PixelPaddingValue")
+    if value is None or is_colour(plane):
+        return None
+    limit = plane.get("PixelPaddingRangeLimit", value)
+    bits = int(plane.get("BitsAllocated") or 16)
+    signed = int(plane.get("PixelRepresentation", 0)) == 1
+
+    def meant(number: Any) -> float:
+        # The attribute has the signedness of the pixels, which an implicit or wrongly written VR hides.
+        whole = int(number)
+        if signed and whole >= 1 << (bits - 1):
+            return float(whole - (1 << bits))
+        if not signed and whole < 0:
+            return float(whole + (1 << bits))
+        return float(whole)
+
+    return meant(value), meant(limit)
+
+
+def corner_padding(array: NDArray[Any]) -> tuple[float, float] | None:
+    """A constant far below air in all four corners of every slice of a CT: padding that no attribute declares.
+
+    Parameters
+    ----------
+    array : ``[..., k, j, i]``
+        HU.
+    """
+    corners = array[..., :: max(1, array.shape[-2] - 1), :: max(1, array.shape[-1] - 1)]
+    value = float(corners.flat[0])
+    if value < _LOWEST_CT and bool((corners == corners.flat[0]).all()):
+        return value, value
+    return None

@@ -1,0 +1,285 @@
+"""From scanned headers to candidate volumes: what belongs together, how a user names one, and which is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpukit.dicom.headers import Header
+from gpukit.dicom.planes import Plane, is_image, planes_of
+from gpukit.errors import GpukitError, InputNotFoundError, SelectionError
+
+__all__ = ["Candidate", "Collection", "Series", "collect", "select"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a user needs to tell one candidate volume from another; no patient data.
+
+    Attributes
+    ----------
+    number : int
+        Position in the list, from 1; what ``--series`` takes first.
+    uid : str
+        SeriesInstanceUID.
+    series_number : int or None
+    modality, description : str
+    kind : str
+        What sets it apart within its series (LOCALIZER, M, P, B0 ...), often empty.
+    images : int
+        Planes, over all phases.
+    rows, columns : int
+    """
+
+    number: int
+    uid: str
+    series_number: int | None
+    modality: str
+    description: str
+    kind: str
+    images: int
+    rows: int
+    columns: int
+
+    def __str__(self) -> str:
+        """One line for a list."""
+        parts = [f"{self.number}:", self.modality or "?"]
+        if self.series_number is not None:
+            parts.append(f"series {self.series_number}")
+        if self.description:
+            parts.append(f"“{self.description}”")
+        if self.kind:
+            parts.append(f"({self.kind})")
+        parts.append(f"{self.images} image{'s' if self.images != 1 else ''} {self.columns}x{self.rows}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Planes that could make one volume.
+
+    Attributes
+    ----------
+    series : Series
+        Its description.
+    planes : list of Plane
+        In the order in which they were found.
+    """
+
+    series: Series
+    planes: list[Plane]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All that a source holds.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+        Image stacks, numbered from 1.
+    others : tuple of str
+        What else is there that is no image (RTSTRUCT, SEG ...), each named once.
+    problems : list of (str, GpukitError)
+        Files that could not be used.
+    """
+
+    candidates: list[Candidate]
+    others: tuple[str, ...]
+    problems: list[tuple[str, GpukitError]]
+
+
+def collect(headers: Iterable[Header]) -> Collection:
+    """Gather headers into candidate volumes.
+
+    A candidate shares SeriesInstanceUID, SOP class, modality, frame of reference, size, orientation, samples,
+    photometric interpretation, value unit and kind of image; what differs in one of these cannot be one volume.
+    """
+    groups: dict[tuple[Any, ...], list[Plane]] = {}
+    others: dict[str, None] = {}
+    problems: list[tuple[str, GpukitError]] = []
+    for header in headers:
+        if what := is_image(header):
+            others.setdefault(what)
+            continue
+        try:
+            planes = planes_of(header)
+        except GpukitError as error:
+            problems.append((str(header.location), error))
+            continue
+        shared = _file_key(header)
+        for plane in planes:
+            groups.setdefault(shared + _plane_key(plane), []).append(plane)
+    merged = _merge_orientations(groups)
+    merged.sort(key=_order)
+    candidates = [Candidate(_describe(n, planes), planes) for n, planes in enumerate(merged, 1)]
+    return Collection(candidates, tuple(others), problems)
+
+
+def _file_key(header: Header) -> tuple[Any, ...]:
+    modality = str(header.get("Modality", ""))
+    key = (
+        str(header.get("SeriesInstanceUID", "")),
+        str(header.get("SOPClassUID", "")),
+        modality,
+        str(header.get("FrameOfReferenceUID", "")),
+        int(header.get("SamplesPerPixel", 1)),
+        str(header.get("PhotometricInterpretation", "")),
+        str(header.get("Units", "")),
+    )
+    # Without a place in the patient each file is an image of its own.
+    alone = header.get("ImagePositionPatient") is None and header.get("NumberOfFrames") is None
+    return (*key, str(header.location) if alone and modality not in ("CT", "MR", "PT") else "")
+
+
+def _plane_key(plane: Plane) -> tuple[Any, ...]:
+    # Rounded only to make a dictionary key; `_merge_orientations` joins neighbours that rounding parted.
+    orientation = None if plane.orientation is None else tuple(round(v, 2) + 0.0 for v in plane.orientation)
+    spacing = None if plane.spacing is None else tuple(round(v, 4) for v in plane.spacing)
+    rescale = str(plane.get("RescaleType", ""))
+    alone = (plane.file,) if plane.position is None and plane.frames > 1 else ()
+    return (plane.rows, plane.columns, spacing, plane.kind, rescale, alone, orientation)
+
+
+def _merge_orientations(groups: dict[tuple[Any, ...], list[Plane]]) -> list[list[Plane]]:
+    """Groups that differ only in an orientation that agrees to 0.02 (about a degree) become one."""
+    merged: list[tuple[tuple[Any, ...], list[Plane]]] = []
+    for key, planes in groups.items():
+        for other, into in merged:
+            if key[:-1] == other[:-1] and _same_direction(key[-1], other[-1]):
+                into.extend(planes)
+                break
+        else:
+            merged.append((key, list(planes)))
+    return [planes for _, planes in merged]
+
+
+def _same_direction(one: Any, two: Any) -> bool:
+    if one is None or two is None:
+        return one is two
+    return max(abs(a - b) for a, b in zip(one, two, strict=True)) <= 0.02
+
+
+def _order(planes: Sequence[Plane]) -> tuple[Any, ...]:
+    first = planes[0]
+    number = first.get("SeriesNumber")
+    return (
+        str(first.get("StudyInstanceUID", "")),
+        number is None,
+        int(number) if number is not None else 0,
+        str(first.get("SeriesInstanceUID", "")),
+        -len(planes),
+        first.kind,
+        first.file,
+    )
+
+
+def _describe(number: int, planes: Sequence[Plane]) -> Series:
+    first = planes[0]
+    series_number = first.get("SeriesNumber")
+    return Series(
+        number,
+        str(first.get("SeriesInstanceUID", "")),
+        None if series_number is None else int(series_number),
+        str(first.get("Modality", "")),
+        str(first.get("SeriesDescription", "")),
+        " ".join(first.kind),
+        len(planes),
+        first.rows,
+        first.columns,
+    )
+
+
+def select(collection: Collection, wanted: str | int | None, source: str) -> tuple[Candidate, tuple[str, ...]]:
+    """The candidate that is meant, and what a user must be told about the choice.
+
+    Parameters
+    ----------
+    collection : Collection
+        From `collect`.
+    wanted : str, int or None
+        In this order: a number of the list, a SeriesNumber, a SeriesInstanceUID or the beginning of one. None takes
+        the only image series; localizers and single images beside one volume of the same series are set aside.
+    source : str
+        What the user gave, for messages.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no image at all.
+    SelectionError
+        None or several fit: lists them.
+    """
+    candidates = collection.candidates
+    if not candidates:
+        if collection.problems:
+            raise collection.problems[0][1]
+        if collection.others:
+            raise SelectionError(
+                f"holds no image series, only {', '.join(collection.others)}",
+                file=source,
+                fix="give the images that it belongs to",
+            )
+        raise InputNotFoundError("holds no DICOM image", file=source)
+    notes = (f"left aside, being no images: {', '.join(collection.others)}",) if collection.others else ()
+    if wanted is not None:
+        return _named(candidates, str(wanted).strip(), source), notes
+    if len(candidates) == 1:
+        return candidates[0], notes
+    main = _main(candidates)
+    if main is None:
+        raise SelectionError(
+            f"holds {len(candidates)} image series: {_listing(candidates)}",
+            file=source,
+            attribute="--series",
+            fix="choose one with --series NUMBER (the number before the colon) or --series UID",
+        )
+    aside = [other.series for other in candidates if other is not main]
+    return main, (*notes, f"left aside: {'; '.join(map(str, aside))}")
+
+
+def _listing(candidates: Sequence[Candidate], most: int = 12) -> str:
+    lines = [str(candidate.series) for candidate in candidates[:most]]
+    if len(candidates) > most:
+        lines.append(f"and {len(candidates) - most} more")
+    return "; ".join(lines)
+
+
+def _main(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The one volume among localizers, or among single images of its own series."""
+    volumes = [c for c in candidates if "LOCALIZER" not in c.planes[0].kind]
+    if len(volumes) == 1:
+        return volumes[0]
+    largest = max(volumes or candidates, key=lambda c: len(c.planes))
+    uid = largest.series.uid
+    rest = [c for c in volumes if c is not largest]
+    if len(largest.planes) > 3 and uid and all(c.series.uid == uid and len(c.planes) == 1 for c in rest):
+        return largest
+    return None
+
+
+def _named(candidates: Sequence[Candidate], wanted: str, source: str) -> Candidate:
+    tests = (
+        lambda c: wanted == str(c.series.number),
+        lambda c: wanted == str(c.series.series_number),
+        lambda c: wanted == c.series.uid,
+        lambda c: len(wanted) > 2 and c.series.uid.startswith(wanted),
+    )
+    for test in tests:
+        found = [candidate for candidate in candidates if test(candidate)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            main = _main(found)
+            if main is not None:
+                return main
+            raise SelectionError(
+                f"series {wanted!r} could be any of: {_listing(found)}",
+                file=source,
+                attribute="--series",
+                fix="choose one by the number before the colon",
+            )
+    raise SelectionError(
+        f"there is no series {wanted!r}, only: {_listing(candidates)}", file=source, attribute="--series"
+    )

@@ -1,0 +1,145 @@
+"""Opening: from what a user names to a volume, whatever the format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpukit.errors import InputError
+
+if TYPE_CHECKING:
+    from gpukit.dicom.read import Progress, Tilt
+    from gpukit.dicom.series import Series
+    from gpukit.volume import Volume
+
+__all__ = ["find_series", "open"]
+
+Source = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+_NIFTI = (".nii", ".nii.gz")
+_METAIMAGE = (".mha", ".mhd")
+_NRRD = (".nrrd", ".nhdr")
+
+
+def open(
+    source: Source,
+    *,
+    device: str | None = None,
+    series: str | int | None = None,
+    fill_gaps: bool = False,
+    phase: str | int | None = None,
+    tilt: Tilt = "remove",
+    progress: Progress | None = None,
+) -> Volume:
+    """Read a volume from DICOM, NIfTI, MetaImage or NRRD.
+
+    Parameters
+    ----------
+    source : path, glob, or several of them
+        DICOM files, folders (recursive), a DICOMDIR or a zip; or one ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``,
+        ``.nrrd`` or ``.nhdr`` file.
+    device : str, optional
+        Where the voxels go: ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``torch-cpu``; unset, the
+        environment variable ``GPUKIT_DEVICE`` decides.
+    series : str or int, optional
+        Which of several series: the number in the list that the error shows, else a SeriesNumber, else a
+        SeriesInstanceUID or its beginning; the first of these that fits wins.
+    fill_gaps : bool
+        Interpolate missing or unevenly spaced slices linearly; without it they are an error.
+    phase : str or int, optional
+        One phase of a 4D series, by index from 0 or by words of its description (``"EchoTime 4.6"``); all by default.
+    tilt : {"remove", "keep"}
+        What to do with a tilted gantry: resample to a straight grid, or keep the voxels and a sheared affine.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Volume
+        Array ``[k, j, i]`` (4D ``[t, k, j, i]``, colour with a last axis c) on the device; affine to LPS mm;
+        `Volume.notes` tells what was done on the way.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or no image in it.
+    SelectionError
+        There are several series and none was chosen, or none fits.
+    MissingSlicesError
+        Slices are missing or unevenly spaced; names the files.
+    GeometryError
+        The images do not make a volume.
+    FormatError, DecodeError, TooLargeError
+        A file is damaged, cannot be decoded, or claims more than it can hold.
+    DeviceError
+        The device cannot be used.
+    """
+    from gpukit.device import resolve
+
+    single = _single_path(source)
+    reader = None if single is None else _file_reader(single)
+    if single is None or reader is None:
+        from gpukit.dicom.read import read_dicom
+
+        return read_dicom(
+            source, device=device, series=series, fill_gaps=fill_gaps, phase=phase, tilt=tilt, progress=progress
+        )
+    _, target = resolve(device)
+    if series is not None or phase is not None:
+        option = "series" if series is not None else "phase"
+        raise InputError("a file of this format holds no series to choose from", file=single, attribute=option)
+    volume: Volume = reader(single)
+    return volume.to(target)
+
+
+def find_series(source: Source) -> list[Series]:
+    """What image series a source holds, in the order and with the numbers that ``series=`` understands.
+
+    Parameters
+    ----------
+    source : path, glob, or several of them
+        DICOM files, folders (recursive), a DICOMDIR or a zip.
+
+    Returns
+    -------
+    list of Series
+        Number, UID, series number, modality, description and size of each; no patient data.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or nothing in it is DICOM.
+    """
+    from gpukit.dicom.read import collect_source
+
+    return [candidate.series for candidate in collect_source(source).candidates]
+
+
+def _single_path(source: Source) -> str | None:
+    if isinstance(source, (str, PathLike)):
+        return os.fspath(source)
+    if isinstance(source, (list, tuple)) and len(source) == 1:
+        return os.fspath(source[0])
+    return None
+
+
+def _file_reader(path: str) -> Any:
+    """The reader for a file of this suffix or content, or None for DICOM."""
+    name = path.lower()
+    suffix = name if not Path(path).is_dir() else ""
+    if suffix.endswith(_NIFTI):
+        from gpukit.files.nifti import read_nifti
+
+        return read_nifti
+    if suffix.endswith(_METAIMAGE):
+        from gpukit.files.metaimage import read_metaimage
+
+        return read_metaimage
+    if suffix.endswith(_NRRD):
+        from gpukit.files.nrrd import read_nrrd
+
+        return read_nrrd
+    return None
