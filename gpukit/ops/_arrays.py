@@ -7,7 +7,7 @@ from typing import Any
 
 from gpukit.errors import InputError
 
-__all__ = ["Padding", "as_dtype", "check_padding", "device", "dtype_of", "invalid", "is_floating", "real_dtype"]
+__all__ = ["Padding", "as_dtype", "check_padding", "device", "dtype_of", "invalid", "is_floating", "real_dtype", "signed", "signed_dtype"]
 
 #: Values lo to hi (both included) are no measurement.
 Padding = tuple[float, float] | None
@@ -58,6 +58,18 @@ def as_dtype(xp: Any, values: Any, dtype: Any) -> Any:
     return xp.astype(xp.clip(xp.round(values), low, high), dtype)
 
 
+def signed_dtype(xp: Any, dtype: Any) -> Any:
+    """The signed type that holds a wide unsigned one (uint64 by its bits); any other type as it is."""
+    if dtype == xp.uint8 or not xp.isdtype(dtype, "unsigned integer"):
+        return dtype
+    return xp.int32 if dtype == xp.uint16 else xp.int64
+
+
+def signed(xp: Any, data: Any) -> Any:
+    """Wide unsigned integers as signed ones: torch stores such types, but does not index, flip or compare them."""
+    return xp.astype(data, signed_dtype(xp, data.dtype), copy=False)
+
+
 def check_padding(padding: Sequence[float] | None) -> Padding:
     """The interval as two floats in order, or None."""
     if padding is None:
@@ -80,5 +92,6 @@ def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
         if high_int < info.min or low_int > info.max or low_int > high_int:
             return None
         low, high = int(max(low_int, info.min)), int(min(high_int, info.max))
+        data = signed(xp, data)
     padded = (data >= low) & (data <= high)
     return padded if found is None else found | padded

@@ -63,6 +63,13 @@ class Axes:
     offset: tuple[float, float, float]
 
     @property
+    def matrix(self) -> Matrix:
+        """The map onto the input once its axes are permuted to the order of the output's: scales and offsets only."""
+        m = np.diag([*reversed(self.scale), 1.0])
+        m[:3, 3] = self.offset[::-1]
+        return m
+
+    @property
     def exact(self) -> bool:
         """Whether every sample falls on a voxel, one step at a time: a shift, flip or permutation."""
         return all(abs(s) == 1.0 for s in self.scale) and all(o == round(o) for o in self.offset)

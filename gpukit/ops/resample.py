@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from gpukit.device import array_namespace, operation
 from gpukit.errors import InputError
-from gpukit.ops._arrays import as_dtype, check_padding, device, dtype_of, invalid, is_floating, real_dtype
+from gpukit.ops._arrays import as_dtype, check_padding, device, dtype_of, invalid, real_dtype, signed, signed_dtype
 from gpukit.ops._interpolate import interpolate
 from gpukit.ops._mapping import EDGE, Axes, Matrix, axes_of, check_affine, check_shape, rows
 from gpukit.ops._spline import coefficients
@@ -86,8 +86,13 @@ def resample(
     axes = axes_of(map_)
     if axes is not None and axes.exact:
         return _moved(xp, data, bad, axes, out_shape, fill, target)
+    data = signed(xp, data)
     if axes is not None and order == 1 and bad is None:
         return _separable(xp, data, axes, out_shape, fill, target)
+    if axes is not None:  # one order of blending for all that keeps axes apart, so paths agree to the bit
+        data = xp.permute_dims(data, axes.source)
+        bad = None if bad is None else xp.permute_dims(bad, axes.source)
+        map_ = axes.matrix
     return _general(xp, data, bad, map_, out_shape, order, fill, target)
 
 
@@ -98,11 +103,13 @@ def _scalar(xp: Any, data: Any, value: float, dtype: Any) -> Any:
 
 def _moved(xp: Any, data: Any, bad: Any | None, axes: Axes, shape: tuple[int, ...], fill: float, dtype: Any) -> Any:
     """Shift, flip and permute: values are moved, never computed with."""
-    empty = _scalar(xp, data, fill, dtype)
-    result = xp.empty(shape, dtype=dtype, device=device(data))
+    work = signed_dtype(xp, dtype)
+    empty = xp.astype(_scalar(xp, data, fill, dtype), work)
+    result = xp.empty(shape, dtype=work, device=device(data))
     result[...] = xp.broadcast_to(empty, shape)
     window: list[slice] = []
-    view = xp.permute_dims(data, axes.source)
+    same = data.dtype == dtype
+    view = xp.permute_dims(signed(xp, data), axes.source)
     lost = None if bad is None else xp.permute_dims(bad, axes.source)
     for axis in range(3):
         scale, offset = int(axes.scale[axis]), int(axes.offset[axis])
@@ -111,7 +118,7 @@ def _moved(xp: Any, data: Any, bad: Any | None, axes: Axes, shape: tuple[int, ..
         first, last = (-offset, n - 1 - offset) if scale > 0 else (offset - (n - 1), offset)
         first, last = max(first, 0), min(last, shape[axis] - 1)
         if first > last:
-            return result
+            return xp.astype(result, dtype, copy=False)
         a, b = sorted((scale * first + offset, scale * last + offset))
         cut = tuple(slice(a, b + 1) if other == axis else slice(None) for other in range(3))
         view = view[cut]
@@ -120,12 +127,12 @@ def _moved(xp: Any, data: Any, bad: Any | None, axes: Axes, shape: tuple[int, ..
             view = xp.flip(view, axis=axis)
             lost = None if lost is None else xp.flip(lost, axis=axis)
         window.append(slice(first, last + 1))
-    if view.dtype != dtype:
-        view = as_dtype(xp, xp.astype(view, real_dtype(xp, data)), dtype)
+    if not same:
+        view = xp.astype(as_dtype(xp, xp.astype(view, real_dtype(xp, data)), dtype), work, copy=False)
     if lost is not None:
         view = xp.where(lost, xp.broadcast_to(empty, view.shape), view)
     result[tuple(window)] = view
-    return result
+    return xp.astype(result, dtype, copy=False)
 
 
 def _blend(xp: Any, data: Any, axis: int, scale: float, offset: float, start: int, stop: int) -> tuple[Any, Any]:

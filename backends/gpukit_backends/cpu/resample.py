@@ -1,0 +1,105 @@
+"""Resampling by compiled kernels."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpukit.device import kernel
+from gpukit.ops._arrays import check_padding, dtype_of
+from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
+from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume
+from gpukit_backends.cpu.threads import over_rows
+
+
+def _declines(
+    data: Any,
+    matrix: ArrayLike,
+    shape: Sequence[int],
+    order: int,
+    fill: float,
+    padding: Sequence[float] | None,
+    dtype: Any,
+) -> str | None:
+    if data.ndim != 3 or order not in (0, 1):
+        return f"order {order} is not compiled" if data.ndim == 3 else "not three axes"
+    if not data.flags.c_contiguous or not data.flags.aligned:
+        return "the array is not contiguous"
+    if data.size == 0 or max(data.shape) >= 2**31:
+        return "an axis is empty or longer than 2^31"
+    target = data.dtype if dtype is None else dtype
+    for kind in (data.dtype, target):
+        if type_number(kind) is None:
+            return f"voxel type {kind} is not compiled"
+    axes = axes_of(check_affine(matrix, check_shape(shape)))
+    if axes is not None and axes.exact:
+        return "whole voxels are moved, nothing is computed"
+    return None
+
+
+@kernel(declines=_declines)
+def resample(
+    data: Any,
+    matrix: ArrayLike,
+    shape: Sequence[int],
+    *,
+    order: int = 1,
+    fill: float = 0.0,
+    padding: Sequence[float] | None = None,
+    dtype: Any = None,
+) -> Any:
+    """Values of a volume at the voxels of another grid; see `gpukit.ops.resample.resample`."""
+    size = check_shape(shape)
+    map_ = check_affine(matrix, size)
+    interval = check_padding(padding)
+    handle = library().handle
+    assert handle is not None
+    out = np.empty(size, np.dtype(dtype_of(np, dtype, data)))
+    target = type_number(out.dtype)
+    out_size = longs(*reversed(size))
+    axes = axes_of(map_)
+    if axes is not None and order == 1 and interval is None:
+        seen = volume(data, None, axes.source)
+        scale, offset = doubles(*reversed(axes.scale)), doubles(*reversed(axes.offset))
+        entry = handle.gpukit_resample_axes
+
+        def separable(begin: int, end: int) -> int:
+            failed: int = entry(
+                ctypes.byref(seen),
+                scale,
+                offset,
+                out_size,
+                ctypes.c_double(fill),
+                pointer(out),
+                target,
+                ctypes.c_int64(begin),
+                ctypes.c_int64(end),
+            )
+            return failed
+
+        over_rows(separable, size[0] * size[1], least=min(64, size[1]))
+        return out
+    seen = volume(data, interval) if axes is None else volume(data, interval, axes.source)
+    m = doubles(*(value for row in rows(map_ if axes is None else axes.matrix) for value in row))
+    general_entry = handle.gpukit_resample
+
+    def general(begin: int, end: int) -> int:
+        failed: int = general_entry(
+            ctypes.byref(seen),
+            m,
+            out_size,
+            order,
+            ctypes.c_double(fill),
+            pointer(out),
+            target,
+            ctypes.c_int64(begin),
+            ctypes.c_int64(end),
+        )
+        return failed
+
+    over_rows(general, size[0] * size[1], least=16)
+    return out
