@@ -7,7 +7,18 @@ from typing import Any
 
 from gpukit.errors import InputError
 
-__all__ = ["Padding", "as_dtype", "check_padding", "device", "dtype_of", "invalid", "is_floating", "real_dtype", "signed", "signed_dtype"]
+__all__ = [
+    "Padding",
+    "as_dtype",
+    "check_padding",
+    "device",
+    "dtype_of",
+    "invalid",
+    "is_floating",
+    "real_dtype",
+    "signed",
+    "signed_dtype",
+]
 
 #: Values lo to hi (both included) are no measurement.
 Padding = tuple[float, float] | None

@@ -1,0 +1,128 @@
+"""CuPy arrays on NVIDIA devices.
+
+Listing devices asks the driver first and imports CuPy only where it is installed and a device answers.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from importlib import import_module
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from gpukit.device import DeviceInfo, Kernel
+from gpukit_backends.cuda.driver import Driver, driver
+
+
+class CupyBackend:
+    """Serves ``cuda`` and ``cuda:N``: what ``auto`` takes wherever a device answers."""
+
+    name = "cupy"
+    array_module = "cupy"
+    device_names = ("cuda",)
+    priority: int | None = 100
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """Every device that the driver shows, or the one reason why there is none."""
+        found = driver()
+        install = f'pip install "gpukit[{_extra(found)}]"'
+        if not found.hardware:
+            fix = f"install the NVIDIA driver, then {install}" if not found.cuda else "check CUDA_VISIBLE_DEVICES"
+            return (DeviceInfo(name="cuda", backend=self.name, usable=False, reason=found.why, install=fix),)
+        reason = _trouble()
+        return tuple(
+            DeviceInfo(
+                name=f"cuda:{index}",
+                backend=self.name,
+                usable=not reason,
+                reason=reason,
+                install=install if reason else "",
+                description=hardware.name,
+                memory_total=hardware.memory,
+                memory_free=None if reason else _free(index),
+                library=_library(),
+                kernels="" if reason else "cuda (NVRTC, from the CPU kernels' source)",
+            )
+            for index, hardware in enumerate(found.hardware)
+        )
+
+    def from_host(self, array: Any, device: str) -> Any:
+        """Copy a NumPy array to a device; the type stays, the byte order becomes the machine's own."""
+        cupy = import_module("cupy")
+        host = np.asarray(array)
+        with cupy.cuda.Device(_index(device)):
+            return cupy.asarray(np.ascontiguousarray(host, dtype=host.dtype.newbyteorder("=")).reshape(host.shape))
+
+    def to_host(self, array: Any) -> Any:
+        """Copy a CuPy array to NumPy."""
+        return import_module("cupy").asnumpy(array)
+
+    def device_of(self, array: Any) -> str:
+        """``cuda:N``."""
+        return f"cuda:{int(array.device.id)}"
+
+    def share(self, array: Any, device: str) -> Any | None:
+        """A torch CUDA tensor's memory as a CuPy array (through DLPack); None where it must be copied."""
+        if type(array).__module__.partition(".")[0] != "torch" or array.device.type != "cuda":
+            return None
+        if (array.device.index or 0) != _index(device):
+            return None
+        try:
+            return import_module("cupy").from_dlpack(array.detach())
+        except (TypeError, ValueError, RuntimeError, BufferError):
+            return None  # bfloat16, conjugated views: not to be shared
+
+    def kernel(self, operation: str) -> Kernel | None:
+        """Kernel from the module of the operation's name beside this one, if there is one."""
+        module = f"{__package__}.{operation}"
+        if find_spec(module) is None:
+            return None
+        found = getattr(import_module(module), operation, None)
+        return found if isinstance(found, Kernel) else None
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
+def _extra(found: Driver) -> str:
+    """The extra whose CuPy this driver can run; the newest where there is no driver to ask."""
+    return "cuda12" if found.cuda == 12 else "cuda13"
+
+
+@functools.cache
+def _trouble() -> str:
+    """Why CuPy does not work here, empty when it does. A device is known to answer."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed"
+    try:
+        cupy = import_module("cupy")
+        cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # a CuPy of another CUDA version fails in many ways, none of them may escape
+        return f"CuPy does not work: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+    return ""
+
+
+def _free(index: int) -> int | None:
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return None
+    try:
+        with cupy.cuda.Device(index):
+            return int(cupy.cuda.runtime.memGetInfo()[0])
+    except Exception:  # busy or broken: its memory is then not known
+        return None
+
+
+@functools.cache
+def _library() -> str:
+    """CuPy's name and version as installed, empty where it is not."""
+    for found in distributions():
+        name = (found.metadata["Name"] or "").lower()
+        if name == "cupy" or name.startswith("cupy-cuda"):
+            return f"{name} {found.version}"
+    return ""
