@@ -1,0 +1,36 @@
+"""``gpukit series``: the series found in an input, with the numbers that ``--series`` takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from gpukit_cli.output import emit, json_text, table
+from gpukit_cli.params import Inputs, Json, source_of
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command()
+def series(inputs: Inputs, as_json: Json = False) -> None:
+    """List the image series in files, directories, globs, a DICOMDIR or a zip."""
+    import gpukit
+
+    found = gpukit.find_series(source_of(inputs))
+    if as_json:
+        emit(json_text("series", {"series": [asdict(one) for one in found]}))
+        return
+    rows = [
+        (
+            one.number,
+            "-" if one.series_number is None else one.series_number,
+            one.modality,
+            one.images,
+            f"{one.columns}x{one.rows}",
+            one.uid,
+            one.description,
+        )
+        for one in found
+    ]
+    emit(table(("--series", "NUMBER", "MODALITY", "IMAGES", "COLUMNSxROWS", "UID", "DESCRIPTION"), rows))

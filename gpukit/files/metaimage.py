@@ -1,0 +1,219 @@
+"""MetaImage (.mha, .mhd) through SimpleITK, with the affine kept to the last bit.
+
+MetaImage speaks LPS as gpukit does, but stores the affine as unit vectors and spacings apart, whose product need not
+round back to what it was. The writer therefore looks for the spacing, among those that differ in the last few bits,
+for which unit vectors exist whose products are the affine's columns exactly.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, OutputError
+from gpukit.files.atomic import atomic_folder, atomic_path
+from gpukit.files.limits import check_claim
+from gpukit.geometry import Grid
+from gpukit.units import ValueUnit
+from gpukit.volume import Segmentation, Volume
+
+__all__ = ["read_metaimage", "write_metaimage"]
+
+_SUFFIXES = (".mha", ".mhd")
+#: How many floating-point neighbours of the spacing are tried on each side. A try fails for a column with probability
+#: of at most 7/8, so all of them do with (7/8)**800, which is never.
+_TRIES = 400
+
+
+def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
+    """Read a MetaImage file.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.mha``, or ``.mhd`` with its data file beside it.
+    unit : str
+        Unit of the values; MetaImage does not record one.
+
+    Returns
+    -------
+    Volume
+        NumPy array ``[k, j, i]``, ``[t, k, j, i]`` or colour ``[k, j, i, c]``.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    FormatError
+        The file is no MetaImage, or it is damaged or cut off.
+    GeometryError
+        The affine is singular or not finite.
+    """
+    itk = _simpleitk()
+    if not Path(path).is_file():
+        raise InputNotFoundError("no such file", file=path)
+    reader = itk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO")
+    reader.SetFileName(os.fspath(path))
+    itk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise FormatError("not a readable MetaImage file", file=path) from error
+    dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
+    if dimension not in (2, 3, 4) or components not in (1, 3):
+        raise FormatError(f"{dimension} dimensions with {components} components a voxel are not supported", file=path)
+    fields = _header(path)
+    packing = "deflate" if fields.get("compresseddata", "").lower() == "true" else "none"
+    itemsize = np.dtype(_numpy_type(itk, reader.GetPixelID(), path)).itemsize * components
+    check_claim(path, reader.GetSize(), itemsize, stored=_stored_bytes(path, fields), packing=packing)
+    affine = _affine(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin(), dimension)
+    try:
+        array = itk.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise FormatError("the voxels cannot be read", file=path, fix="copy the file again") from error
+    colour = components == 3
+    if dimension == 2:
+        array = array[None]
+    axes = ("t" if dimension == 4 else "") + "kji" + ("c" if colour else "")
+    spatial = tuple(array.shape[axes.index(axis)] for axis in "kji")
+    try:
+        grid = Grid((spatial[0], spatial[1], spatial[2]), affine)
+    except GeometryError as error:
+        raise GeometryError(error.what, file=path, attribute="TransformMatrix", fix="repair the header") from error
+    phases = tuple(f"volume {n}" for n in range(array.shape[0])) if dimension == 4 else ()
+    return Volume(array=array, grid=grid, unit=ValueUnit.RGB if colour else unit, axes=axes, phases=phases)
+
+
+def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a volume or a label map as MetaImage; label maps are compressed.
+
+    Parameters
+    ----------
+    thing : Volume or Segmentation
+        On any device.
+    path : path-like
+        ``.mha`` (one file) or ``.mhd`` (the data goes into a file beside it).
+    force : bool
+        Overwrite existing files.
+
+    Raises
+    ------
+    OutputExistsError
+        A file exists and `force` is false.
+    OutputError
+        It cannot be written.
+    """
+    itk = _simpleitk()
+    axes = thing.axes if isinstance(thing, Volume) else "kji"
+    array = np.asarray(thing.to("cpu").array)
+    if array.dtype in (np.bool_, np.float16):
+        array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
+    image = itk.GetImageFromArray(np.ascontiguousarray(array), isVector=axes.endswith("c"))
+    direction, spacing = split_affine(thing.grid.affine)
+    dimension = image.GetDimension()
+    matrix, steps, origin = np.eye(dimension), np.ones(dimension), np.zeros(dimension)
+    matrix[:3, :3], steps[:3], origin[:3] = direction, spacing, thing.grid.affine[:3, 3]
+    image.SetDirection(matrix.ravel().tolist())
+    image.SetSpacing(steps.tolist())
+    image.SetOrigin(origin.tolist())
+    pair = str(path).lower().endswith(".mhd")
+    with (atomic_folder if pair else atomic_path)(path, force=force) as temporary:
+        try:
+            itk.WriteImage(
+                image, os.fspath(temporary), useCompression=isinstance(thing, Segmentation), imageIO="MetaImageIO"
+            )
+        except RuntimeError as error:
+            raise OutputError("the MetaImage file cannot be written", file=path) from error
+
+
+def split_affine(affine: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit vectors (columns) and spacings whose products in float64 are the affine's columns, bit for bit.
+
+    The spacing differs from the column's length by a few units in the last place at most.
+    """
+    direction, spacing = np.empty((3, 3)), np.empty(3)
+    for axis in range(3):
+        column = affine[:3, axis]
+        spacing[axis], direction[:, axis] = _split_column(column)
+    return direction, spacing
+
+
+def _split_column(column: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    length = math.hypot(*column.tolist())
+    up = down = length
+    for _ in range(_TRIES):
+        for step in (up, down):
+            vector = _quotient(column, step)
+            if np.array_equal(vector * step, column):
+                return step, vector
+        up, down = math.nextafter(up, math.inf), math.nextafter(down, 0.0)
+    return length, column / length
+
+
+def _quotient(column: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Column / step, moved by one bit where that makes the product exact."""
+    vector = column / step
+    for towards in (np.inf, -np.inf):
+        moved = np.nextafter(vector, towards)
+        vector = np.where((vector * step != column) & (moved * step == column), moved, vector)
+    return vector
+
+
+def _affine(direction: Any, spacing: Any, origin: Any, dimension: int) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    n = min(dimension, 3)
+    matrix = np.asarray(direction, float).reshape(dimension, dimension)
+    affine[:n, :n] = matrix[:n, :n] * np.asarray(spacing, float)[:n]
+    affine[:n, 3] = np.asarray(origin, float)[:n]
+    return affine
+
+
+def _header(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The header's fields, lower-case names; it ends with ElementDataFile."""
+    fields: dict[str, str] = {}
+    with Path(path).open("rb") as file:
+        for _ in range(200):
+            name, _, value = file.readline(4096).decode("latin-1").partition("=")
+            fields[name.strip().lower()] = value.strip()
+            if name.strip().lower() == "elementdatafile":
+                break
+    return fields
+
+
+def _stored_bytes(path: str | os.PathLike[str], fields: dict[str, str]) -> int:
+    """Bytes of the file that holds the voxels; for lists of files their number is not bounded here."""
+    name = fields.get("elementdatafile", "LOCAL")
+    if name.upper() == "LOCAL":
+        return Path(path).stat().st_size
+    data = Path(path).parent / name
+    if name.upper().startswith("LIST") or "%" in name:
+        return 1 << 62
+    if not data.is_file():
+        raise InputNotFoundError(f"the data file {name!r} is not there", file=path, attribute="ElementDataFile")
+    return data.stat().st_size
+
+
+def _numpy_type(itk: Any, pixel: int, path: str | os.PathLike[str]) -> str:
+    text = itk.GetPixelIDValueAsString(pixel)
+    for name in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"):
+        kind = {"u": "unsigned integer", "i": "signed integer", "f": "float"}[name[0]]
+        bits = name.lstrip("uintfloa")
+        if bits in text and kind in text:
+            return name
+    if text.endswith(("32-bit float", "64-bit float")):
+        return f"float{text.split('-')[0][-2:]}"
+    raise FormatError(f"voxels of type {text!r} are not supported", file=path)
+
+
+def _simpleitk() -> Any:
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise DependencyError("MetaImage needs SimpleITK", fix='pip install "gpukit[files]"') from error
+    return SimpleITK

@@ -1,0 +1,234 @@
+"""NIfTI-1 and NIfTI-2 through nibabel, with the affine kept to the last bit.
+
+NIfTI speaks RAS and indexes (i, j, k, t); gpukit speaks LPS and indexes ``[t, k, j, i]``. Both conversions are exact:
+a sign and a transpose.
+
+The sform of NIfTI-1 is float32, which moves a voxel by up to about 3e-5 mm. Where that rounds, the writer adds the
+float64 affine as a header extension (a comment, code 6, which other software skips), and the reader takes it only if it
+still rounds to the sform that is there, so that a file whose sform somebody has edited is read as edited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
+from gpukit.files.atomic import atomic_path
+from gpukit.files.limits import check_claim, packing_of
+from gpukit.geometry import Grid
+from gpukit.units import ValueUnit
+from gpukit.volume import Segmentation, Volume
+
+__all__ = ["read_nifti", "write_nifti"]
+
+_COMMENT = 6  # NIFTI_ECODE_COMMENT
+_KEY = "gpukit_ras_affine"
+_MILLIMETRES = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 1e-3}
+_RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+_LARGEST_NIFTI1 = 32767  # its sizes are int16
+
+
+def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
+    """Read a NIfTI file.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.nii``, ``.nii.gz`` or the ``.hdr`` or ``.img`` of a pair.
+    unit : str
+        Unit of the values; NIfTI does not record one.
+
+    Returns
+    -------
+    Volume
+        NumPy array ``[k, j, i]``, ``[t, k, j, i]`` or colour ``[k, j, i, c]``; affine to LPS mm from the sform, else
+        the qform, else the voxel sizes alone (then `notes` says that the orientation is not known). Values are scaled
+        by scl_slope and scl_inter; integers that need no scaling stay integers, others become float32, or float64 where
+        float32 cannot hold the stored values.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    FormatError
+        The file is no NIfTI, or it is damaged or cut off.
+    GeometryError
+        The affine is singular or not finite.
+    """
+    nibabel = _nibabel()
+    if not Path(path).is_file():
+        raise InputNotFoundError("no such file", file=path)
+    try:
+        image = nibabel.load(os.fspath(path))
+    except Exception as error:
+        raise FormatError(f"not a readable NIfTI file ({_short(error)})", file=path) from error
+    if not isinstance(image, (nibabel.Nifti1Pair, nibabel.Nifti2Pair)):
+        raise FormatError(f"not a NIfTI file but {type(image).__name__}", file=path)
+    header = image.header
+    shape = tuple(int(n) for n in header.get_data_shape())
+    stored = image.dataobj.file_like
+    size = Path(stored if isinstance(stored, (str, os.PathLike)) else path).stat().st_size
+    check_claim(path, shape, header.get_data_dtype().itemsize, stored=size, packing=packing_of(stored))
+    affine, notes = _affine(header, image, path)
+    try:
+        raw = np.asanyarray(image.dataobj.get_unscaled())
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise FormatError(
+            f"the voxels cannot be read ({_short(error)})", file=path, fix="copy the file again"
+        ) from error
+    array, axes = _to_array(_scaled(raw, image.dataobj.slope, image.dataobj.inter), path)
+    spatial = tuple(array.shape[axes.index(axis)] for axis in "kji")
+    try:
+        grid = Grid.from_ras(spatial, affine)
+    except GeometryError as error:
+        raise GeometryError(error.what, file=path, attribute="sform", fix="repair the header") from error
+    phases = tuple(f"volume {n}" for n in range(array.shape[0])) if axes.startswith("t") else ()
+    return Volume(
+        array=array,
+        grid=grid,
+        unit=ValueUnit.RGB if axes.endswith("c") else unit,
+        axes=axes,
+        phases=phases,
+        notes=notes,
+    )
+
+
+def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a volume or a label map as NIfTI-1, or as NIfTI-2 where a size exceeds 32767.
+
+    sform and qform are both set (code 1, scanner), the qform only where the axes are perpendicular, because a
+    quaternion cannot hold shear; units are mm and seconds.
+
+    Parameters
+    ----------
+    thing : Volume or Segmentation
+        On any device.
+    path : path-like
+        ``.nii`` or ``.nii.gz``.
+    force : bool
+        Overwrite an existing file.
+
+    Raises
+    ------
+    OutputExistsError
+        The file exists and `force` is false.
+    OutputError
+        It cannot be written.
+    """
+    nibabel = _nibabel()
+    axes = thing.axes if isinstance(thing, Volume) else "kji"
+    array = _storable(thing.to("cpu").array)
+    voxels = _from_array(array, axes)
+    affine = thing.grid.ras_affine
+    large = max(voxels.shape) > _LARGEST_NIFTI1
+    image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(voxels, affine, dtype=voxels.dtype)
+    image.set_sform(affine, code=1)
+    if thing.grid.is_orthogonal:
+        image.set_qform(affine, code=1)
+    else:
+        image.header["qform_code"] = 0
+    image.header.set_xyzt_units("mm", "sec")
+    if not large and not np.array_equal(np.float64(np.float32(affine)), affine):
+        text = json.dumps({_KEY: [[value.hex() for value in row] for row in affine[:3].tolist()]})
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text.encode()))
+    with atomic_path(path, force=force) as temporary:
+        nibabel.save(image, os.fspath(temporary))
+
+
+def _nibabel() -> Any:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise DependencyError("NIfTI needs nibabel", fix='pip install "gpukit[files]"') from error
+    return nibabel
+
+
+def _affine(header: Any, image: Any, path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """RAS mm affine of a header, and what a user must know of it."""
+    notes: tuple[str, ...] = ()
+    if int(header["sform_code"]) > 0:
+        affine = np.asarray(header.get_sform(), float)
+        affine = _exact(header, affine)
+    elif int(header["qform_code"]) > 0:
+        try:
+            affine = np.asarray(header.get_qform(), float)
+        except Exception as error:
+            raise GeometryError(f"the qform is no rotation ({_short(error)})", file=path, attribute="qform") from error
+    else:
+        affine = np.asarray(image.affine, float)
+        notes = ("the file records no orientation (sform and qform codes are 0): its axes are taken as they are",)
+    if not np.isfinite(affine).all():
+        raise GeometryError("the affine is not finite", file=path, attribute="sform", fix="repair the header")
+    factor = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    if factor != 1.0:
+        affine = np.diag([factor, factor, factor, 1.0]) @ affine
+    return affine, notes
+
+
+def _exact(header: Any, sform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The float64 affine that `write_nifti` left, if the sform is still its rounding; else the sform."""
+    for extension in header.extensions:
+        if extension.get_code() != _COMMENT:
+            continue
+        try:
+            content = extension.get_content()
+            text = content if isinstance(content, str) else bytes(content).rstrip(b"\0").decode()
+            rows = [[float.fromhex(value) for value in row] for row in json.loads(text)[_KEY]]
+            exact = np.array([*rows, [0.0, 0.0, 0.0, 1.0]])
+        except (ValueError, KeyError, TypeError):
+            continue  # somebody else's comment
+        if exact.shape == (4, 4) and np.array_equal(np.float64(np.float32(exact)), sform):
+            return exact
+    return sform
+
+
+def _scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
+    """Values of stored numbers; the float type is the smallest that holds the stored values."""
+    if raw.dtype.names or (slope == 1 and intercept == 0):
+        return raw
+    wide = raw.dtype.itemsize > 2 if raw.dtype.kind in "iu" else raw.dtype.itemsize > 4
+    kind = np.complex128 if raw.dtype.kind == "c" else np.float64 if wide else np.float32
+    return (raw * np.float64(slope) + np.float64(intercept)).astype(kind)
+
+
+def _to_array(voxels: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArray[Any], str]:
+    """From NIfTI's (i, j, k, t, ...) to ``[t, k, j, i]`` in C order, with the axes' letters."""
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    while voxels.ndim < 3:
+        voxels = voxels[..., None]
+    if voxels.ndim > 4:
+        raise SelectionError(f"the file has more than four dimensions: {voxels.shape}", file=path)
+    if voxels.dtype.kind == "c":
+        raise FormatError("the voxels are complex numbers", file=path, fix="write magnitude and phase as two files")
+    if voxels.dtype.names:
+        channels = np.ascontiguousarray(voxels.T)
+        rgb = np.stack([channels[name] for name in voxels.dtype.names[:3]], axis=-1)
+        return rgb, "tkjic" if voxels.ndim == 4 else "kjic"
+    array = np.ascontiguousarray(voxels.T)
+    return array.astype(array.dtype.newbyteorder("="), copy=False), "tkji" if voxels.ndim == 4 else "kji"
+
+
+def _from_array(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """From ``[t, k, j, i]`` to NIfTI's (i, j, k, t); colour becomes a structured type."""
+    if axes.endswith("c"):
+        array = np.ascontiguousarray(array[..., :3], dtype=np.uint8).view(_RGB)[..., 0]
+    return array.T
+
+
+def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array in a type that NIfTI has: booleans become uint8, half floats float32."""
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,110 @@
+"""One slice as a PNG, through Pillow."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.errors import DependencyError, InputError, OutputError, SelectionError
+from gpukit.files.atomic import atomic_path
+from gpukit.volume import Volume
+
+__all__ = ["header_window", "write_picture"]
+
+_INCH = 25.4  # mm
+
+
+def write_picture(
+    volume: Volume,
+    path: str | os.PathLike[str],
+    *,
+    window: tuple[float, float] | None = None,
+    slice: int | None = None,
+    force: bool = False,
+) -> None:
+    """Write one slice as an 8-bit PNG, its first row on top.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D, grey or colour; on any device.
+    path : path-like
+        ``.png``.
+    window : (float, float) or None
+        The values shown black and white, linear between; None takes the series' own WindowCenter and WindowWidth, else
+        the range of the slice without its padding. Colour is written as it is. Padding and NaN are black.
+    slice : int or None
+        Index k from 0; may be None where there is only one slice.
+    force : bool
+        Overwrite an existing file.
+
+    Raises
+    ------
+    SelectionError
+        There are several slices (or phases) and none is named, or the one named is not there.
+    InputError
+        The window is not finite or is empty.
+    OutputExistsError
+        The file exists and `force` is false.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+    if volume.axes.startswith("t"):
+        raise SelectionError("the volume has several phases", file=path, fix="choose one before saving a picture")
+    count = volume.grid.shape[0]
+    if slice is None and count > 1:
+        raise SelectionError(f"the volume has {count} slices and a picture shows one", file=path, fix="name the slice")
+    index = slice or 0
+    if not 0 <= index < count:
+        raise SelectionError(f"there is no slice {index} among {count}", file=path)
+    plane = np.asarray(volume.with_array(volume.array).to("cpu").array[index])
+    if not volume.axes.endswith("c"):
+        plane = _grey(plane, window or header_window(volume.metadata), volume.padding)
+    elif plane.dtype != np.uint8:
+        raise OutputError(f"colour of type {plane.dtype} is not 8 bit", file=path)
+    si, sj, _ = volume.grid.spacing
+    with atomic_path(path, force=force) as temporary:
+        Image.fromarray(plane).save(os.fspath(temporary), format="PNG", dpi=(_INCH / si, _INCH / sj))
+
+
+def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
+    """What a series' first window shows black and white, by DICOM PS3.3 C.11.2.1.2.1 (linear); None without one."""
+    values = []
+    for keyword in ("WindowCenter", "WindowWidth"):
+        value = metadata.get(keyword)
+        if isinstance(value, (list, tuple)):
+            value = value[0] if value else None
+        try:
+            values.append(float(value))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return None
+    centre, width = values
+    if not math.isfinite(centre) or not width >= 1:
+        return None
+    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+
+
+def _grey(
+    plane: NDArray[Any], window: tuple[float, float] | None, padding: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    values = plane.astype(np.float64)
+    valid = np.isfinite(values)
+    if padding is not None:
+        valid &= ~((values >= padding[0]) & (values <= padding[1]))
+    if window is None:
+        window = (float(values[valid].min()), float(values[valid].max())) if valid.any() else (0.0, 1.0)
+    low, high = window
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise InputError(f"the window {window} is empty or not finite", fix="give its lowest and its highest value")
+    # A window of width one is a threshold.
+    shown = (values > high).astype(np.float64) if low == high else (values - low) / (high - low)
+    shown = np.where(valid, shown, 0.0)
+    grey: NDArray[np.uint8] = np.rint(np.clip(shown, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return grey

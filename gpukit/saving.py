@@ -1,0 +1,117 @@
+"""`save`: one verb for every file format; the suffix decides, or `format` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gpukit.errors import OutputError
+from gpukit.files.atomic import atomic_path, check_output
+from gpukit.volume import Segmentation, Volume
+
+__all__ = ["FORMATS", "format_of", "save"]
+
+#: Format -> suffixes that mean it; the first is the one that gpukit gives.
+FORMATS: dict[str, tuple[str, ...]] = {
+    "nifti": (".nii.gz", ".nii"),
+    "metaimage": (".mha", ".mhd"),
+    "nrrd": (".nrrd", ".nhdr"),
+    "png": (".png",),
+    "dicom-seg": (".dcm",),
+    "dicom-seg-labelmap": (),
+}
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format that a file name's suffix stands for.
+
+    Raises
+    ------
+    OutputError
+        The suffix stands for none.
+    """
+    name = Path(path).name.lower()
+    for kind, suffixes in FORMATS.items():
+        if suffixes and name.endswith(suffixes):
+            return kind
+    known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+    raise OutputError("the name's suffix stands for no format", file=path, fix=f"use one of {known}, or say format=")
+
+
+def save(
+    thing: Volume | Segmentation,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    force: bool = False,
+    window: tuple[float, float] | None = None,
+) -> Path:
+    """Write a volume or a segmentation to a file, whole or not at all.
+
+    Parameters
+    ----------
+    thing : Volume or Segmentation
+        What to write; on any device.
+    path : path-like
+        Where to.
+    format : str or None
+        ``nifti``, ``metaimage``, ``nrrd``, ``png`` (one slice), and for a `Segmentation` ``dicom-seg`` (one bit
+        plane a label) or ``dicom-seg-labelmap``; None takes it from the suffix (`FORMATS`).
+    force : bool
+        Overwrite an existing file.
+    window : tuple of float or None
+        For ``png`` only: the values shown black and white; None takes the volume's own window, else its range.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    OutputExistsError
+        The file exists and `force` is false.
+    OutputError
+        The format is unknown, does not suit the thing, or the file cannot be written.
+    """
+    kind = format or format_of(path)
+    if kind not in FORMATS:
+        raise OutputError(f"unknown format {kind!r}", file=path, fix=f"use one of {', '.join(FORMATS)}")
+    if window is not None and kind != "png":
+        raise OutputError(f"a window is for pictures, not for {kind}", file=path)
+    target = check_output(path, force=force)
+    if kind.startswith("dicom-seg"):
+        _save_seg(thing, target, labelmap=kind.endswith("labelmap"), force=force)
+    elif kind == "png":
+        from gpukit.files.picture import write_picture
+
+        if isinstance(thing, Segmentation):
+            raise OutputError("a label map alone makes no picture", file=path, fix="save it as nifti or dicom-seg")
+        write_picture(thing, target, window=window, force=force)
+    else:
+        _volume_writer(kind)(thing, target, force=force)
+    return target
+
+
+def _volume_writer(kind: str) -> Callable[..., None]:
+    if kind == "nifti":
+        from gpukit.files.nifti import write_nifti
+
+        return write_nifti
+    if kind == "metaimage":
+        from gpukit.files.metaimage import write_metaimage
+
+        return write_metaimage
+    from gpukit.files.nrrd import write_nrrd
+
+    return write_nrrd
+
+
+def _save_seg(thing: Volume | Segmentation, target: Path, *, labelmap: bool, force: bool) -> None:
+    if not isinstance(thing, Segmentation):
+        raise OutputError("a volume is no DICOM segmentation", file=target, fix="save it as nifti, metaimage or nrrd")
+    from gpukit.dicom.seg import write_seg
+
+    with atomic_path(target, force=force) as temporary:
+        write_seg(thing, temporary, kind="labelmap" if labelmap else "binary")
