@@ -99,7 +99,8 @@ def _squared_distance(xp: Any, mask: Any, spacing: tuple[float, ...], reach: flo
     return found
 
 
-def _check_mask(mask: Any) -> None:
+def check_mask(mask: Any) -> None:
+    """One to three axes, or an `InputError`."""
     if not 1 <= mask.ndim <= 3:
         raise InputError(f"a mask has one to three axes, not {mask.ndim}")
 
@@ -128,7 +129,7 @@ def distance(mask: Any, *, spacing: Sequence[float]) -> Any:
         The spacing does not fit the array.
     """
     xp = array_namespace(mask)
-    _check_mask(mask)
+    check_mask(mask)
     sizes = check_spacing(mask, spacing)
     if math.prod(mask.shape) == 0:
         return xp.zeros(mask.shape, dtype=xp.float32, device=device(mask))
@@ -169,7 +170,7 @@ def dilate(
         Both or neither of `radius_mm` and `structure` were given, or one is malformed.
     """
     xp = array_namespace(mask)
-    _check_mask(mask)
+    check_mask(mask)
     by = check_structure(mask, radius_mm, spacing, structure)
     inside = as_mask(xp, mask)
     if math.prod(mask.shape) == 0:
@@ -276,7 +277,7 @@ def fill_holes(mask: Any, *, connectivity: int = 1) -> Any:
         The connectivity or the number of axes is out of range.
     """
     xp = array_namespace(mask)
-    _check_mask(mask)
+    check_mask(mask)
     inner = tuple(slice(1, n + 1) for n in mask.shape)
     outside = xp.ones(tuple(n + 2 for n in mask.shape), dtype=xp.bool, device=device(mask))
     outside[inner] = ~as_mask(xp, mask)
