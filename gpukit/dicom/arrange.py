@@ -61,7 +61,7 @@ def arrange(planes: Sequence[Plane]) -> Layout:
     if len(placed) != len(planes):
         raise _nowhere(next(plane for plane in planes if not plane.has_geometry))
     first = planes[0]
-    orientation = np.mean([plane.orientation for plane in planes], axis=0)
+    orientation = _common_orientation([plane.orientation for plane in planes if plane.orientation is not None])
     try:
         levels = find_levels([plane.position for plane in planes if plane.position is not None], orientation)
     except GeometryError as error:
@@ -109,6 +109,14 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
         index = found[0]
     note = (f"phase {index} ({names[index]}) of {count}",) if count > 1 else ()
     return Layout((layout.planes[index],), layout.grid, layout.levels, (), (*layout.notes, *note))
+
+
+def _common_orientation(orientations: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """The one orientation, or the mean of several that rounding made differ."""
+    first = orientations[0]
+    if all(orientation == first for orientation in orientations):
+        return first
+    return tuple(float(v) for v in np.mean(orientations, axis=0))
 
 
 def _check_line(planes: Sequence[Plane], levels: Levels) -> None:
@@ -161,7 +169,7 @@ def _nowhere(plane: Plane) -> GeometryError:
         "a slice that does not say where it lies in the patient",
         file=plane.name,
         attribute=missing,
-        fix="leave the file out, or give it alone",
+        fix="leave the file out" if plane.frames == 1 else "the file lacks its functional groups: get it anew",
     )
 
 

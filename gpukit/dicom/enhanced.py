@@ -10,7 +10,7 @@ import numpy as np
 from gpukit.dicom.headers import Header
 from gpukit.dicom.planes import Plane, component, frame_count, numbers, philips_values, pixel_spacing, scaling
 from gpukit.dicom.stacks import plane_axes
-from gpukit.errors import FormatError
+from gpukit.errors import FormatError, GeometryError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,6 +22,8 @@ _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 
 #: More frames than this in one file is taken for a damaged header.
 _MAX_FRAMES = 1_000_000
+
+_RESPIRATORY = "NominalPercentageOfRespiratoryPhase"
 
 #: (functional group, attribute, classic keyword it is known by when frames are told apart).
 _FACTS = (
@@ -38,7 +40,7 @@ _FACTS = (
     ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
     ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", "NominalPercentageOfCardiacPhase"),
     ("TemporalPositionSequence", "TemporalPositionTimeOffset", "TemporalPositionTimeOffset"),
-    ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", "NominalPercentageOfRespiratoryPhase"),
+    ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", _RESPIRATORY),
     ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
     ("PixelMeasuresSequence", "SpacingBetweenSlices", "SpacingBetweenSlices"),
     ("PixelValueTransformationSequence", "RescaleType", "RescaleType"),
@@ -59,12 +61,20 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
 
     Raises
     ------
+    GeometryError
+        The frames are tiles of a whole slide.
     FormatError
         There are fewer functional groups than frames, or the number of frames is absurd.
     """
     count = frame_count(header)
     if count > _MAX_FRAMES:
         raise FormatError(f"claims {count} frames", file=str(header.location), attribute="NumberOfFrames")
+    if str(header.get("DimensionOrganizationType", "")).upper().startswith("TILED"):
+        raise GeometryError(
+            "its frames are tiles of one large image, not slices of a volume",
+            file=str(header.location),
+            attribute="DimensionOrganizationType",
+        )
     dataset = header.dataset()
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     shared = dataset.get("SharedFunctionalGroupsSequence")
@@ -79,8 +89,20 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
         str(header.location),
     )
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
+    facts = {"DoseUnits": dataset.get("DoseUnits")} if header.get("SOPClassUID") == _RT_DOSE else {}
     return [
-        Plane(header, n, rows, columns, positions[n], orientation, spacing, *rescale, kind=kind, facts={"Frame": n + 1})
+        Plane(
+            header,
+            n,
+            rows,
+            columns,
+            positions[n],
+            orientation,
+            spacing,
+            *rescale,
+            kind=kind,
+            facts={**facts, "Frame": n + 1},
+        )
         for n in range(count)
     ]
 
@@ -96,8 +118,9 @@ def _positions(header: Header, dataset: Dataset, count: int) -> tuple[list[Any],
         slope = float(dataset.get("DoseGridScaling") or 1.0)
         offsets = numbers(dataset.get("GridFrameOffsetVector"), count)
         if offsets is not None and offsets[0] != 0:
-            # The vector then holds z coordinates, not offsets (PS3.3 C.8.8.3.2); both ascend from the first plane.
-            offsets = tuple(value - offsets[0] for value in offsets)
+            # The vector then holds z coordinates, not offsets along the normal (PS3.3 C.8.8.3.2).
+            up = 1.0 if orientation is None else float(plane_axes(orientation)[2][2])
+            offsets = tuple((value - offsets[0]) * up for value in offsets)
     elif str(header.get("Modality", "")) in ("NM", "PT") and _is_tomographic(header):
         step = header.get("SpacingBetweenSlices")
         slices = dataset.get("SliceVector")
@@ -137,9 +160,8 @@ def _functional_groups(
     planes = []
     for n in range(count):
         groups = [group for group in (per_frame[n] if per_frame else None, common) if group is not None]
-        facts = {
-            name: value for group, keyword, name in _FACTS if (value := _first(groups, group, keyword)) is not None
-        }
+        found = {name: _first(groups, group, keyword) for group, keyword, name in _FACTS}
+        facts = {name: value for name, value in found.items() if value is not None}
         gradient = _gradient(groups)
         if gradient is not None:
             facts["DiffusionGradientOrientation"] = gradient

@@ -35,9 +35,11 @@ def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
     odd = int((np.abs(steps - usual) > 0.5 * usual).sum())
     more = f"; {odd - 1} more steps are as odd" if odd > 1 else ""
     missing = round(float(steps[worst]) / usual) - 1
-    what = f"{missing} slice{'s' if missing > 1 else ''} seem to be missing" if missing > 0 else "the spacing is uneven"
+    lacking = "1 slice seems to be missing" if missing == 1 else f"{missing} slices seem to be missing"
+    what = lacking if missing > 0 else "the spacing is uneven"
     return MissingSlicesError(
-        f"the next slice, {names[worst + 1]}, is {steps[worst]:.4g} mm away where {usual:.4g} mm is usual: {what}{more}",
+        f"the next slice, {names[worst + 1]}, is {steps[worst]:.4g} mm away where {usual:.4g} mm is usual: "
+        f"{what}{more}",
         file=names[worst],
         attribute="ImagePositionPatient",
         fix="add the missing files, or interpolate with --fill-gaps (fill_gaps=True)",

@@ -8,6 +8,7 @@ the acquisition time of each slice; the n-th in time at each position make the n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -72,25 +73,26 @@ def _text(keyword: str) -> Callable[[Plane], Any]:
 
 
 def _moment(*pairs: tuple[str, str]) -> Callable[[Plane], Any]:
-    """Date and time as comparable text; a date and time in one attribute has an empty second keyword."""
+    """Date and time as text that sorts like time; a date and time in one attribute has an empty second keyword."""
 
     def read(plane: Plane) -> Any:
         for first, second in pairs:
             if not second:
                 if (value := plane.get(first)) is not None:
-                    return _padded(str(value), 14)
+                    whole, part = _DIGITS.findall(str(value))[0]
+                    return f"{whole[:14]:0<14}.{part[:6]:0<6}"
             elif (time := plane.get(second)) is not None:
-                return _padded(str(plane.get(first, "")), 8) + _padded(str(time).replace(":", ""), 6)
+                day = _DIGITS.findall(str(plane.get(first, "")))[0][0]
+                whole, part = _DIGITS.findall(str(time).replace(":", ""))[0]
+                return f"{day[:8]:0<8}{whole[:6]:0<6}.{part[:6]:0<6}"
         return None
 
     return read
 
 
-def _padded(text: str, whole: int) -> str:
-    """Digits with a fraction of fixed length, so that text order is time order."""
-    head, _, tail = text.partition(".")
-    return head.ljust(whole, "0") + "." + tail.partition("+")[0].partition("-")[0].ljust(6, "0")
-
+#: Digits before and after a decimal point; a zone that follows is the same for all images of a series.
+_DIGITS = re.compile(r"^(\d*)\.?(\d*)")
+_MOMENT = re.compile(r"\d{14}\.\d{6}")
 
 #: What is constant within a volume, most telling first.
 _CONSTANT: tuple[tuple[str, Callable[[Plane], Any]], ...] = (
@@ -267,5 +269,6 @@ def _show(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + " ".join(f"{part:g}" for part in value) + ")"
     if isinstance(value, str):
-        return value.rstrip("0").rstrip(".") if "." in value else value
+        # A moment, as `_moment` writes it: the time of day tells volumes apart, the date would tell on the patient.
+        return value[-13:].rstrip("0").rstrip(".") if _MOMENT.fullmatch(value) else value
     return f"{value:g}"

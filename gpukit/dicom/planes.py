@@ -18,8 +18,31 @@ from gpukit.errors import FormatError, GeometryError
 __all__ = ["PROJECTIONS", "Plane", "is_image", "numbers", "planes_of"]
 
 #: Modalities whose images need no place in the patient: projections, and pictures of any kind.
-PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "US", "IVUS", "SC", "OT", "ES", "XC", "OP", "OPT", "SM",
-                         "GM", "NM", "RG", "DG", "HC", "BI", "TG", "EPS"})  # fmt: skip
+PROJECTIONS = frozenset(
+    {
+        *("CR", "DX", "MG", "IO", "PX", "XA", "RF", "DF", "DS", "RG", "DG", "BI"),
+        *(
+            "US",
+            "IVUS",
+            "NM",
+            "SC",
+            "OT",
+            "ES",
+            "XC",
+            "OP",
+            "OPT",
+            "SM",
+            "GM",
+            "HC",
+            "TG",
+            "EPS",
+            "ST",
+            "AR",
+            "KER",
+            "SRF",
+        ),
+    }
+)
 
 #: Objects that carry pixels, or refer to them, but are no image to stack: segmentations (label values, many frames at
 #: one position) and their like; everything else without pixels is excluded by that alone.
@@ -29,7 +52,7 @@ _NO_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.66.5": "surface segmentation",
 }
 _NO_IMAGE_MODALITIES = frozenset(
-    {"SEG", "RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC"}
+    {"SEG", "RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC", "PLAN", "M3D", "ECG"}
 )
 
 _SIEMENS_MOSAIC = "MOSAIC"
@@ -114,7 +137,7 @@ def is_image(header: Header) -> str:
     if modality in _NO_IMAGE_MODALITIES:
         return modality
     if header.pixels is None and not (header.get("Rows") and header.get("Columns")):
-        return modality or "object without pixels"
+        return f"{modality} objects without pixels".lstrip()
     return ""
 
 
@@ -259,8 +282,8 @@ def philips_values(slope: float, intercept: float, scale: Any) -> tuple[float, f
 #: Values of ImageType, third and later, that tell images of one series apart which are different quantities.
 _COMPONENTS = {
     "M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "PHASE MAP": "P", "PHASE MAG": "P", "R": "R", "REAL": "R",
-    "I": "I", "IMAGINARY": "I", "IMAGINAR": "I", "B0": "B0", "FIELD_MAP": "B0", "WATER": "WATER", "W": "WATER", "FAT": "FAT",
-    "F": "FAT", "IN_PHASE": "IN_PHASE", "IP": "IN_PHASE", "OUT_PHASE": "OPPOSED", "OPP_PHASE": "OPPOSED", "OP": "OPPOSED",
+    "I": "I", "IMAGINARY": "I", "B0": "B0", "FIELD_MAP": "B0", "WATER": "WATER", "W": "WATER", "FAT": "FAT", "F": "FAT",
+    "IN_PHASE": "IN_PHASE", "IP": "IN_PHASE", "OUT_PHASE": "OPPOSED", "OPP_PHASE": "OPPOSED", "OP": "OPPOSED",
     "LOCALIZER": "LOCALIZER", "ADC": "ADC", "FA": "FA", "TRACEW": "TRACEW", "MIP": "MIP",
 }  # fmt: skip
 
@@ -268,8 +291,8 @@ _COMPONENTS = {
 def component(image_type: Sequence[str], complex_component: Any = None) -> tuple[str, ...]:
     """What quantity an image shows, as far as ImageType and ComplexImageComponent tell; sorted, each once."""
     found = {_COMPONENTS[part] for part in image_type if part in _COMPONENTS}
-    if complex_component and (part := _COMPONENTS.get(str(complex_component).upper())) is not None:
-        # ComplexImageComponent MIXED is a statement on the file, not on a frame, and says nothing here.
-        if not (part == "R" and "B0" in found):
-            found.add(part)
+    # ComplexImageComponent MIXED is a statement on the file, not on a frame, and a field map is real anyway.
+    part = _COMPONENTS.get(str(complex_component).upper()) if complex_component else None
+    if part is not None and not (part == "R" and "B0" in found):
+        found.add(part)
     return tuple(sorted(found))

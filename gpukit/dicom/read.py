@@ -39,7 +39,7 @@ _KEPT = (
     "WindowWidth", "VOILUTFunction", "RescaleType", "Units", "SUVType", "DecayCorrection", "SliceThickness", "KVP",
     "ConvolutionKernel", "MagneticFieldStrength", "EchoTime", "RepetitionTime", "FlipAngle", "InversionTime",
     "GantryDetectorTilt", "PresentationLUTShape", "FrameTime", "PatientOrientation", "LossyImageCompression",
-    "PixelSpacingCalibrationType", "ContrastBolusAgent",
+    "PixelSpacingCalibrationType", "ContrastBolusAgent", "DoseUnits",
 )  # fmt: skip
 
 
@@ -124,7 +124,8 @@ def volume_of(
         affine[:3, 2] = levels.span / (len(even) - 1)
         grid = Grid((len(even), *grid.shape[1:]), affine)
         told.append(
-            f"{len(levels.distances)} unevenly spaced slices were interpolated to {len(even)} at {grid.spacing[2]:.4g} mm"
+            f"{len(levels.distances)} unevenly spaced slices were interpolated to {len(even)}, "
+            f"{grid.spacing[2]:.4g} mm apart"
         )
     colour = rescale.is_colour(first)
     if len(layout.planes) == 1:
@@ -214,7 +215,7 @@ def _check_size(planes: list[Plane], shape: tuple[int, ...], kind: np.dtype[Any]
 def _too_large(plane: Plane, shape: tuple[int, ...], kind: np.dtype[Any]) -> TooLargeError:
     size = math.prod(shape) * kind.itemsize
     return TooLargeError(
-        f"{shape[0]} images of {shape[2]} x {shape[1]} pixels need {size / 2**30:.1f} GiB of memory, more than there is",
+        f"{shape[0]} images of {shape[2]} x {shape[1]} pixels need {size / 2**30:.1f} GiB, more memory than there is",
         file=plane.file,
     )
 

@@ -158,7 +158,7 @@ def _merge_orientations(groups: dict[tuple[Any, ...], list[Plane]]) -> list[list
 def _same_direction(one: Any, two: Any) -> bool:
     if one is None or two is None:
         return one is two
-    return max(abs(a - b) for a, b in zip(one, two, strict=True)) <= 0.02
+    return all(abs(a - b) <= 0.02 for a, b in zip(one, two, strict=True))
 
 
 def _order(planes: Sequence[Plane]) -> tuple[Any, ...]:
