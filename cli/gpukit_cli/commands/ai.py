@@ -1,0 +1,225 @@
+"""``gpukit ai``: networks over series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gpukit_cli.failures import warn
+from gpukit_cli.output import emit, json_text, table
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, source_of
+from gpukit_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from gpukit.volume import Segmentation, Volume
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+Format = Literal["dicom-seg", "nifti", "json"]
+#: Suffixes of output files, by format.
+SUFFIXES: dict[str, tuple[str, ...]] = {"dicom-seg": (".dcm",), "nifti": (".nii.gz", ".nii"), "json": (".json",)}
+
+
+@app.callback()
+def ai() -> None:
+    """Run networks on series."""
+
+
+@app.command()
+def segment(
+    inputs: Inputs,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Folder, weights file, MONAI bundle, or a name of `gpukit ai models`.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the result goes; - for JSON.")],
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="What is written [default: by the suffix .dcm, .nii.gz, .nii or .json]"),
+    ] = None,
+    segmentation_type: Annotated[
+        Literal["binary", "labelmap"] | None,
+        typer.Option(
+            "--segmentation-type", help="Kind of DICOM SEG: a bit plane a label, or one map [default: binary]"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="LIST", help="Keep only these labels: names or values, with commas."),
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option("--overlay", metavar="PNG", help="Also draw the labels over slices of the image.")
+    ] = None,
+    series: Series = None,
+    phase: Phase = None,
+    fill_gaps: FillGaps = False,
+    device: Device = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", metavar="NAME", help="pytorch, onnx ... [default: what runs the model]")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option("--precision", help="Of the network; auto is float16 where the device gains by it."),
+    ] = "auto",
+    window_overlap: Annotated[
+        float | None,
+        typer.Option("--window-overlap", metavar="SHARE", min=0.0, max=0.95, help="Of windows [default: the model's]"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows run together [default: the model's]")
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Segment one series: a label for every voxel, on the grid of the source images.
+
+    Prints voxels and millilitres of each label, and the paths of the files written.
+    """
+    import gpukit
+    from gpukit.ai.outputs import keep_labels, summary
+    from gpukit.files.atomic import check_output
+
+    kind = format_of(output, form)
+    if segmentation_type is not None and kind != "dicom-seg":
+        raise typer.BadParameter(f"--segmentation-type is for DICOM SEG, and the format is {kind}")
+    if overlay is not None and overlay.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--overlay is a PNG picture: {overlay} must end in .png")
+    if as_json and str(output) == "-":
+        raise typer.BadParameter("--json and --output - both want standard output")
+    targets = [path for path in (output, overlay) if path is not None and str(path) != "-"]
+    for target in targets:
+        check_output(target, force=force)
+    described = find(model)
+    with Progress() as progress:
+        volume = gpukit.open(
+            source_of(inputs), device=device, series=series, phase=phase, fill_gaps=fill_gaps, progress=progress
+        )
+        for note in volume.notes:
+            warn(note)
+        result = gpukit.segment(
+            volume,
+            described,
+            runtime=runtime,
+            precision=precision,
+            overlap=window_overlap,
+            batch=batch_size,
+            progress=lambda done, total: progress("inference", done, total),
+        )
+        if labels is not None:
+            result = keep_labels(result, labels.split(","))
+        for note in result.notes[len(volume.notes) :]:
+            warn(note)
+        progress("writing", 0, len(targets))
+        image = single(volume)
+        content = {"files": [str(target) for target in targets], **summary(result, image)}
+        document = json_text("segmentation", content)
+        if kind == "json":
+            emit(document, output, force=force)
+        else:
+            saved = "dicom-seg-labelmap" if segmentation_type == "labelmap" else kind
+            gpukit.save(result, output, format=saved, force=force)
+        progress("writing", 1, len(targets))
+        if overlay is not None:
+            draw(image, result, overlay, force=force)
+            progress("writing", len(targets), len(targets))
+    if as_json:
+        emit(document)
+    elif str(output) != "-":
+        emit(as_table(content) + "".join(f"{target}\n" for target in targets))
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models that come with gpukit, ready for `--model NAME`."""
+    from gpukit.ai import find_model, samples
+
+    found = [(name, find_model(name)) for name in samples()]
+    if as_json:
+        listed = [
+            {
+                "name": name,
+                "version": model.version,
+                "task": model.task,
+                "description": model.description,
+                "license": model.license,
+                "modality": model.input.modality,
+                "labels": [{"value": label.value, "name": label.name} for label in model.output.labels],
+                "sha256": model.digest,
+            }
+            for name, model in found
+        ]
+        emit(json_text("models", {"models": listed}))
+        return
+    rows = [
+        (name, model.version, model.task, "/".join(model.input.modality) or "any", model.description)
+        for name, model in found
+    ]
+    emit(table(("NAME", "VERSION", "TASK", "MODALITY", "WHAT IT DOES"), rows))
+
+
+def find(model: str) -> Any:
+    """The model's checked description; what a Mac alone can run is said so."""
+    from gpukit.ai import find_model
+    from gpukit.errors import ModelError
+
+    if model.lower().rstrip("/").endswith((".mlmodel", ".mlpackage")):
+        raise ModelError(
+            "Core ML models run on macOS only, and this version of gpukit does not run them yet",
+            file=model,
+            fix="give the network as ONNX, TorchScript, torch.export, a state dict or a MONAI bundle",
+        )
+    return find_model(model)
+
+
+def format_of(output: Path, form: str | None) -> str:
+    """The format that was named, else the one that the suffix stands for; a name that contradicts is a usage error."""
+    name = output.name.lower()
+    by_name = next((kind for kind, suffixes in SUFFIXES.items() if name.endswith(suffixes)), None)
+    if str(output) == "-":
+        if form not in (None, "json"):
+            raise typer.BadParameter(f"only JSON goes to standard output, not {form}")
+        return "json"
+    if form is None:
+        if by_name is None:
+            known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+            raise typer.BadParameter(f"{output} has none of the suffixes {known}: say --format")
+        return by_name
+    if form == "nifti" and by_name != "nifti":
+        raise typer.BadParameter(f"a NIfTI file ends in .nii.gz or .nii, not as {output.name}")
+    if by_name not in (None, form):
+        raise typer.BadParameter(f"--format {form} contradicts the name {output.name}")
+    return form
+
+
+def single(volume: Volume) -> Volume | None:
+    """The volume if it is one image; None for a colour or 4D one, of which no numbers of the anatomy are given."""
+    from dataclasses import replace
+
+    if volume.axes == "tkji" and volume.shape[0] == 1:
+        return replace(volume, array=volume.array[0], axes="kji")
+    return volume if volume.axes == "kji" else None
+
+
+def draw(image: Volume | None, result: Segmentation, overlay: Path, *, force: bool) -> None:
+    """The picture of the labels over the anatomy."""
+    from gpukit.ai.montage import write_montage
+    from gpukit.errors import InputError
+
+    if image is None:
+        raise InputError("a 4D series makes no picture", attribute="--overlay", fix="choose one phase with --phase")
+    write_montage(image, result, overlay, force=force)
+
+
+def as_table(content: dict[str, Any]) -> str:
+    """Labels for people: value, name, voxels, millilitres."""
+    rows = [
+        (entry["value"], entry["name"], entry["voxels"], f"{entry['volume_ml']:.3f}") for entry in content["labels"]
+    ]
+    return table(("LABEL", "NAME", "VOXELS", "ML"), rows)

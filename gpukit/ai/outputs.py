@@ -1,0 +1,143 @@
+"""What a segmentation amounts to, in numbers: the content of the JSON summary and of the table that is printed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.errors import GeometryError, SelectionError
+from gpukit.volume import Label, Segmentation, Volume
+
+__all__ = ["keep_labels", "summary"]
+
+
+def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[str, Any]:
+    """Model, source, grid, and for each label its voxels and millilitres.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        On any device.
+    volume : Volume or None
+        The segmented volume, 3D and on the same grid; adds the mean of its values within each label. Padding and values
+        that are not finite do not count.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``model`` (name, version, sha256), ``device``, ``source`` (modality, series, number of
+        instances; nothing that identifies the patient), ``grid`` (shape k j i, spacing i j k and affine (i, j, k, 1) to
+        LPS in mm, voxel volume in mm³), ``labels`` and ``notes``. A label's ``volume_ml`` is its voxels times the
+        determinant of the affine.
+
+    Raises
+    ------
+    GeometryError
+        The volume is not on the segmentation's grid.
+    """
+    grid, facts = segmentation.grid, segmentation.metadata
+    if volume is not None and (volume.axes != "kji" or not volume.grid.same_as(grid)):
+        raise GeometryError("the volume is not on the segmentation's grid", fix="give the volume that was segmented")
+    voxels, means = _counts(segmentation, volume)
+    labels = []
+    for label in segmentation.labels:
+        count = int(voxels[label.value])
+        entry: dict[str, Any] = {
+            "value": label.value,
+            "name": label.name,
+            "category": dict(zip(("value", "scheme", "meaning"), label.category, strict=True)),
+            "type": dict(zip(("value", "scheme", "meaning"), label.type, strict=True)),
+            "voxels": count,
+            "volume_ml": count * grid.voxel_volume / 1000,
+        }
+        if volume is not None:
+            entry["mean"] = None if np.isnan(means[label.value]) else float(means[label.value])
+            entry["unit"] = str(volume.unit)
+        labels.append(entry)
+    return {
+        "model": {
+            "name": segmentation.algorithm.get("name"),
+            "version": segmentation.algorithm.get("version"),
+            "sha256": segmentation.algorithm.get("digest"),
+        },
+        "device": segmentation.device,
+        "source": {
+            "modality": facts.get("Modality"),
+            "study_instance_uid": facts.get("StudyInstanceUID"),
+            "series_instance_uid": facts.get("SeriesInstanceUID"),
+            "series_description": facts.get("SeriesDescription"),
+            "instances": len({source.sop_instance_uid for source in segmentation.sources}),
+        },
+        "grid": {
+            "shape": list(grid.shape),
+            "spacing_mm": list(grid.spacing),
+            "affine_lps_mm": grid.affine.tolist(),
+            "orientation": grid.codes,
+            "voxel_volume_mm3": grid.voxel_volume,
+        },
+        "labels": labels,
+        "notes": list(segmentation.notes),
+    }
+
+
+def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
+    """Only some labels; the voxels of the others become background.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        On any device.
+    wanted : list of str
+        Names (case does not matter) or values.
+
+    Raises
+    ------
+    SelectionError
+        A name or value that the segmentation does not have; says which there are.
+    """
+    from gpukit.device import array_namespace
+
+    kept: list[Label] = []
+    for word in wanted:
+        found = [
+            x
+            for x in segmentation.labels
+            if x.name.casefold() == word.strip().casefold() or str(x.value) == word.strip()
+        ]
+        if not found:
+            listed = ", ".join(f"{label.value} {label.name}" for label in segmentation.labels)
+            raise SelectionError(
+                f"there is no label {word.strip()!r}", attribute="--labels", fix=f"choose among: {listed}"
+            )
+        kept += [label for label in found if label not in kept]
+    kept.sort(key=lambda label: label.value)
+    array = segmentation.array
+    xp = array_namespace(array)
+    dropped = [label.value for label in segmentation.labels if label not in kept]
+    for value in dropped:
+        array = xp.where(array == value, xp.zeros_like(array), array)
+    return replace(segmentation, array=array, labels=tuple(kept))
+
+
+def _counts(segmentation: Segmentation, volume: Volume | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Voxels and mean value of each label value; slice by slice, so that no second volume is made."""
+    size = max((label.value for label in segmentation.labels), default=0) + 1
+    labels = segmentation.to("cpu").array
+    values = None if volume is None else volume.to("cpu").array
+    voxels, valid, sums = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size)
+    for k in range(labels.shape[0]):
+        plane = np.asarray(labels[k]).reshape(-1)
+        voxels += np.bincount(plane, minlength=size)[:size]
+        if values is None or volume is None or not plane.any():
+            continue
+        numbers = np.asarray(values[k], np.float64).reshape(-1)
+        good = np.isfinite(numbers)
+        if volume.padding is not None:
+            good &= (numbers < volume.padding[0]) | (numbers > volume.padding[1])
+        valid += np.bincount(plane[good], minlength=size)[:size]
+        sums += np.bincount(plane[good], weights=numbers[good], minlength=size)[:size]
+    with np.errstate(invalid="ignore"):
+        return voxels, sums / valid
