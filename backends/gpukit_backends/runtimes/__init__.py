@@ -1,0 +1,1 @@
+"""Runtimes for networks, found through the entry points ``gpukit.runtimes``."""

@@ -1,0 +1,130 @@
+"""Loading weights of each of torch's formats without running anything that a file brings along."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gpukit.ai.description import Model
+from gpukit.ai.networks import build_network, load_weights
+from gpukit.errors import ModelError
+
+#: Functions and names that a symbolic size in an exported program may use; torch evaluates such texts.
+_SYMBOLIC = re.compile(r"(?:[A-Za-z]\d*|Max|Min|Mod|FloorDiv|CleanDiv|CeilDiv|PythonMod|Eq|Ne|Lt|Le|Gt|Ge|int_oo|oo)\b")
+_TARGETS = ("torch.ops.aten.", "torch.ops.higher_order.", "_operator.", "torch.sym_", "math.")
+
+
+def load_module(model: Model, device: Any) -> Any:
+    """The network of a description as a callable on the device, in evaluation mode."""
+    suffix = model.weights.suffix.lower()
+    if model.format == "torchscript" or (model.format == "monai-bundle" and suffix == ".ts"):
+        return _torchscript(model.weights, device)
+    if model.format == "torch-export":
+        return _exported(model.weights, device)
+    return load_weights(build_network(model.network, model.file), model.weights).to(device)
+
+
+def _torchscript(file: Path, device: Any) -> Any:
+    """TorchScript is a language of its own without access to files or processes, so it is loaded as it is."""
+    import torch
+
+    try:
+        return torch.jit.load(file, map_location=device).eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"the TorchScript file cannot be loaded: {str(error).splitlines()[0]}",
+            file=file,
+            fix="save it with torch.jit.save; a state dict needs the format state-dict",
+        ) from error
+
+
+def _exported(file: Path, device: Any) -> Any:
+    import torch
+    from torch.export.passes import move_to_device_pass
+
+    check_exported(file)
+    try:
+        program = torch.export.load(file)
+        if device.type != "cpu":
+            program = move_to_device_pass(program, device)
+        return program.module()
+    except Exception as error:  # torch raises many kinds on damaged archives
+        raise ModelError(f"the exported program cannot be loaded: {str(error).splitlines()[0]}", file=file) from error
+
+
+def check_exported(file: Path) -> None:
+    """Refuse an exported program that would run code while it is loaded.
+
+    ``torch.export.load`` unpickles some members of the archive without limits and evaluates the texts of symbolic
+    sizes. What ``torch.export.save`` writes for a network of plain tensors needs neither, so both are refused here:
+    pickled tensors, custom and opaque objects, compiled libraries, operators that are not torch's own, and symbolic
+    sizes that are more than arithmetic.
+    """
+    import torch
+
+    def refuse(why: str) -> ModelError:
+        return ModelError(
+            f"the exported program {why}, and that is not loaded, since it could run code",
+            file=file,
+            fix="save it again with this torch's torch.export.save, or as TorchScript or ONNX",
+        )
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            root = names[0].partition("/")[0] if names else ""
+            inner = {name.removeprefix(f"{root}/"): name for name in names}
+            if "archive_format" not in inner or not any(n.startswith("models/") for n in inner):
+                raise refuse("is of an old or foreign layout")
+            for short, name in inner.items():
+                if short.startswith("data/aotinductor/") or short.endswith((".so", ".py", ".pkl")):
+                    raise refuse("holds compiled or foreign code")
+                if short.endswith(".json"):
+                    _check_json(json.loads(archive.read(name)), short, refuse)
+                elif short.startswith("data/sample_inputs/") and archive.getinfo(name).file_size:
+                    try:
+                        torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+                    except Exception as error:
+                        raise refuse("has sample inputs that are more than tensors") from error
+                elif short.startswith(("data/weights/", "data/constants/")) and short.endswith(".pt"):
+                    raise refuse("has its tensors in the old pickled form")
+    except (zipfile.BadZipFile, OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"is no exported program: {error}", file=file) from error
+
+
+def _check_json(content: Any, name: str, refuse: Any) -> None:
+    payload = name.startswith(("data/weights/", "data/constants/"))
+    for key, value in _members(content):
+        if payload and key == "use_pickle" and value:
+            raise refuse("holds pickled tensors")
+        if payload and key == "path_name" and not str(value).startswith(("weight_", "tensor_")):
+            raise refuse(f"holds the object {str(value)[:40]!r}")
+        if name.startswith("models/"):
+            if key == "expr_str" and not _is_arithmetic(value):
+                raise refuse(f"has the symbolic size {str(value)[:40]!r}")
+            if key == "target" and isinstance(value, str) and "." in value and not value.startswith(_TARGETS):
+                raise refuse(f"calls {value[:40]!r}")
+
+
+def _is_arithmetic(text: Any) -> bool:
+    """Whether a text holds only numbers, symbols such as ``s0``, known functions and arithmetic signs."""
+    if not isinstance(text, str) or len(text) > 1000 or re.search(r"[^\w\s+\-*/%(),<>=.]|__|\.\D|\.$", text):
+        return False
+    return all(_SYMBOLIC.fullmatch(word) for word in re.findall(r"[A-Za-z_]\w*", text))
+
+
+def _members(content: Any) -> Iterator[tuple[str, Any]]:
+    stack = [content]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            for key, value in item.items():
+                yield key, value
+                stack.append(value)
+        elif isinstance(item, list):
+            stack.extend(item)

@@ -1,0 +1,96 @@
+"""Networks through torch: state dicts, MONAI bundles, TorchScript and torch.export, on every device of torch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from gpukit.ai.description import Model
+from gpukit.ai.runtimes import Availability
+from gpukit.errors import DeviceError, InputError
+from gpukit_backends.runtimes.torch_loading import load_module
+
+
+class TorchRuntime:
+    """Runs all formats but ``onnx``."""
+
+    name = "torch"
+    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle")
+
+    def available(self) -> Availability:
+        """Whether torch is installed."""
+        if find_spec("torch") is None:
+            return Availability(
+                usable=False, reason="torch is not installed", install="install it: pip install 'gpukit[nn]'"
+            )
+        try:
+            return Availability(usable=True, library=f"torch {version('torch')}")
+        except PackageNotFoundError:
+            return Availability(usable=True, library="torch")
+
+    def load(self, model: Model, device: str, precision: str) -> TorchNetwork:
+        """Load the weights, safely and strictly, and put the network on the device."""
+        import torch
+
+        try:
+            place = torch.device(device)
+            torch.empty(0, device=place)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise DeviceError(f"torch cannot use {device}: {error}", attribute="device") from error
+        if precision == "auto":
+            # float16 halves memory and raises speed on GPUs. On CPUs bfloat16 gains on some networks, loses on others
+            # (see benchmarks/sliding_window.py), and moves labels at boundaries, so there it has to be asked for.
+            precision = "float16" if place.type in ("cuda", "mps") else "float32"
+        if precision == "float16" and place.type == "cpu":
+            raise InputError(
+                "float16 is not for the CPU", attribute="precision", fix="use float32, or bfloat16 where the CPU has it"
+            )
+        module = load_module(model, place)
+        return TorchNetwork(module, place, precision)
+
+
+class TorchNetwork:
+    """A module in evaluation mode on its device."""
+
+    batch: int | None = None
+    patch: tuple[int | None, int | None, int | None] = (None, None, None)
+
+    def __init__(self, module: Any, device: Any, precision: str) -> None:
+        import torch
+
+        self._device = device
+        self._cast = None if precision == "float32" else getattr(torch, precision)
+        # Convolutions over many channels run faster where the channels of a voxel lie side by side (measured in
+        # benchmarks/sliding_window.py); MPS has no such layout in 3D.
+        self._layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
+        self._module = module
+        if isinstance(module, torch.nn.Module) and not isinstance(module, torch.jit.ScriptModule):
+            for tensor in (*module.parameters(), *module.buffers()):
+                if tensor.ndim == 5:
+                    tensor.data = tensor.data.contiguous(memory_format=self._layout)
+        self.summary = f"torch on {device}, {precision}"
+
+    def __call__(self, batch: Any) -> Any:
+        """Run the module without gradients, in mixed precision where that was chosen."""
+        import torch
+
+        with torch.inference_mode(), ExitStack() as stack:
+            for context in self._contexts():
+                stack.enter_context(context)
+            output = self._module(batch.contiguous(memory_format=self._layout))
+        if isinstance(output, (list, tuple)) and output:
+            output = output[0]  # deep supervision: the first is the full resolution
+        return output
+
+    def _contexts(self) -> list[AbstractContextManager[Any]]:
+        import torch
+
+        found: list[AbstractContextManager[Any]] = []
+        if self._cast is not None:
+            found.append(torch.autocast(self._device.type, dtype=self._cast))
+        if self._device.type == "cuda":
+            # All windows have one size, so looking for the fastest convolution once pays.
+            found.append(torch.backends.cudnn.flags(enabled=True, benchmark=True))
+        return found

@@ -1,0 +1,91 @@
+"""Finding a model: from what a user names to its checked description."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from gpukit.ai.bundle import is_bundle, open_bundle, read_bundle
+from gpukit.ai.description import FORMATS, Model, read_description
+from gpukit.errors import InputNotFoundError, ModelError
+
+__all__ = ["SAMPLES", "find_model", "samples"]
+
+SAMPLES = Path(__file__).parent / "samples"
+DESCRIPTION = "model.json"
+_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
+
+
+def samples() -> tuple[str, ...]:
+    """Names of the models that come with gpukit."""
+    return tuple(sorted(file.parent.name.replace("_", "-") for file in SAMPLES.glob(f"*/{DESCRIPTION}")))
+
+
+def find_model(model: str | PathLike[str]) -> Model:
+    """The checked description of what the user named.
+
+    Parameters
+    ----------
+    model : str or PathLike
+        A folder with ``model.json``; a ``model.json``; a weights file with ``NAME.json`` or ``model.json`` beside it;
+        a MONAI bundle's folder; or the name of a model that comes with gpukit. A file or folder goes before a name.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is nothing of that name.
+    ModelError
+        There is no description, or it is wrong.
+    """
+    path = Path(model)
+    if path.is_dir():
+        return _from_folder(path)
+    if path.is_file():
+        return _described(path) if path.suffix.lower() == ".json" else _from_weights(path)
+    name = os.fspath(model)
+    if name.replace("_", "-") in samples():
+        return _described(SAMPLES / name.replace("-", "_") / DESCRIPTION)
+    raise InputNotFoundError(
+        "no such model: neither a file or folder nor a model that comes with gpukit",
+        file=name,
+        fix=f"the models that come with gpukit are: {', '.join(samples()) or 'none'}",
+    )
+
+
+def _described(file: Path, weights: Path | None = None) -> Model:
+    """A description; one of a bundle takes the network from the bundle's configuration."""
+    model = read_description(file, weights=weights)
+    if model.format != "monai-bundle" or model.weights.suffix.lower() == ".ts":
+        return model
+    return replace(model, network=open_bundle(file.parent).network)
+
+
+def _from_folder(folder: Path) -> Model:
+    if (folder / DESCRIPTION).is_file():
+        return _described(folder / DESCRIPTION)
+    if is_bundle(folder):
+        return read_bundle(folder)
+    raise ModelError(
+        f"the folder holds neither {DESCRIPTION} nor a MONAI bundle (configs/metadata.json)",
+        file=folder,
+        fix=f"describe the model in {DESCRIPTION}, see docs/models.md",
+    )
+
+
+def _from_weights(weights: Path) -> Model:
+    if weights.suffix.lower() not in _SUFFIXES:
+        raise ModelError(
+            f"files of the kind {weights.suffix or 'without suffix'} are no weights that gpukit reads",
+            file=weights,
+            fix=f"use one of: {', '.join(_SUFFIXES)}",
+        )
+    for beside in (weights.with_suffix(".json"), weights.with_name(DESCRIPTION)):
+        if beside.is_file():
+            return _described(beside, weights)
+    raise ModelError(
+        f"the weights come without a description: neither {weights.stem}.json nor {DESCRIPTION} is beside them",
+        file=weights,
+        fix="describe what the model expects and gives, see docs/models.md",
+    )

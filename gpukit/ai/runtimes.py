@@ -1,0 +1,144 @@
+"""What runs a network: the contract, and how those who fulfil it are found (entry points ``gpukit.runtimes``)."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from gpukit.ai.description import Model
+from gpukit.errors import DependencyError, ModelError
+
+__all__ = ["Availability", "Network", "Runtime", "choose", "runtimes"]
+
+ENTRY_POINT_GROUP = "gpukit.runtimes"
+#: Other names by which users know a runtime.
+ALIASES = {"pytorch": "torch", "onnxruntime": "onnx", "ort": "onnx"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Whether a runtime can run here.
+
+    Parameters
+    ----------
+    usable : bool
+        Whether it can.
+    reason, install : str
+        Why not and what to do about it; empty when usable.
+    library : str
+        Library and version, where known.
+    """
+
+    usable: bool
+    reason: str = ""
+    install: str = ""
+    library: str = ""
+
+
+class Network(Protocol):
+    """A loaded network, ready to be called."""
+
+    #: Largest batch that one call takes (a graph may have its batch fixed), or None for any.
+    batch: int | None
+    #: Spatial size that the network is fixed to along its three axes, None where it takes any.
+    patch: tuple[int | None, int | None, int | None]
+    #: What was chosen, in words, such as ``torch on cpu, float32``.
+    summary: str
+
+    def __call__(self, batch: Any) -> Any:
+        """Run a tensor ``[n, c, x, y, z]`` float32; returns the logits ``[n, classes, x, y, z]`` on the same device."""
+        ...
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A library that runs networks."""
+
+    #: Name, such as ``torch``.
+    name: str
+    #: Formats it loads, of `gpukit.ai.description.FORMATS`.
+    formats: tuple[str, ...]
+
+    def available(self) -> Availability:
+        """Whether it can run here. Must not raise and must be quick (nothing heavy is imported)."""
+        ...
+
+    def load(self, model: Model, device: str, precision: str) -> Network:
+        """Load a network.
+
+        Parameters
+        ----------
+        model : Model
+            The description; its digest has been verified.
+        device : str
+            Device in torch's words: ``cpu``, ``cuda:0``, ``mps``.
+        precision : str
+            ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+
+        Raises
+        ------
+        ModelError
+            The weights are damaged, or do not fit the network.
+        DeviceError
+            This runtime cannot use the device.
+        """
+        ...
+
+
+@functools.cache
+def runtimes() -> tuple[Runtime, ...]:
+    """Every runtime that an entry point offers; one that fails to load is a warning, not an error."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Runtime] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            loaded = entry.load()
+            runtime = loaded() if isinstance(loaded, type) else loaded
+            if not isinstance(runtime, Runtime):
+                raise TypeError(f"{entry.value} lacks part of the Runtime protocol")
+        except Exception as error:  # a broken plug-in must not take the others down
+            warnings.warn(f"gpukit runtime {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
+            continue
+        found.setdefault(runtime.name, runtime)
+    order = {"torch": 0, "onnx": 1}
+    return tuple(sorted(found.values(), key=lambda r: (order.get(r.name, 9), r.name)))
+
+
+def choose(model: Model, name: str | None = None) -> Runtime:
+    """The runtime for a model: the one named, else the first usable one that loads its format.
+
+    Raises
+    ------
+    ModelError
+        No runtime of that name, or it does not load this format.
+    DependencyError
+        The runtimes for this format are not installed; says what to install.
+    """
+    fitting = [runtime for runtime in runtimes() if model.format in runtime.formats]
+    if name is not None:
+        wanted = ALIASES.get(name.lower(), name.lower())
+        named = next((runtime for runtime in runtimes() if runtime.name == wanted), None)
+        if named is None:
+            known = ", ".join(runtime.name for runtime in runtimes()) or "none"
+            raise ModelError(f"unknown runtime {name!r}", attribute="runtime", fix=f"use one of: {known}")
+        if named not in fitting:
+            raise ModelError(
+                f"the runtime {wanted} does not run models of the format {model.format}",
+                file=model.file,
+                attribute="runtime",
+                fix=f"use one of: {', '.join(runtime.name for runtime in fitting) or 'none'}",
+            )
+        fitting = [named]
+    states = [(runtime, runtime.available()) for runtime in fitting]
+    for runtime, state in states:
+        if state.usable:
+            return runtime
+    if not states:
+        raise ModelError(f"no runtime here runs the format {model.format}", file=model.file, attribute="$.format")
+    runtime, state = states[0]
+    raise DependencyError(
+        f"the model needs the runtime {runtime.name}: {state.reason}", file=model.file, fix=state.install or None
+    )

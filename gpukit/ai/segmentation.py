@@ -1,0 +1,192 @@
+"""The main job: a volume and a model in, a label map on the volume's own grid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from gpukit.ai.description import Model, TransformSpec
+from gpukit.ai.labelmap import LabelMap
+from gpukit.ai.model import find_model
+from gpukit.ai.preprocess import build_transform, model_grid, prepare
+from gpukit.ai.runtimes import Network, choose
+from gpukit.ai.tensors import as_array, as_tensor, require
+from gpukit.ai.window import Layout, slide
+from gpukit.errors import InputError, ModelError, SelectionError
+from gpukit.volume import Segmentation, Volume
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PRECISIONS", "segment"]
+
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+
+
+def segment(
+    volume: Volume,
+    model: str | PathLike[str] | Model,
+    *,
+    device: str | None = None,
+    runtime: str | None = None,
+    precision: str = "auto",
+    overlap: float | None = None,
+    batch: int | None = None,
+    phase: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Label every voxel of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D, or 4D with `phase`; on any device, which is where the network runs.
+    model : str, PathLike or Model
+        A folder with ``model.json``, a weights file with its description beside it, a MONAI bundle's folder, or the
+        name of a model that comes with gpukit, such as ``brain-tissue``. See ``docs/models.md``.
+    device : str, optional
+        Move the volume there first (``cuda``, ``mps``, ``cpu`` ...); by default it stays where it is.
+    runtime : str, optional
+        ``torch``, ``onnx``, ``openvino`` ...; by default the first that runs the model's format.
+    precision : str
+        ``auto`` (float16 on CUDA and MPS, where it gains; float32 on the CPU, where it does not), ``float32``,
+        ``float16`` or ``bfloat16``.
+    overlap, batch : optional
+        In place of what the model's description says.
+    phase : int, optional
+        Which t of a 4D volume, from 0.
+    progress : callable, optional
+        Called as ``progress(windows done, windows in all)`` from this thread.
+
+    Returns
+    -------
+    Segmentation
+        Label map of uint8 (uint16 for values above 255) on exactly the volume's grid and device, with the meaning of
+        its labels and the identity of the source's instances.
+
+    Raises
+    ------
+    ModelError
+        The model or its description cannot be used, or is not for such volumes.
+    DependencyError, DeviceError
+        A package or the device is missing.
+    SelectionError
+        A 4D volume without `phase`.
+    """
+    described = model if isinstance(model, Model) else find_model(model)
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"unknown precision {precision!r}", attribute="precision", fix=f"use one of: {', '.join(PRECISIONS)}"
+        )
+    if overlap is not None and not 0.0 <= overlap < 1.0:
+        raise InputError(f"the overlap must be at least 0 and below 1, not {overlap:g}", attribute="overlap")
+    if batch is not None and batch < 1:
+        raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
+    require("torch", "monai")
+    chosen = choose(described, runtime)
+    volume = _one_image(volume if device is None else volume.to(device), described, phase)
+    digest = described.digest
+
+    import torch
+
+    with torch.inference_mode():
+        place = as_tensor(volume.array).device
+        network = chosen.load(described, str(place), precision)
+        grid = model_grid(volume.grid, described.input)
+        image = prepare(volume, described.input, grid)
+        labels = _label(volume, described, network, image, overlap, batch, progress)
+        for transform in described.output.postprocess:
+            labels = _postprocess(labels, transform)
+    return Segmentation(
+        array=as_array(labels, volume.array),
+        grid=volume.grid,
+        labels=described.output.labels,
+        algorithm={"name": described.name, "version": described.version, "digest": digest},
+        sources=volume.sources,
+        metadata=volume.metadata,
+        notes=(*volume.notes, *described.notes),
+    )
+
+
+def _label(
+    volume: Volume,
+    model: Model,
+    network: Network,
+    image: torch.Tensor,
+    overlap: float | None,
+    batch: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> torch.Tensor:
+    spec = model.inference
+    grid = model_grid(volume.grid, model.input)
+    size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+    patch = spec.patch
+    if any(fixed is not None for fixed in network.patch):
+        wanted = patch or size
+        fixed = tuple(f or w for f, w in zip(network.patch, wanted, strict=True))
+        if fixed != wanted and (patch is not None or any(f < s for f, s in zip(fixed, size, strict=True))):
+            raise ModelError(
+                f"the network's graph is fixed to windows of {fixed}, and it would be given {wanted}",
+                file=model.file,
+                attribute="$.inference.patch",
+                fix="declare the patch of the graph",
+            )
+        patch = (fixed[0], fixed[1], fixed[2])
+    layout = Layout.plan(size, patch, spec.overlap if overlap is None else overlap)
+    target = LabelMap(volume.grid, grid, model.output, layout.axis, image.device)
+    together = batch or spec.batch
+    for slab in slide(
+        image,
+        network,
+        layout,
+        channels=model.output.channels,
+        blend=spec.blend,
+        batch=together if network.batch is None else min(together, network.batch),
+        skip_below=spec.skip_below,
+        progress=progress,
+    ):
+        target.add(slab)
+    return target.finish()
+
+
+def _postprocess(labels: torch.Tensor, spec: TransformSpec) -> torch.Tensor:
+    import torch
+
+    result = build_transform(spec)(labels[None])
+    return torch.as_tensor(result)[0].to(labels.dtype).contiguous()
+
+
+def _one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
+    """The 3D scalar image to segment, checked against what the model is for."""
+    if model.input.channels != 1:
+        raise ModelError(
+            f"the network wants {model.input.channels} channels, and a volume has one",
+            file=model.file,
+            attribute="$.input.channels",
+            fix="use a model of one channel",
+        )
+    modality = volume.metadata.get("Modality")
+    if modality and model.input.modality and str(modality).upper() not in model.input.modality:
+        raise ModelError(
+            f"the model {model.name} is for {' or '.join(model.input.modality)}, and the volume is {modality}",
+            file=model.file,
+            attribute="$.input.modality",
+            fix=f"use a model for {modality}",
+        )
+    if "c" in volume.axes:
+        raise InputError("a colour volume cannot be segmented", fix="give a volume of one value a voxel")
+    if volume.axes == "kji":
+        if phase:
+            raise SelectionError(f"there is no phase {phase}: the volume is 3D", attribute="phase")
+        return volume
+    count = volume.shape[0]
+    if phase is None and count > 1:
+        names = "; ".join(f"{n}: {name}" for n, name in enumerate(volume.phases[:8])) or f"0 to {count - 1}"
+        raise SelectionError(f"the volume has {count} phases ({names})", attribute="phase", fix="choose one of them")
+    at = phase or 0
+    if not 0 <= at < count:
+        raise SelectionError(f"there is no phase {at}", attribute="phase", fix=f"use 0 to {count - 1}")
+    sources = tuple(s for s in volume.sources if s.phase == at) or volume.sources
+    return replace(volume, array=volume.array[at], axes="kji", phases=volume.phases[at : at + 1], sources=sources)
