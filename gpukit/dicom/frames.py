@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.colour import palette_to_rgb, ycbcr_to_rgb
+from gpukit.dicom.content import Content
+from gpukit.dicom.decoders import decode_frame
+from gpukit.dicom.encapsulated import frame_table, verify_encapsulated
 from gpukit.dicom.headers import Header, Progress
-from gpukit.errors import DecodeError
+from gpukit.dicom.native import frame_span, is_direct, mask_in_place, native_frame, swap_in_place, verify_native
+from gpukit.dicom.parse import BIG_ENDIAN
+from gpukit.dicom.pixels import NATIVE, FrameDescription, check_memory, describe
+from gpukit.dicom.scaling import scale_into, shift_in_place
+from gpukit.errors import FormatError, GpukitError
 
-__all__ = ["FrameRef", "decode_into", "read_frame"]
+__all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_frame", "verify"]
+
+_BATCH = 16  # single-frame files a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +83,234 @@ def decode_into(
     TooLargeError
         The header claims more pixels than its bytes can hold.
     """
-    for n, frame in enumerate(frames):
-        stored = read_frame(frame.header, frame.index)
-        if frame.region is not None:
-            stored = stored[frame.region[0] : frame.region[1], frame.region[2] : frame.region[3]]
-        if frame.slope == 1 and frame.intercept == 0:
-            out[n] = stored
-        else:
-            out[n] = stored * np.float64(frame.slope) + np.float64(frame.intercept)
-        if progress is not None:
-            progress(n + 1, len(frames))
+    if len(frames) != len(out):
+        raise ValueError(f"{len(frames)} frames do not fill an array of {len(out)}")
+    tasks = _tasks(frames)
+    place = (device or "cpu").partition(":")[0]
+    threads = min(len(tasks), workers or max(2, os.cpu_count() or 1))
+    done = 0
+    if threads <= 1:
+        for task in tasks:
+            _run(task, frames, out, place)
+            done += len(task)
+            if progress is not None:
+                progress(done, len(frames))
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-decode") as pool:
+        pending = {pool.submit(_run, task, frames, out, place): len(task) for task in tasks}
+        try:
+            waiting = set(pending)
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_EXCEPTION if progress is None else "FIRST_COMPLETED")
+                for future in finished:
+                    future.result()
+                    done += pending[future]
+                if progress is not None:
+                    progress(done, len(frames))
+        except BaseException:  # also Ctrl-C: what has not begun must not run
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def read_frame(header: Header, index: int) -> NDArray[Any]:
-    """Stored values of one frame: ``[rows, columns]``, or ``[rows, columns, 3]`` RGB for colour; no rescale."""
-    from pydicom.pixels import pixel_array
+    """Values of one frame as stored, no rescale.
 
-    try:
-        with header.location.open() as stream:
-            array: NDArray[Any] = pixel_array(stream, index=index)
-    except Exception as error:
-        raise DecodeError(f"cannot be decoded: {error}", file=str(header.location), attribute="PixelData") from error
-    return array
+    Returns
+    -------
+    ndarray
+        ``[rows, columns]``, or ``[rows, columns, 3]`` RGB for colour and palettes; see `frame_format` for its type.
+        MONOCHROME1 is left as it is.
+
+    Raises
+    ------
+    DecodeError, FormatError, TooLargeError
+        As `decode_into`.
+    """
+    with _blaming(header), Content(header) as content:
+        return _Reader(header, content, "cpu").frame(index)
+
+
+def frame_format(header: Header) -> tuple[tuple[int, ...], np.dtype[Any], tuple[float, float]]:
+    """Shape and type that `read_frame` gives, and the lowest and highest value that the stored bits can hold.
+
+    Shape is ``(rows, columns)``, or ``(rows, columns, 3)`` for colour, palettes included (these give uint8). The range
+    is that of BitsStored, so a caller can choose an output type that holds every rescaled value; infinite for floats.
+
+    Raises
+    ------
+    FormatError
+        The header describes no possible image.
+    """
+    description = describe(header)
+    if description.photometric == "PALETTE COLOR":
+        return (*description.shape, 3), np.dtype(np.uint8), (0, 255)
+    limits = (float("-inf"), float("inf")) if description.floating else description.value_range
+    return description.shape, description.dtype, limits
+
+
+def verify(header: Header) -> None:
+    """Check, without decoding, that the file's bytes can hold the pixels that its header claims.
+
+    Raises
+    ------
+    FormatError
+        The pixels are truncated or their description is impossible.
+    TooLargeError
+        The header claims far more than its compressed bytes can hold.
+    """
+    with _blaming(header), Content(header) as content:
+        _Reader(header, content, "cpu")
+
+
+def allocate(frames: Sequence[FrameRef], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An uninitialised array for `decode_into`, after checking that every file backs its claim and that memory is there.
+
+    Raises
+    ------
+    FormatError, TooLargeError
+        As `verify`; or the array does not fit in the free memory.
+    """
+    for header in {id(f.header): f.header for f in frames}.values():
+        description = describe(header)
+        if description.nbytes * description.frames > _VERIFY_FROM:  # below that the decoder's own check is early enough
+            verify(header)
+    nbytes = np.dtype(dtype).itemsize
+    for size in shape:
+        nbytes *= int(size)
+    check_memory(nbytes, file=str(frames[0].header.location) if frames else None)
+    return np.empty(shape, dtype)
+
+
+_VERIFY_FROM = 64 << 20
+
+
+class _blaming:  # noqa: N801 - reads as a word in a with statement
+    """Put the file's name into errors that were raised without."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GpukitError) and error.file is None:
+            error.file = str(self._header.location)
+
+
+class _Reader:
+    """Frames of one open file; checks on creation that the bytes back the header's claim."""
+
+    def __init__(self, header: Header, content: Content, device: str) -> None:
+        self.header = header
+        self.content = content
+        self.device = device
+        self.description: FrameDescription = describe(header)
+        self.native = header.transfer_syntax in NATIVE
+        assert header.pixels is not None
+        self.swap_words = header.transfer_syntax == BIG_ENDIAN and header.pixels.vr == "OW"
+        if self.native:
+            verify_native(header, self.description, content.size)
+        else:
+            self.table = frame_table(header, self.description, content)
+            verify_encapsulated(header, self.description, self.table)
+
+    def frame(self, index: int) -> NDArray[Any]:
+        """Stored values of a frame, colour as RGB."""
+        d = self.description
+        if not 0 <= index < d.frames:
+            raise FormatError(f"there is no frame {index + 1} of {d.frames}", attribute="NumberOfFrames")
+        check_memory(4 * d.nbytes, what="a frame") if d.nbytes > _VERIFY_FROM else None
+        if self.native:
+            offset, length, skip = frame_span(self.header, d, index)
+            raw = bytearray(length)
+            self.content.read_into(offset, memoryview(raw))
+            values = native_frame(raw, d, skip, swap_words=self.swap_words)
+            if d.samples == 3 and d.photometric.startswith("YBR_"):
+                values = ycbcr_to_rgb(values, d.photometric, d.bits_stored)
+        else:
+            spans = self.table[index]
+            data = b"".join(self.content.read(offset, length) for offset, length in spans)
+            values = decode_frame(data, d, device=self.device)
+        if d.photometric == "PALETTE COLOR":
+            values = palette_to_rgb(values, self.header)
+        return values
+
+    def directly(self, ref: FrameRef, out: NDArray[Any]) -> bool:
+        """Read a frame's bytes into `out` itself where they are that array; False where they are not."""
+        d = self.description
+        if (
+            not self.native
+            or ref.region is not None
+            or not is_direct(d)
+            or d.photometric == "PALETTE COLOR"
+            or d.shape != out.shape
+            or d.dtype.itemsize != out.dtype.itemsize
+            or d.floating != (out.dtype.kind == "f")
+            or not out.flags.c_contiguous
+            or (self.swap_words and d.bits_allocated == 8)
+            or not 0 <= ref.index < d.frames
+            or not (ref.slope == 1 and float(ref.intercept).is_integer())
+            or (d.floating and ref.intercept != 0)
+        ):
+            return False
+        offset, _, _ = frame_span(self.header, d, ref.index)
+        self.content.read_array(offset, out)
+        stored = out.view(d.dtype)
+        swap_in_place(stored, d)
+        mask_in_place(stored, d)
+        if not d.floating:
+            shift_in_place(stored, int(ref.intercept), out, d.value_range)
+        return True
+
+
+def _tasks(frames: Sequence[FrameRef]) -> list[list[int]]:
+    """Positions of frames, cut into pieces of work: few files together, and a long file in several pieces."""
+    by_file: dict[int, list[int]] = {}
+    for n, ref in enumerate(frames):
+        by_file.setdefault(id(ref.header), []).append(n)
+    tasks: list[list[int]] = []
+    gathered: list[int] = []
+    piece = max(_BATCH, -(-len(frames) // (8 * (os.cpu_count() or 1))))
+    for numbers in by_file.values():
+        header = frames[numbers[0]].header
+        numbers.sort(key=lambda n: frames[n].index)  # tiles of one mosaic come together
+        expanded = header.location.member is not None or (header.pixels and header.pixels.deflated_from is not None)
+        if len(numbers) == 1:
+            gathered += numbers
+            if len(gathered) == _BATCH:
+                tasks.append(gathered)
+                gathered = []
+        elif expanded or any(frames[n].region for n in numbers):
+            tasks.append(numbers)
+        else:
+            tasks += [numbers[a : a + piece] for a in range(0, len(numbers), piece)]
+    return [*tasks, gathered] if gathered else tasks
+
+
+def _run(task: list[int], frames: Sequence[FrameRef], out: NDArray[Any], device: str) -> None:
+    """Decode the frames of one task."""
+    at = 0
+    while at < len(task):
+        header = frames[task[at]].header
+        end = at
+        while end < len(task) and frames[task[end]].header is header:
+            end += 1
+        with _blaming(header), Content(header) as content:
+            reader = _Reader(header, content, device)
+            last: tuple[int, NDArray[Any]] | None = None
+            for n in task[at:end]:
+                ref, target = frames[n], out[n]
+                if reader.directly(ref, target):
+                    continue
+                if last is None or last[0] != ref.index:
+                    last = (ref.index, reader.frame(ref.index))
+                values = last[1]
+                if ref.region is not None:
+                    values = values[ref.region[0] : ref.region[1], ref.region[2] : ref.region[3]]
+                if values.shape != target.shape:
+                    raise FormatError(
+                        f"a frame of shape {values.shape} does not fit {target.shape}", attribute="Rows, Columns"
+                    )
+                scale_into(values, ref.slope, ref.intercept, target, reader.description)
+        at = end

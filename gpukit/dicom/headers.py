@@ -36,11 +36,17 @@ class PixelSpan:
         Bytes of the value as the element claims; None for undefined length, that is encapsulated.
     keyword : str
         ``PixelData``, ``FloatPixelData`` or ``DoubleFloatPixelData``.
+    vr : str
+        As the file gives it; empty for implicit VR.
+    deflated_from : int or None
+        Byte at which a deflated data set begins; `offset` then counts inflated bytes.
     """
 
     offset: int
     length: int | None
     keyword: str = "PixelData"
+    vr: str = ""
+    deflated_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,10 @@ def read_header(location: Location, memory: Memory | None = None) -> Header:
     """
     found = read_elements(location)
     values = decode_values(found, str(location), {} if memory is None else memory)
-    pixels = None if found.pixels is None else PixelSpan(found.pixels[1], found.pixels[2], found.pixels[0])
+    pixels = None
+    if found.pixels is not None:
+        keyword, offset, length, vr = found.pixels
+        pixels = PixelSpan(offset, length, keyword, vr, found.deflated_from)
     return Header(location, found.transfer_syntax, values, pixels)
 
 

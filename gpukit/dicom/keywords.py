@@ -229,5 +229,6 @@ BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
     0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
     0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
+    0x2005100E: Wanted("PhilipsScaleSlope", "FL", False, "Philips MR Imaging DD 001"),
     0x0051100B: Wanted("SiemensAcquisitionMatrixText", "LO", False, "SIEMENS MR HEADER"),
 }

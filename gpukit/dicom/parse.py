@@ -63,16 +63,19 @@ class Found:
     meta : dict
         Raw values of group 2 by tag.
     pixels : tuple or None
-        (tag, offset, length); length `None` for undefined.
+        (keyword, offset, length, VR); length `None` for undefined.
     big_endian : bool
         Byte order of the data set.
+    deflated_from : int or None
+        Byte of the file at which a deflated data set begins; offsets then count inflated bytes.
     """
 
     transfer_syntax: str
     values: list[tuple[int, str, bytes]] = field(default_factory=list)
     meta: dict[int, bytes] = field(default_factory=dict)
-    pixels: tuple[str, int, int | None] | None = None
+    pixels: tuple[str, int, int | None, str] | None = None
     big_endian: bool = False
+    deflated_from: int | None = None
 
 
 class _Window:
@@ -140,7 +143,7 @@ def _read_stream(stream: BinaryIO, location: Location) -> Found:
 def _read(window: _Window, location: Location) -> Found:
     found = Found("")
     head = window.data
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" and (head[132:134] == b"\2\0" or not _plausible(head)):
         start = 132
     elif _plausible(head):
         start = 0
@@ -150,7 +153,7 @@ def _read(window: _Window, location: Location) -> Found:
     syntax = found.meta.get(0x00020010, b"").rstrip(b"\0 ").decode("ascii", "replace")
     if syntax in _DEFLATED_SETS:
         window = _inflated(window, position, location)
-        position = 0
+        found.deflated_from, position = position, 0
     index = window.at(position, 8)
     if index < 0:
         if start == 0 and not found.meta:
@@ -323,7 +326,7 @@ class _Walker:
                 position += 8
             tag = group << 16 | element
             if tag in _PIXELS:
-                found.pixels = (_PIXELS[tag], position, None if length == _UNDEFINED else length)
+                found.pixels = (_PIXELS[tag], position, None if length == _UNDEFINED else length, vr.decode("ascii", "replace"))
                 return
             if tag > _PIXEL_GROUP_END:
                 if group == 0xFFFE and length == 0:
@@ -405,6 +408,9 @@ class _Walker:
     def _skip_item(self, position: int, tag: int, *, implicit: bool, depth: int) -> int:
         """Step over the elements of an item of undefined length; returns the byte after its delimiter."""
         window, size = self.window, self.window.size
+        if implicit and self.explicit and (index := window.at(position, 8)) >= 0:
+            # within UN the items should be implicit (PS3.5 6.2.2), but some writers keep the explicit form
+            implicit = window.data[index + 4 : index + 6] not in _KNOWN
         unpack = struct.Struct(self.order + ("HHI" if implicit else "HH2sH")).unpack_from
         long_length = struct.Struct(self.order + "I").unpack_from
         while True:

@@ -1,0 +1,205 @@
+"""What a compressed frame says of itself, read from its first bytes.
+
+A codec allocates what the codestream says, not what DICOM says, so this is compared before a codec sees a byte. The
+layouts are those of ITU-T T.81 (JPEG) B.2, T.87 (JPEG-LS) C.2, T.800 (JPEG 2000) A.5 and ISO/IEC 18181-1 (JPEG XL).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from gpukit.dicom.pixels import FrameDescription
+from gpukit.errors import DecodeError
+
+__all__ = ["Codestream", "inspect_codestream"]
+
+RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.57"
+JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+JPEG_LS_NEAR = "1.2.840.10008.1.2.4.81"
+J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
+J2K = "1.2.840.10008.1.2.4.91"
+J2K_MC_LOSSLESS = "1.2.840.10008.1.2.4.92"
+J2K_MC = "1.2.840.10008.1.2.4.93"
+JXL_LOSSLESS = "1.2.840.10008.1.2.4.110"
+JXL_JPEG = "1.2.840.10008.1.2.4.111"
+JXL = "1.2.840.10008.1.2.4.112"
+HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
+HTJ2K = "1.2.840.10008.1.2.4.203"
+DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
+
+_JPEG = {JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS, JPEG_LS_NEAR}
+_J2K = {J2K_LOSSLESS, J2K, J2K_MC_LOSSLESS, J2K_MC, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K}
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """Facts of one codestream.
+
+    Parameters
+    ----------
+    rows, columns, components, precision : int
+        0 where the format does not tell (RLE, deflate).
+    signed : bool
+        JPEG 2000 only.
+    lossless : bool
+        Whether the process is one without loss, where the codestream tells.
+    colour_transform : bool
+        The codestream's colours are transformed, and a decoder gives RGB.
+    component_ids : bytes
+        Of JPEG.
+    adobe : int or None
+        Transform of the Adobe marker, None without one.
+    high_aligned : bool
+        Values sit at HighBit as in native pixels (RLE, deflate), not at bit 0.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    components: int = 0
+    precision: int = 0
+    signed: bool = False
+    lossless: bool = False
+    colour_transform: bool = False
+    component_ids: bytes = b""
+    adobe: int | None = None
+    high_aligned: bool = False
+
+
+def inspect_codestream(data: bytes, frame: FrameDescription) -> Codestream:
+    """Read a codestream's header and compare it with what the file says.
+
+    Raises
+    ------
+    DecodeError
+        The codestream is not of its kind, or of another size.
+    """
+    if frame.syntax in _JPEG:
+        stream = _jpeg(data, frame)
+    elif frame.syntax in _J2K:
+        stream = _jpeg2000(data, frame)
+    elif frame.syntax in (JXL, JXL_JPEG, JXL_LOSSLESS):
+        rows, columns = _jpeg_xl_size(data)
+        stream = Codestream(rows, columns, frame.samples, colour_transform=frame.samples == 3)
+    else:
+        return Codestream(high_aligned=True)
+    if (stream.rows, stream.columns, stream.components) != (frame.rows, frame.columns, frame.samples):
+        raise DecodeError(
+            f"the compressed image has {stream.rows} x {stream.columns} pixels of {stream.components} samples, "
+            f"the header says {frame.rows} x {frame.columns} of {frame.samples}",
+            attribute="Rows, Columns, SamplesPerPixel",
+            fix="correct or leave out the file",
+        )
+    return stream
+
+
+def _jpeg(data: bytes, frame: FrameDescription) -> Codestream:
+    position = data.find(b"\xff\xd8")
+    if position != 0:
+        raise DecodeError("the compressed frame is not a JPEG codestream", attribute="PixelData")
+    position = 2
+    adobe: int | None = None
+    jfif = False
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            break
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            position += 2
+            continue
+        length = struct.unpack_from(">H", data, position + 2)[0]
+        body = data[position + 4 : position + 2 + length]
+        if marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
+            adobe = body[11]
+        elif marker == 0xE0 and body[:4] == b"JFIF":
+            jfif = True
+        elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            if len(body) < 6:
+                break
+            precision, rows, columns, components = struct.unpack_from(">BHHB", body)
+            ids = body[6 : 6 + 3 * components : 3]
+            lossless = marker in (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+            transform = components == 3 and not lossless and _is_transformed(adobe, jfif, ids, frame)
+            return Codestream(rows, columns, components, precision, False, lossless, transform, ids, adobe)
+        position += 2 + length
+    raise DecodeError("the JPEG codestream has no frame header", attribute="PixelData")
+
+
+def _is_transformed(adobe: int | None, jfif: bool, ids: bytes, frame: FrameDescription) -> bool:
+    """Whether lossy JPEG components are YCbCr.
+
+    The codestream's own statements weigh more than DICOM's: the Adobe marker, then component names R, G, B. Without
+    these DICOM's PhotometricInterpretation decides (PS3.5 8.2.1 asks that the two agree).
+    """
+    if adobe is not None:
+        return adobe != 0
+    if ids == b"RGB":
+        return False
+    if jfif:
+        return True
+    return frame.photometric != "RGB"
+
+
+def _jpeg2000(data: bytes, frame: FrameDescription) -> Codestream:
+    start = data.find(b"\xff\x4f\xff\x51", 0, 4096)  # some writers keep the JP2 boxes, which DICOM forbids
+    if start < 0 or len(data) < start + 46:
+        raise DecodeError("the compressed frame is not a JPEG 2000 codestream", attribute="PixelData")
+    xsize, ysize, xorigin, yorigin = struct.unpack_from(">4I", data, start + 8)
+    components = struct.unpack_from(">H", data, start + 40)[0]
+    depth = data[start + 42]
+    transform = False
+    position = start + 4 + struct.unpack_from(">H", data, start + 4)[0]
+    lossless = False
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
+        marker, length = data[position + 1], struct.unpack_from(">H", data, position + 2)[0]
+        if marker == 0x52 and length >= 12 and position + 14 <= len(data):  # COD
+            transform = data[position + 8] == 1
+            lossless = data[position + 13] == 1  # reversible 5/3
+            break
+        position += 2 + length
+    return Codestream(
+        ysize - yorigin,
+        xsize - xorigin,
+        components,
+        (depth & 0x7F) + 1,
+        bool(depth & 0x80),
+        lossless,
+        components == 3 and (transform or not frame.photometric.startswith("YBR_FULL")),
+    )
+
+
+def _jpeg_xl_size(data: bytes) -> tuple[int, int]:
+    """Rows and columns (ISO/IEC 18181-1 annex D): a bit stream, lowest bit first, after the two-byte signature."""
+    start = 0
+    if data[:12] == b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a":
+        start = data.find(b"\xff\x0a", 12, 4096)
+    if start < 0 or data[start : start + 2] != b"\xff\x0a" or len(data) < start + 12:
+        raise DecodeError("the compressed frame is not a JPEG XL codestream", attribute="PixelData")
+    bits = int.from_bytes(data[start + 2 : start + 14], "little")
+
+    def take(n: int) -> int:
+        nonlocal bits
+        value = bits & ((1 << n) - 1)
+        bits >>= n
+        return value
+
+    def size() -> int:
+        return 1 + take((9, 13, 18, 30)[take(2)])
+
+    small = take(1)
+    rows = (take(5) + 1) * 8 if small else size()
+    ratio = take(3)
+    if ratio:
+        numerator, denominator = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
+        columns = rows * numerator // denominator
+    else:
+        columns = (take(5) + 1) * 8 if small else size()
+    return rows, columns

@@ -1,0 +1,206 @@
+"""The contract of frame decoders, which are plug-ins, and the choice among them.
+
+A decoder turns the compressed bytes of one frame into stored values. Decoders are found through the entry-point group
+``gpukit.decoders``; the built-in ones register in the same way. For each transfer syntax a decoder states a rank, that
+is its place in the measured order of speed; the lowest is tried first, and when one fails the next is tried.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.codestream import Codestream, inspect_codestream
+from gpukit.dicom.colour import ycbcr_to_rgb
+from gpukit.dicom.native import mask_in_place
+from gpukit.dicom.pixels import FrameDescription
+from gpukit.errors import DecodeError, DependencyError, GpukitError
+
+__all__ = ["Availability", "FrameDecoder", "decode_frame", "decoders", "decoders_for", "encapsulated_syntaxes"]
+
+ENTRY_POINT_GROUP = "gpukit.decoders"
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a decoder can run here.
+
+    Parameters
+    ----------
+    usable : bool
+        It can.
+    reason, install : str
+        Why not, and what to install; empty when usable.
+    """
+
+    usable: bool
+    reason: str = ""
+    install: str = ""
+
+
+@runtime_checkable
+class FrameDecoder(Protocol):
+    """What a plug-in must offer. One object serves all threads."""
+
+    #: Such as ``imagecodecs``.
+    name: str
+    #: Transfer syntax UID to rank: 0 is the fastest known decoder of that syntax.
+    syntaxes: Mapping[str, int]
+    #: Bare device names on which it decodes: ``cpu`` for all that run on the host.
+    device: str
+
+    def available(self) -> Availability:
+        """Whether it can run here. Must not raise, and be quick when asked again."""
+        ...
+
+    def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
+        """Decode one frame.
+
+        Parameters
+        ----------
+        data : bytes
+            The codestream.
+        frame : FrameDescription
+            What the file says.
+        stream : Codestream
+            What the codestream says; its size has been compared with that of `frame`.
+
+        Returns
+        -------
+        ndarray
+            ``[rows, columns]`` or ``[rows, columns, 3]``, any integer type, as the codestream holds them: no rescale,
+            no sign extension. Colour of the JPEG and JPEG 2000 families and of JPEG XL comes as RGB where
+            ``stream.colour_transform`` says that the codestream is transformed; any other colour comes as stored.
+
+        Raises
+        ------
+        Exception
+            Any; the next decoder is then tried.
+        """
+        ...
+
+
+@functools.cache
+def decoders() -> tuple[FrameDecoder, ...]:
+    """Every decoder that an entry point offers; one that fails to load is a warning, not an error."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, FrameDecoder] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        try:
+            loaded = entry.load()
+            decoder = loaded() if isinstance(loaded, type) else loaded
+            if not isinstance(decoder, FrameDecoder):
+                raise TypeError(f"{entry.value} lacks part of the FrameDecoder protocol")
+        except Exception as error:  # a broken plug-in must not take the others down
+            warnings.warn(f"gpukit decoder {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
+            continue
+        found.setdefault(decoder.name, decoder)
+    return tuple(found.values())
+
+
+def encapsulated_syntaxes() -> frozenset[str]:
+    """Transfer syntaxes that some decoder knows, usable or not."""
+    return frozenset(syntax for decoder in decoders() for syntax in decoder.syntaxes)
+
+
+@functools.lru_cache(maxsize=256)
+def decoders_for(syntax: str, device: str = "cpu") -> tuple[FrameDecoder, ...]:
+    """Usable decoders of a transfer syntax: those on `device` first, then those on the CPU, fastest first.
+
+    Raises
+    ------
+    DecodeError
+        No decoder knows the transfer syntax.
+    DependencyError
+        One does, but none is installed; says what to install.
+    """
+    known = [d for d in decoders() if syntax in d.syntaxes]
+    if not known:
+        raise DecodeError(
+            f"no decoder knows the transfer syntax {syntax}",
+            attribute="TransferSyntaxUID",
+            fix="convert the file to another transfer syntax",
+        )
+    usable = [d for d in known if d.device in ("cpu", device) and d.available().usable]
+    if not usable:
+        states = [d.available() for d in known if d.device == "cpu"]
+        raise DependencyError(
+            f"no installed decoder reads the transfer syntax {syntax}",
+            attribute="TransferSyntaxUID",
+            fix=next((s.install for s in states if s.install), "pip install 'gpukit[codecs]'"),
+        )
+    return tuple(sorted(usable, key=lambda d: (d.device == "cpu", d.syntaxes[syntax])))
+
+
+def decode_frame(
+    data: bytes, frame: FrameDescription, *, device: str = "cpu", only: FrameDecoder | None = None
+) -> NDArray[Any]:
+    """Decode one compressed frame to stored values; colour becomes RGB.
+
+    Parameters
+    ----------
+    data : bytes
+        The codestream.
+    frame : FrameDescription
+        What the file says of it.
+    device : str
+        Where the pixels will be used, bare.
+    only : FrameDecoder or None
+        Use this decoder, none else (for comparisons).
+
+    Raises
+    ------
+    DecodeError
+        The codestream is not of the size that the file says, or every decoder failed; each reason is given.
+    """
+    stream = inspect_codestream(data, frame)
+    reasons = []
+    for decoder in (only,) if only is not None else decoders_for(frame.syntax, device):
+        try:
+            values = np.asarray(decoder.decode(data, frame, stream))
+            if values.shape == (*frame.shape, 1):
+                values = values[..., 0]
+            if values.shape != frame.shape:
+                raise ValueError(f"gave shape {values.shape}, not {frame.shape}")
+            return _stored(values, frame, stream)
+        except GpukitError as error:
+            reasons.append(f"{decoder.name}: {error.what}")
+        except Exception as error:  # whatever a codec library raises: the next may do better
+            reasons.append(f"{decoder.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}")
+    raise DecodeError(
+        f"the frame cannot be decoded ({'; '.join(reasons)})", attribute="PixelData", fix="the compressed data is damaged"
+    )
+
+
+def _stored(values: NDArray[Any], frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
+    """Codestream values in the type that the file states, sign and stored bits made right, colour as RGB."""
+    if frame.bits_allocated == 1:
+        return values.astype(np.uint8)
+    if frame.samples == 3 and frame.photometric.startswith("YBR_") and not stream.colour_transform:
+        values = ycbcr_to_rgb(values, frame.photometric, frame.bits_stored)
+    target = frame.dtype
+    if frame.floating:
+        return values if values.dtype == target else values.astype(target)
+    if values.dtype == target and frame.bits_stored == frame.bits_allocated and not (
+        frame.signed and stream.precision and stream.precision < frame.bits_stored and not stream.signed
+    ):
+        return values
+    if values.dtype.kind == "f":
+        raise DecodeError("the codestream holds floating values")
+    result: NDArray[Any] = values.astype(target, copy=True, casting="unsafe")  # keeps the bit pattern
+    if frame.signed and stream.precision and not stream.signed and stream.precision < frame.bits_stored:
+        lift = target.itemsize * 8 - stream.precision
+        result <<= target.type(lift)
+        result >>= target.type(lift)
+    elif not frame.signed and stream.signed and stream.precision:
+        result &= target.type((1 << min(stream.precision, frame.bits_stored)) - 1)
+    if stream.high_aligned or not frame.signed or frame.high_bit == frame.bits_stored - 1:
+        mask_in_place(result, frame)
+    return result
