@@ -1,0 +1,105 @@
+"""Train the brain-tissue sample model: ``python -m bt.train --output DIR --minutes 40``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from gpukit.ai.samples.brain_tissue.synthesis import Anatomy, load_anatomy, make_patch
+
+NETWORK = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "features": [12, 16, 32, 64, 64, 12]}
+Patch = tuple[torch.Tensor, torch.Tensor]
+
+
+def build_network() -> nn.Module:
+    """The network as the model's description names it."""
+    from monai.networks.nets import BasicUNet
+
+    return BasicUNet(**NETWORK)
+
+
+class Patches(IterableDataset[Patch]):
+    """Endless patches; every seed is used once, whatever the number of workers."""
+
+    def __init__(self, anatomy: Anatomy, size: int, seed: int) -> None:
+        self.anatomy, self.size, self.seed = anatomy, size, seed
+
+    def __iter__(self) -> Iterator[Patch]:
+        info = get_worker_info()
+        step, number = (1, 0) if info is None else (info.num_workers, info.id)
+        torch.set_num_threads(1)
+        seed = self.seed + number
+        while True:
+            yield make_patch(self.anatomy, self.size, seed)
+            seed += step
+
+
+def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus one minus the mean soft Dice of white and grey matter."""
+    probabilities = logits.softmax(1)
+    truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
+    axes = (0, 2, 3, 4)
+    overlap = (probabilities * truth).sum(axes)
+    dice = (2 * overlap + 1) / (probabilities.sum(axes) + truth.sum(axes) + 1)
+    return functional.cross_entropy(logits, labels) + 1 - dice[1:].mean()
+
+
+def train(output: Path, *, minutes: float, size: int = 96, batch: int = 2, rate: float = 3e-3, seed: int = 0) -> None:
+    """Train for `minutes` on patches of `size`³ and leave the averaged weights in ``output/weights.safetensors``.
+
+    The learning rate follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
+    """
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    output.mkdir(parents=True, exist_ok=True)
+    loader = iter(DataLoader(Patches(load_anatomy(), size, seed + 1_000_000), batch_size=batch, num_workers=1))
+    network = build_network()
+    average = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
+    begin, step, shown = time.monotonic(), 0, 0.0
+    while (done := (time.monotonic() - begin) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        images, labels = next(loader)
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(network(images), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        step += 1
+        keep = min(0.995, 1 - 1 / (step + 1))
+        with torch.no_grad():
+            for key, value in network.state_dict().items():
+                average[key].mul_(keep).add_(value, alpha=1 - keep)
+        shown = 0.95 * shown + 0.05 * float(loss.detach()) if step > 1 else float(loss.detach())
+        if step % 25 == 0:
+            print(f"step {step}  {60 * minutes * done:.0f} s  loss {shown:.4f}", flush=True)
+        if step % 200 == 0:
+            save_file({key: value.half() for key, value in average.items()}, output / "weights.safetensors")
+    save_file({key: value.half() for key, value in average.items()}, output / "weights.safetensors")
+    print(f"{step} steps; weights in {output / 'weights.safetensors'}", flush=True)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder for weights.safetensors")
+    parser.add_argument("--minutes", type=float, default=40.0, help="how long to train")
+    parser.add_argument("--size", type=int, default=96, help="patch edge in voxels of 1 mm")
+    parser.add_argument("--batch", type=int, default=2, help="patches a step")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    train(arguments.output, minutes=arguments.minutes, size=arguments.size, batch=arguments.batch, seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
