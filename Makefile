@@ -1,0 +1,88 @@
+# Everything that this repository does, on a machine that has only Python 3.11 to 3.13.
+#
+#   make demo    set up, segment a real head, print volumes and write a picture
+#   make test    set up, then every check: format, lint, types, layers, Dockerfiles, tests with coverage
+#
+# Each sets itself up; what is done already is not done twice (stamp files in the virtual environment).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONSTRAINTS ?= docker/constraints-cpu.txt
+# Editable by default; the images set it to nothing.
+EDITABLE ?= -e
+EXTRAS ?= all
+# The first Python that will do. Set PYTHON to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+# One process a core, two at most, because some tests hold gigabytes.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$((n < 2 ? 1 : 2)))
+# Plain torch from the package index brings gigabytes of CUDA on Linux; this exact version comes first, so that an index
+# which has a build for the CPU can give it, and is left alone where some torch is there already.
+TORCH := torch==2.13.0
+
+.PHONY: help demo test lint format bench docs install package constraints clean
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/.stamp-demo ## Segment a real T1 head into white and grey matter, from DICOM series to DICOM SEG.
+	$(BIN)/gpukit demo --output demo --force
+
+test: lint ## Every check: lint, types, layers, Dockerfiles, tests with coverage.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --durations=15
+
+lint: $(VENV)/.stamp-test ## Format, lint, types, layers, Dockerfiles.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
+
+format: $(VENV)/.stamp-test ## Rewrite the sources in the house style.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.stamp-test ## Measure against the peers, side by side in one run.
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.stamp-docs ## Build the guide; a warning is an error.
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q docs docs/_build
+
+install: $(VENV)/.stamp-torch ## Install gpukit with EXTRAS.
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[$(EXTRAS)]"
+
+package: $(VENV)/.stamp-test ## Build the wheel and the source distribution.
+	$(BIN)/python -m build
+
+constraints: $(VENV)/.stamp-test $(VENV)/.stamp-docs ## Pin what is installed now.
+	$(BIN)/python docker/pin.py > docker/constraints-cpu.txt
+
+clean: ## Remove what the other targets made, the virtual environment too.
+	rm -rf $(VENV) build dist demo docs/_build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# --- the virtual environment ------------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "gpukit needs Python 3.11, 3.12 or 3.13; set PYTHON to one" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-torch: | $(VENV)/bin/python
+	$(BIN)/python -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null || \
+		$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(TORCH)
+	touch $@
+
+$(VENV)/.stamp-test: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[test,lint]"
+	touch $@
+
+$(VENV)/.stamp-demo: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[demo]"
+	touch $@
+
+$(VENV)/.stamp-docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/.stamp-torch
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[docs]"
+	touch $@
