@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.headers import Header
+from gpukit.dicom.parse import BIG_ENDIAN
 from gpukit.errors import FormatError
 
 __all__ = ["palette_to_rgb", "ycbcr_to_rgb"]
@@ -79,7 +80,7 @@ def _tables(header: Header) -> tuple[NDArray[np.uint8], int]:
             start -= 0x10000
         if bits not in (8, 16):
             raise FormatError(f"{bits} bits an entry are not possible", file=str(header.location), attribute=keyword)
-        order = ">" if header.transfer_syntax == "1.2.840.10008.1.2.2" else "<"
+        order = ">" if header.transfer_syntax == BIG_ENDIAN else "<"
         if bits == 8 and len(raw) < 2 * entries:
             column = np.frombuffer(raw, np.uint8, count=min(entries, len(raw))).astype(np.uint16) << 8
         else:  # 16-bit words also for 8-bit entries where the data is that long
@@ -100,14 +101,43 @@ def _tables(header: Header) -> tuple[NDArray[np.uint8], int]:
 
 
 def _table_bytes(header: Header, keyword: str, bits: int) -> bytes:
+    """Entries of a table as the file holds them; a segmented table comes as the plain one that it stands for."""
     dataset = header.dataset()
     if keyword in dataset:
         return bytes(dataset[keyword].value)
-    segmented = "Segmented" + keyword
-    from pydicom.pixels.processing import _expand_segmented_lut
+    order = ">" if header.transfer_syntax == BIG_ENDIAN else "<"
+    words = np.frombuffer(bytes(dataset["Segmented" + keyword].value), np.uint8 if bits == 8 else f"{order}u2")
+    entries = _unsegment([int(w) for w in words])
+    return np.asarray(entries, np.uint8 if bits == 8 else f"{order}u2").tobytes()
 
-    raw = bytes(dataset[segmented].value)
-    words = np.frombuffer(raw, np.uint8 if bits == 8 else np.uint16)
-    form = f"<{len(words)}{'B' if bits == 8 else 'H'}"
-    expanded = _expand_segmented_lut(tuple(int(w) for w in words), form)
-    return np.asarray(expanded, np.uint8 if bits == 8 else "<u2").tobytes()
+
+def _unsegment(words: list[int]) -> list[int]:
+    """Expand discrete, linear and indirect segments (PS3.3 C.7.9.2); at most 65536 entries."""
+    entries: list[int] = []
+    starts: list[int] = []
+
+    def expand(position: int, *, indirect: bool) -> int:
+        opcode, length = words[position], words[position + 1]
+        if opcode == 0:
+            entries.extend(words[position + 2 : position + 2 + length])
+            return position + 2 + length
+        if opcode == 1:
+            start, end = entries[-1], words[position + 2]
+            entries.extend(round(start + (end - start) * (n + 1) / length) for n in range(length))
+            return position + 3
+        if opcode == 2 and not indirect:
+            first = words[position + 2] | words[position + 3] << 16
+            at = starts.index(first)
+            for start in starts[at : at + length]:
+                expand(start, indirect=True)
+            return position + 4
+        raise ValueError(f"segment type {opcode} is not possible")
+
+    position = 0
+    try:
+        while position < len(words) and len(entries) <= 65536:
+            starts.append(position)
+            position = expand(position, indirect=False)
+    except IndexError as error:
+        raise ValueError("a segment of the colour table is incomplete") from error
+    return entries

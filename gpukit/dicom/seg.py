@@ -17,7 +17,7 @@ from gpukit.errors import DependencyError, InputError
 from gpukit.volume import Label, Segmentation, SourceInstance
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
 
 __all__ = ["write_seg"]
 
@@ -195,6 +195,9 @@ def _header(source: SourceInstance) -> Dataset:
     for keyword in _REQUIRED:
         if keyword not in header:
             setattr(header, keyword, "")
+    removed = header.get("PatientIdentityRemoved") == "YES"
+    if removed and not header.get("DeidentificationMethod") and not header.get("DeidentificationMethodCodeSequence"):
+        header.DeidentificationMethod = "not stated in the source images"
     for keyword, seed in (
         ("StudyInstanceUID", "study"),
         ("SeriesInstanceUID", "series"),
@@ -215,7 +218,7 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
     orientations, mosaics or resampled grids. So it is given stand-ins that lie exactly where the planes do, named by
     their number; `_set_references` then names the true sources.
     """
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
     from pydicom.valuerep import DSfloat
 
     def decimal(values: Iterable[float]) -> list[DSfloat]:
@@ -232,7 +235,9 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         image = Dataset()
         if number == 0:
             for element in header:
-                if not element.tag.is_private and element.keyword not in dropped:
+                if element.keyword in _REQUIRED:
+                    image.add(element if _valid(element) else DataElement(element.tag, element.VR, ""))
+                elif not element.tag.is_private and element.keyword not in dropped and _valid(element):
                     image.add(element)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):
             setattr(image, keyword, header.get(keyword))
@@ -245,6 +250,23 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         image.SliceThickness = DSfloat(planes.thickness, auto_format=True)
         images.append(image)
     return images
+
+
+def _valid(element: DataElement) -> bool:
+    """Whether a source's element may be passed on: a value, and one that its value representation allows."""
+    from pydicom import config
+    from pydicom.valuerep import validate_value
+
+    if element.VR == "SQ":
+        return bool(element.value)
+    if element.is_empty:
+        return False
+    try:
+        for value in element.value if element.VM > 1 else [element.value]:
+            validate_value(element.VR, value, config.RAISE)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _set_references(
@@ -282,7 +304,7 @@ def _set_references(
             item = reference(
                 source.sop_class_uid, source.sop_instance_uid, () if source.frame is None else (source.frame,)
             )
-            item.SpatialLocationsPreserved = "YES" if planes.aligned else "NO"
+            item.SpatialLocationsPreserved = "YES" if planes.pixelwise else "NO"
             item.PurposeOfReferenceCodeSequence = stand_in.PurposeOfReferenceCodeSequence
             items.append(item)
         derivation.SourceImageSequence = items

@@ -41,6 +41,8 @@ class Planes:
         The source frames of each plane.
     aligned : bool
         Whether every plane is exactly a source frame. Otherwise the segmentation lies on a resampled grid.
+    pixelwise : bool
+        Whether, on top of that, pixels correspond one to one; not so for the tiles of a mosaic.
     """
 
     positions: list[tuple[float, float, float]]
@@ -49,6 +51,7 @@ class Planes:
     thickness: float
     references: list[tuple[SourceInstance, ...]]
     aligned: bool
+    pixelwise: bool
 
 
 def functional_group(dataset: Dataset, name: str, frame: int | None) -> Dataset | None:
@@ -111,9 +114,7 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
         float(np.abs(corners[..., :2] - wanted).max()),
         float(np.abs(corners[..., 2] - nearest[:, None]).max()),
     )
-    own = in_plane is not None and (int(header.get("Rows") or 0), int(header.get("Columns") or 0)) == grid.shape[1:]
-    if own and off <= ALIGNED and set(nearest.tolist()) == set(range(grid.shape[0])):
-        assert in_plane is not None
+    if in_plane is not None and off <= ALIGNED and set(nearest.tolist()) == set(range(grid.shape[0])):
         by_plane: list[list[SourceInstance]] = [[] for _ in range(grid.shape[0])]
         for source, k in zip(sources, nearest.tolist(), strict=True):
             by_plane[k].append(source)
@@ -124,9 +125,8 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
             thickness=_thickness(header, sources[0].frame, grid),
             references=[tuple(frames) for frames in by_plane],
             aligned=True,
+            pixelwise=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)) == grid.shape[1:],
         )
-    low, high = corners[..., 2].min(axis=1) - 1, corners[..., 2].max(axis=1) + 1
-    touching = [np.flatnonzero((low < k) & (k < high)).tolist() for k in range(grid.shape[0])]
     origins = grid.to_world([(0, 0, k) for k in range(grid.shape[0])])
     si, sj, _ = grid.spacing
     return Planes(
@@ -134,8 +134,9 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
         orientation=tuple(float(v) for v in (*row, *column)),
         spacing=(sj, si),
         thickness=_normal_spacing(grid),
-        references=[tuple(sources[n] for n in numbers) for numbers in touching],
+        references=[_between(sources, corners[..., 2], k) for k in range(grid.shape[0])],
         aligned=False,
+        pixelwise=False,
     )
 
 
@@ -165,6 +166,16 @@ def _corner_indices(
     offsets = np.stack([0 * row, ni * row, nj * column, ni * row + nj * column])
     positions = np.asarray([source.position for source in sources], float)
     return grid.to_index(positions[:, None, :] + offsets[None])
+
+
+def _between(sources: Sequence[SourceInstance], heights: NDArray[np.float64], k: int) -> tuple[SourceInstance, ...]:
+    """The source frames that plane k cuts, and the nearest ones below and above it; `heights` are their corners' k."""
+    low, high, middle = heights.min(axis=1), heights.max(axis=1), heights.mean(axis=1)
+    chosen = (low <= k) & (k <= high)
+    for side in (middle <= k, middle >= k):
+        if side.any():
+            chosen |= side & (np.abs(middle - k) <= np.abs(middle[side] - k).min() + ALIGNED)
+    return tuple(sources[n] for n in np.flatnonzero(chosen).tolist())
 
 
 def _normal_spacing(grid: Grid) -> float:

@@ -29,6 +29,7 @@ def write_mr_series(
     patient_name: str,
     patient_id: str,
     description: str,
+    body_part: str,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -42,8 +43,8 @@ def write_mr_series(
         3D, on any device; whole numbers from 0 to 65535. Rows and columns must be perpendicular.
     folder : path-like
         A new folder; appears whole or not at all.
-    patient_name, patient_id, description : str
-        Of the series; DICOM's way of writing names (``Family^Given``).
+    patient_name, patient_id, description, body_part : str
+        Of the series, as DICOM writes them: ``Family^Given``, a defined term such as ``BRAIN`` (PS3.16 annex L).
     force : bool
         Replace the folder if it exists and holds nothing but DICOM files of an earlier call.
     progress : callable or None
@@ -79,6 +80,7 @@ def write_mr_series(
     _check(target, force)
     top = _common(volume, array)
     top.PatientName, top.PatientID, top.SeriesDescription = patient_name, patient_id, description
+    top.BodyPartExamined = body_part
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         setattr(top, keyword, generate_uid(prefix=None))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def _common(volume: Volume, array: Any) -> Dataset:
     from gpukit import __version__
 
     now = datetime.now(UTC)
-    si, sj, sk = volume.grid.spacing
+    si, sj, _ = volume.grid.spacing
     normal = np.cross(volume.grid.direction[:, 0], volume.grid.direction[:, 1])
     between = float(abs(normal @ volume.grid.affine[:3, 2]))
     top = Dataset()
@@ -146,7 +148,7 @@ def _common(volume: Volume, array: Any) -> Dataset:
     top.SoftwareVersions = __version__
     top.ScanningSequence, top.SequenceVariant, top.ScanOptions = "RM", "NONE", ""
     top.MRAcquisitionType = "3D"
-    top.RepetitionTime = top.EchoTime = top.EchoTrainLength = top.InversionTime = None
+    top.RepetitionTime = top.EchoTime = top.EchoTrainLength = None
     top.SliceThickness, top.SpacingBetweenSlices = _decimal((between, between))
     top.PatientPosition = "HFS"
     top.StudyID, top.SeriesNumber = "1", 1
@@ -164,6 +166,7 @@ def _common(volume: Volume, array: Any) -> Dataset:
 def _write_slice(path: Path, top: Dataset, volume: Volume, plane: Any, k: int) -> None:
     """One image."""
     from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
     image = Dataset(top)
@@ -171,15 +174,6 @@ def _write_slice(path: Path, top: Dataset, volume: Volume, plane: Any, k: int) -
     image.InstanceNumber = k + 1
     image.ImagePositionPatient = _decimal(volume.grid.to_world((0, 0, k)))
     image.PixelData = np.ascontiguousarray(plane, "<u2").tobytes()
-    image.file_meta = _meta(image.SOPInstanceUID)
+    image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.save_as(path, enforce_file_format=True)
-
-
-def _meta(instance: str) -> Any:
-    from pydicom.dataset import FileMetaDataset
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _MR_IMAGE_STORAGE
-    meta.MediaStorageSOPInstanceUID = instance
-    return meta
