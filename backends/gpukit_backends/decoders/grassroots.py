@@ -27,9 +27,9 @@ class GdcmDecoder:
         cs.JPEG_LOSSLESS_SV1: 1,
         cs.JPEG_LS: 1,
         cs.JPEG_LS_NEAR: 1,
-        cs.J2K_LOSSLESS: 1,
-        cs.J2K: 1,
-        cs.RLE: 1,
+        cs.J2K_LOSSLESS: 2,
+        cs.J2K: 2,
+        cs.RLE: 3,
     }
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class PylibjpegDecoder:
 
     name = "pylibjpeg"
     device = "cpu"
-    syntaxes = dict.fromkeys((*_LIBJPEG, *_OPENJPEG, cs.RLE), 2)
+    syntaxes = {**dict.fromkeys(_LIBJPEG, 2), **dict.fromkeys((*_OPENJPEG, cs.RLE), 1)}
 
     def available(self) -> Availability:
         """Whether all three are installed."""
@@ -36,9 +36,9 @@ class PylibjpegDecoder:
         if frame.syntax == cs.RLE:
             if frame.bits_allocated == 1:
                 raise ValueError("1-bit RLE is not for this decoder")
-            import rle
+            from rle.utils import decode_frame
 
-            raw = rle.decode_frame(data, frame.rows * frame.columns, frame.bits_allocated, "<")
+            raw = decode_frame(data, frame.rows * frame.columns, frame.bits_allocated, "<")
             flat = np.frombuffer(raw, frame.dtype.newbyteorder("<"))
             planes = flat.reshape(frame.samples, frame.rows, frame.columns)
             return planes[0] if frame.samples == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""RLE without any codec package: through pydicom, and 1-bit frames, which no other decoder here takes."""
+"""RLE without any codec package: plain Python, slow, always there; and the only decoder here of 1-bit frames."""
 
 from __future__ import annotations
 
@@ -13,45 +13,55 @@ from gpukit.dicom.decoders import Availability
 from gpukit.dicom.pixels import FrameDescription
 
 
-class PydicomRleDecoder:
-    """pydicom's RLE decoder, in Python: slow, always there."""
+class RunLengthDecoder:
+    """The packing of PS3.5 annex G."""
 
-    name = "pydicom"
+    name = "python-rle"
     device = "cpu"
     syntaxes = {cs.RLE: 9}
 
     def available(self) -> Availability:
-        """Always: pydicom is a base dependency."""
+        """Always."""
         return Availability(True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
-        """Decode one frame (PS3.5 annex G): planes of bytes, most significant first, each sample in turn."""
+        """Decode one frame: a segment a byte of each sample, the most significant byte first (PS3.5 G.2)."""
         pixels = frame.rows * frame.columns
-        if frame.bits_allocated == 1:
-            # one segment of packed bits
-            bits = np.unpackbits(np.frombuffer(_segment(data, (pixels * frame.samples + 7) // 8), np.uint8), bitorder="little")
-            return bits[: pixels * frame.samples].reshape(frame.shape)
-        from pydicom.pixels.decoders.rle import _rle_decode_frame
+        if frame.bits_allocated == 1:  # packed bits, all samples in one segment
+            packed = np.frombuffer(_segments(data, 1, (pixels * frame.samples + 7) // 8)[0], np.uint8)
+            return np.unpackbits(packed, bitorder="little")[: pixels * frame.samples].reshape(frame.shape)
+        width = frame.dtype.itemsize
+        segments = _segments(data, frame.samples * width, pixels)
+        values = np.empty((pixels, frame.samples, width), np.uint8)
+        for n, segment in enumerate(segments):
+            values[:, n // width, n % width] = np.frombuffer(segment, np.uint8)
+        return values.view(frame.dtype.newbyteorder(">")).reshape(frame.shape)
 
-        raw = _rle_decode_frame(data, frame.rows, frame.columns, frame.samples, frame.bits_allocated, "<")
-        planes = np.frombuffer(raw, frame.dtype.newbyteorder("<")).reshape(frame.samples, frame.rows, frame.columns)
-        return planes[0] if frame.samples == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+def _segments(data: bytes, count: int, needed: int) -> list[bytes]:
+    """The `count` segments of a frame, each expanded to exactly `needed` bytes."""
+    if len(data) < 64 or int.from_bytes(data[:4], "little") != count:
+        raise ValueError(f"the RLE header does not tell of {count} segments")
+    starts = [int.from_bytes(data[4 + 4 * n : 8 + 4 * n], "little") for n in range(count)]
+    ends = [*starts[1:], len(data)]
+    if starts[0] < 64 or any(b < a for a, b in zip(starts, ends, strict=True)):
+        raise ValueError("the RLE header's offsets are not in order")
+    return [_expand(data[a:b], needed) for a, b in zip(starts, ends, strict=True)]
 
 
-def _segment(data: bytes, needed: int) -> bytes:
-    """The only segment of an RLE frame (header of 64 bytes, PS3.5 G.5), expanded to at most `needed` bytes."""
-    position, out = int.from_bytes(data[4:8], "little"), bytearray()
-    if int.from_bytes(data[:4], "little") != 1 or position < 64:
-        raise ValueError("a 1-bit RLE frame has one segment")
-    while len(out) < needed and position < len(data):
-        control = data[position]
+def _expand(segment: bytes, needed: int) -> bytes:
+    out = bytearray()
+    position = 0
+    while len(out) < needed and position < len(segment):
+        control = segment[position]
         if control < 128:
-            out += data[position + 1 : position + 2 + control]
+            out += segment[position + 1 : position + 2 + control]
             position += control + 2
+        elif control > 128:
+            out += segment[position + 1 : position + 2] * (257 - control)
+            position += 2
         else:
-            if control > 128:
-                out += data[position + 1 : position + 2] * (257 - control)
-            position += 2 if control > 128 else 1
+            position += 1
     if len(out) < needed:
-        raise ValueError(f"the segment holds {len(out)} of {needed} bytes")
-    return bytes(out)
+        raise ValueError(f"an RLE segment holds {len(out)} of {needed} bytes")
+    return bytes(out[:needed])
