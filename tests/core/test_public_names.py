@@ -1,0 +1,42 @@
+"""The public names are a promise: a change here is a change for every user."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import gpukit
+
+NAMES = {
+    "DeviceInfo",
+    "GpukitError",
+    "Grid",
+    "Label",
+    "Segmentation",
+    "SourceInstance",
+    "Volume",
+    "__version__",
+    "count_transfers",
+    "devices",
+    "explain",
+    "find_series",
+    "open",
+    "save",
+    "segment",
+}
+
+
+def test_public_names_are_pinned() -> None:
+    assert set(gpukit.__all__) == NAMES
+    assert set(dir(gpukit)) == NAMES
+
+
+def test_every_public_name_loads_from_where_it_says() -> None:
+    for name in NAMES:
+        assert getattr(gpukit, name) is not None
+
+
+def test_importing_gpukit_imports_nothing_heavy() -> None:
+    code = "import gpukit, sys; print(*(set(sys.modules) & {'numpy', 'torch', 'pydicom', 'scipy', 'monai', 'typer'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
+    assert done.stdout.strip() == ""
