@@ -16,7 +16,7 @@ from gpukit.geometry import Grid
 __all__ = ["even_distances", "fill_gaps", "gap_error", "remove_tilt", "straight_grid"]
 
 #: An uneven stack becomes at most this many times as many slices.
-_MOST_SLICES = 4
+_MOST_SLICES = 2
 
 
 def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
@@ -49,15 +49,15 @@ def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
 def even_distances(levels: Levels) -> Vector:
     """Distances along the normal of an even grid over the same span, mm.
 
-    The step is the usual one where that meets every slice (slices are missing), otherwise close to the smallest, so
-    that no slice is skipped over (the spacing varies).
+    The step is the usual one where that meets every slice (slices are missing), otherwise the smallest, as far as
+    that does not more than double the number of slices (the spacing varies).
     """
     distances, steps = levels.distances, levels.steps
     span = float(distances[-1] - distances[0])
     usual = float(np.median(steps))
     whole = steps / usual
     if np.abs(whole - np.round(whole)).max() > 0.1:
-        usual = max(float(steps.min()), span / (_MOST_SLICES * len(distances)))
+        usual = max(float(steps.min()), span / (_MOST_SLICES * len(distances) - 1))
     count = max(1, round(span / usual))
     return np.asarray(distances[0] + span * np.arange(count + 1) / count)
 
