@@ -8,11 +8,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gpukit.device import array_namespace, operation
-from gpukit.errors import InputError
 from gpukit.ops._arrays import as_dtype, check_padding, device, dtype_of, invalid, real_dtype, signed, signed_dtype
 from gpukit.ops._interpolate import interpolate
 from gpukit.ops._mapping import EDGE, Axes, Matrix, axes_of, check_affine, check_shape, rows
 from gpukit.ops._spline import coefficients
+from gpukit.ops.sample import check_sample
 
 __all__ = ["resample"]
 
@@ -72,12 +72,9 @@ def resample(
     every type. Any other map that keeps axes apart is interpolated one axis at a time.
     """
     xp = array_namespace(data)
-    if data.ndim != 3:
-        raise InputError(f"a volume has three axes, not {data.ndim}")
+    check_sample(data, order)
     out_shape = check_shape(shape)
     map_ = check_affine(matrix, out_shape)
-    if order not in (0, 1, 3):
-        raise InputError(f"order must be 0 (nearest), 1 (linear) or 3 (cubic B-spline), not {order}", attribute="order")
     target = dtype_of(xp, dtype, data)
     interval = check_padding(padding)
     bad = invalid(xp, data, interval)

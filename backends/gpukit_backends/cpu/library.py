@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TYPES", "Flavour", "Volume", "doubles", "library", "longs", "pointer", "type_number", "volume"]
+__all__ = ["TYPES", "Flavour", "Volume", "doubles", "library", "longs", "pointer", "type_number", "volume", "why_not"]
 
 #: Number of the entry points that this module knows: GK_ABI in gk_export.h.
 ABI = 1
@@ -111,6 +111,19 @@ def volume(data: NDArray[Any], padding: tuple[float, float] | None, axes: tuple[
         low,
         high,
     )
+
+
+def why_not(data: NDArray[Any]) -> str | None:
+    """Why the kernels cannot take a volume, None where they can."""
+    if data.ndim != 3:
+        return "not three axes"
+    if not data.flags.c_contiguous or not data.flags.aligned:
+        return "the array is not contiguous"
+    if data.size == 0 or max(data.shape) >= 2**31:
+        return "an axis is empty or longer than 2^31"
+    if type_number(data.dtype) is None:
+        return f"voxel type {data.dtype} is not compiled"
+    return None
 
 
 def doubles(*values: float) -> Any:

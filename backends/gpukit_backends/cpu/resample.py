@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding, dtype_of
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
-from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume
+from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
 
@@ -25,16 +25,12 @@ def _declines(
     padding: Sequence[float] | None,
     dtype: Any,
 ) -> str | None:
-    if data.ndim != 3 or order not in (0, 1):
-        return f"order {order} is not compiled" if data.ndim == 3 else "not three axes"
-    if not data.flags.c_contiguous or not data.flags.aligned:
-        return "the array is not contiguous"
-    if data.size == 0 or max(data.shape) >= 2**31:
-        return "an axis is empty or longer than 2^31"
-    target = data.dtype if dtype is None else dtype
-    for kind in (data.dtype, target):
-        if type_number(kind) is None:
-            return f"voxel type {kind} is not compiled"
+    if (reason := why_not(data)) is not None:
+        return reason
+    if order not in (0, 1):
+        return f"order {order} is not compiled"
+    if dtype is not None and type_number(dtype) is None:
+        return f"voxel type {dtype} is not compiled"
     axes = axes_of(check_affine(matrix, check_shape(shape)))
     if axes is not None and axes.exact:
         return "whole voxels are moved, nothing is computed"
