@@ -13,7 +13,7 @@ from gpukit.dicom.colors import from_cielab
 from gpukit.dicom.headers import Header, scan
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.seg_layout import Slot, frames_of, own_grid, slot_in
-from gpukit.errors import FormatError, GeometryError, SelectionError, TooLargeError
+from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
 from gpukit.volume import Label, Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -70,9 +70,26 @@ def read_seg(
     """
     location = path if isinstance(path, Location) else Location(fspath(path))
     header, dataset = _open(location)
-    name = str(location)
+    try:
+        return _read(header, dataset, str(location), volume, segments, threshold)
+    except GpukitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A hostile file can hold any value in any attribute; pydicom gives it out as it is.
+        raise FormatError(f"an attribute makes no sense: {error}", file=str(location)) from error
+
+
+def _read(
+    header: Header,
+    dataset: Dataset,
+    name: str,
+    volume: Volume | None,
+    segments: Sequence[int] | None,
+    threshold: float,
+) -> Segmentation:
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
     labels, every = _labels(dataset, name, segments)
+    _check_pixels(header, dataset, name)
     frames = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
     if not frames:
         raise FormatError("the segmentation has no frames", file=name, attribute="NumberOfFrames")
@@ -218,30 +235,37 @@ def _metadata(dataset: Dataset) -> dict[str, Any]:
     return {keyword: str(dataset.get(keyword)) for keyword in wanted if dataset.get(keyword)}
 
 
-def _frames(header: Header, dataset: Dataset, count: int, name: str) -> Iterator[NDArray[Any]]:
-    """Stored values of each frame, ``[rows, columns]``."""
-    from gpukit.dicom.frames import read_frame
-
+def _check_pixels(header: Header, dataset: Dataset, name: str) -> None:
+    """Size and depth make sense, and uncompressed pixels are as many as the header says."""
     rows, columns, bits = (int(dataset.get(key) or 0) for key in ("Rows", "Columns", "BitsAllocated"))
     if rows < 1 or columns < 1 or bits not in (1, 8, 16):
         raise FormatError(f"{rows} x {columns} pixels of {bits} bits are no segmentation", file=name, attribute="Rows")
     span = header.pixels
     if span is None:
         raise FormatError("the segmentation has no pixel data", file=name, attribute="PixelData")
-    if header.transfer_syntax not in _NATIVE or span.length is None:
+    needed = -(-int(dataset.get("NumberOfFrames") or 1) * rows * columns * bits // 8)
+    if header.transfer_syntax in _NATIVE and span.length is not None and span.length < needed:
+        raise FormatError(
+            f"{needed:,} bytes of pixels are needed, the file has {span.length:,}", file=name, attribute="PixelData"
+        )
+
+
+def _frames(header: Header, dataset: Dataset, count: int, name: str) -> Iterator[NDArray[Any]]:
+    """Stored values of each frame, ``[rows, columns]``."""
+    from gpukit.dicom.frames import read_frame
+
+    rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
+    span = header.pixels
+    if span is None or span.length is None or header.transfer_syntax not in _NATIVE:
         for index in range(count):
             yield read_frame(header, index)
         return
     pixels = rows * columns
-    needed = -(-count * pixels * bits // 8)
-    if span.length < needed:
-        raise FormatError(
-            f"{needed} bytes of pixels are needed, the file has {span.length}", file=name, attribute="PixelData"
-        )
     for index in range(count):
         first, last = index * pixels * bits, (index + 1) * pixels * bits
-        raw = np.frombuffer(header.location.read_range(span.offset + first // 8, -(-last // 8) - first // 8), np.uint8)
-        if raw.size < -(-last // 8) - first // 8:
+        length = -(-last // 8) - first // 8
+        raw = np.frombuffer(header.location.read_range(span.offset + first // 8, length), np.uint8)
+        if raw.size < length:
             raise FormatError(f"the file ends within frame {index + 1}", file=name, attribute="PixelData")
         if bits == 1:  # frames follow each other without padding, lowest bit first (PS3.5 8.1.1)
             yield np.unpackbits(raw, bitorder="little")[first % 8 : first % 8 + pixels].reshape(rows, columns)
