@@ -74,7 +74,9 @@ def _tables(header: Header) -> tuple[NDArray[np.uint8], int]:
             entries, start, bits = (int(v) for v in dataset[keyword].value)
             raw = _table_bytes(header, f"{colour}PaletteColorLookupTableData", bits)
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError("the colour table is missing or wrong", file=str(header.location), attribute=keyword) from error
+            raise FormatError(
+                "the colour table is missing or wrong", file=str(header.location), attribute=keyword
+            ) from error
         entries = entries & 0xFFFF or 65536
         if start >= 0x8000 and header.get("PixelRepresentation") == 1:
             start -= 0x10000
@@ -88,11 +90,17 @@ def _tables(header: Header) -> tuple[NDArray[np.uint8], int]:
             if bits == 8:
                 column = column << 8
         if len(column) < entries:
-            raise FormatError(f"the colour table has {len(column)} of {entries} entries", file=str(header.location), attribute=keyword)
+            raise FormatError(
+                f"the colour table has {len(column)} of {entries} entries", file=str(header.location), attribute=keyword
+            )
         columns.append(column)
         first = start
     if len({len(c) for c in columns}) != 1:
-        raise FormatError("the colour tables differ in length", file=str(header.location), attribute="PaletteColorLookupTableDescriptor")
+        raise FormatError(
+            "the colour tables differ in length",
+            file=str(header.location),
+            attribute="PaletteColorLookupTableDescriptor",
+        )
     wide = np.stack(columns, axis=-1)
     # some writers say 16 bits and fill the low byte only
     table = (wide if wide.max(initial=0) <= 255 else wide >> 8).astype(np.uint8)

@@ -55,7 +55,9 @@ class Content:
     def __enter__(self) -> Content:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class Content:
 
     def read_array(self, offset: int, array: NDArray[Any]) -> None:
         """Fill a C-contiguous array from `offset`."""
-        self.read_into(offset, memoryview(array.reshape(-1).view(np.uint8)))
+        self.read_into(offset, array.reshape(-1).view(np.uint8).data)
 
     def read_into(self, offset: int, target: memoryview) -> None:
         """Fill `target` from `offset`.
@@ -104,7 +106,9 @@ class Content:
                 raise FormatError(f"cannot be read: {error.strerror}", file=self._file) from error
             if done == length:
                 return
-        raise FormatError("the file ends within its pixels", file=self._file, attribute="PixelData", fix="copy it again")
+        raise FormatError(
+            "the file ends within its pixels", file=self._file, attribute="PixelData", fix="copy it again"
+        )
 
 
 if hasattr(os, "preadv"):

@@ -173,9 +173,13 @@ def decode_frame(
         except GpukitError as error:
             reasons.append(f"{decoder.name}: {error.what}")
         except Exception as error:  # whatever a codec library raises: the next may do better
-            reasons.append(f"{decoder.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}")
+            reasons.append(
+                f"{decoder.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            )
     raise DecodeError(
-        f"the frame cannot be decoded ({'; '.join(reasons)})", attribute="PixelData", fix="the compressed data is damaged"
+        f"the frame cannot be decoded ({'; '.join(reasons)})",
+        attribute="PixelData",
+        fix="the compressed data is damaged",
     )
 
 
@@ -188,8 +192,10 @@ def _stored(values: NDArray[Any], frame: FrameDescription, stream: Codestream) -
     target = frame.dtype
     if frame.floating:
         return values if values.dtype == target else values.astype(target)
-    if values.dtype == target and frame.bits_stored == frame.bits_allocated and not (
-        frame.signed and stream.precision and stream.precision < frame.bits_stored and not stream.signed
+    if (
+        values.dtype == target
+        and frame.bits_stored == frame.bits_allocated
+        and not (frame.signed and stream.precision and stream.precision < frame.bits_stored and not stream.signed)
     ):
         return values
     if values.dtype.kind == "f":

@@ -116,7 +116,9 @@ def _by_table(table: list[int], fragments: FrameSpans, frames: int) -> list[int]
 
 
 def _by_marker(fragments: FrameSpans, frames: int, content: Content) -> list[int] | None:
-    starts = [n for n, (offset, length) in enumerate(fragments) if content.read(offset, min(8, length)).startswith(_STARTS)]
+    starts = [
+        n for n, (offset, length) in enumerate(fragments) if content.read(offset, min(8, length)).startswith(_STARTS)
+    ]
     return starts if len(starts) == frames and starts[0] == 0 else None
 
 

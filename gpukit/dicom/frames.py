@@ -101,7 +101,9 @@ def decode_into(
         try:
             waiting = set(pending)
             while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_EXCEPTION if progress is None else "FIRST_COMPLETED")
+                finished, waiting = wait(
+                    waiting, return_when=FIRST_EXCEPTION if progress is None else "FIRST_COMPLETED"
+                )
                 for future in finished:
                     future.result()
                     done += pending[future]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.parse import NotDicomError, read_elements
+from gpukit.dicom.repeat import Repeats
 from gpukit.dicom.values import Memory, decode_values
 from gpukit.errors import FormatError, GpukitError
 
@@ -112,9 +113,7 @@ class ScanResult:
     skipped: list[Location]
 
 
-def scan(
-    locations: Iterable[Location], *, workers: int | None = None, progress: Progress | None = None
-) -> ScanResult:
+def scan(locations: Iterable[Location], *, workers: int | None = None, progress: Progress | None = None) -> ScanResult:
     """Read the headers of many files.
 
     Parameters
@@ -122,7 +121,8 @@ def scan(
     locations : iterable of Location
         As `gpukit.dicom.inputs.discover` gives them.
     workers : int or None
-        Threads; None chooses. They hide the latency of disks and networks; the walk itself holds Python's lock.
+        Threads at most; None chooses. They hide the latency of disks and networks, and start only where there is any:
+        the walk itself holds Python's lock.
     progress : callable or None
         Called as ``progress(done, total)`` from this thread.
 
@@ -132,7 +132,7 @@ def scan(
         Never raises for a single bad file: that is a problem in the result.
     """
     items = list(locations)
-    memory: Memory = {}
+    reader = _Reader()
     outcome = ScanResult([], [], [])
     done = 0
 
@@ -150,28 +150,59 @@ def scan(
             progress(done, len(items))
 
     batches = [items[n : n + _BATCH] for n in range(0, len(items), _BATCH)]
-    threads = min(len(batches), workers or min(8, 2 * (os.cpu_count() or 1)))
-    if threads <= 1:
-        for batch in batches:
-            gather(_read_batch(batch, memory), batch)
-        return outcome
-    with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-scan") as pool:
-        for batch, results in zip(batches, pool.map(lambda b: _read_batch(b, memory), batches), strict=True):
-            gather(results, batch)
+    threads = min(len(batches), workers or 8)
+    while batches and (threads <= 1 or not reader.is_waiting):  # the files are at hand: threads would only compete
+        batch = batches.pop(0)
+        gather(reader.read_all(batch), batch)
+    if batches:
+        with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-scan") as pool:
+            for batch, results in zip(batches, pool.map(reader.read_all, batches), strict=True):
+                gather(results, batch)
     return outcome
 
 
-def _read_batch(batch: list[Location], memory: Memory) -> list[Header | GpukitError]:
-    results: list[Header | GpukitError] = []
-    for location in batch:
-        try:
-            results.append(read_header(location, memory))
-        except GpukitError as error:
-            results.append(error)
-    return results
+class _Reader:
+    """Reads headers one after another and remembers what repeats; shared by the threads of one scan."""
+
+    def __init__(self) -> None:
+        self.memory: Memory = {}
+        self.repeats = Repeats(self.memory)
+        #: Whether reading waits for a disk or network rather than for the processor.
+        self.is_waiting = False
+
+    def read_all(self, batch: list[Location]) -> list[Header | GpukitError]:
+        """Header or error of each."""
+        results: list[Header | GpukitError] = []
+        began, busy = time.perf_counter(), time.thread_time()
+        for location in batch:
+            try:
+                results.append(self.read(location))
+            except GpukitError as error:
+                results.append(error)
+        waited = (time.perf_counter() - began) - (time.thread_time() - busy)
+        self.is_waiting = waited > 1e-3 * len(batch)
+        return results
+
+    def read(self, location: Location) -> Header:
+        """One header, from a template where it repeats."""
+        if location.member is None:
+            known = self.repeats.read(location.path)
+            if known is not None:
+                values, syntax, (keyword, offset, length, vr) = known
+                return Header(location, syntax, values, PixelSpan(offset, length, keyword, vr))
+        found = read_elements(location)
+        values = decode_values(found, str(location), self.memory)
+        if location.member is None:
+            self.repeats.learn(location.path, found, values)
+        if found.pixels is None:
+            return Header(location, found.transfer_syntax, values)
+        keyword, offset, length, vr = found.pixels
+        return Header(
+            location, found.transfer_syntax, values, PixelSpan(offset, length, keyword, vr, found.deflated_from)
+        )
 
 
-def read_header(location: Location, memory: Memory | None = None) -> Header:
+def read_header(location: Location) -> Header:
     """Read one header.
 
     Raises
@@ -181,13 +212,7 @@ def read_header(location: Location, memory: Memory | None = None) -> Header:
     InputNotFoundError
         It cannot be read.
     """
-    found = read_elements(location)
-    values = decode_values(found, str(location), {} if memory is None else memory)
-    pixels = None
-    if found.pixels is not None:
-        keyword, offset, length, vr = found.pixels
-        pixels = PixelSpan(offset, length, keyword, vr, found.deflated_from)
-    return Header(location, found.transfer_syntax, values, pixels)
+    return _Reader().read(location)
 
 
 def read_dataset(location: Location) -> Dataset:

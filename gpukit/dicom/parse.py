@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import BinaryIO
 
+from gpukit.dicom.inflate import Inflater
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.keywords import BY_TAG, ESSENTIAL
-from gpukit.errors import FormatError, InputNotFoundError, TooLargeError
+from gpukit.errors import FormatError, InputNotFoundError
 
-__all__ = ["BIG_ENDIAN", "DEFLATED", "EXPLICIT", "IMPLICIT", "Found", "NotDicomError", "read_elements"]
+__all__ = [
+    "BIG_ENDIAN",
+    "DEFLATED",
+    "EXPLICIT",
+    "IMPLICIT",
+    "LONG_VRS",
+    "SHORT_VRS",
+    "Found",
+    "NotDicomError",
+    "read_elements",
+]
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -34,6 +43,7 @@ _KNOWN = _LONG | frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
     | {b"ST", b"TM", b"UI", b"UL", b"US"}
 )
+LONG_VRS, SHORT_VRS = _LONG, _KNOWN - _LONG
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
@@ -223,65 +233,6 @@ def _inflated(window: _Window, position: int, location: Location) -> _Window:
     return _Window(inflater.read, 1 << 62)
 
 
-class Inflater:
-    """Forward reading of a raw deflate stream with bounded memory.
-
-    Parameters
-    ----------
-    source : callable
-        ``source(n, offset)`` gives compressed bytes.
-    name : str
-        For messages.
-    """
-
-    def __init__(self, source: Callable[[int, int], bytes], name: str) -> None:
-        self._source = source
-        self._name = name
-        self._inflater = zlib.decompressobj(-15)
-        self._consumed = 0
-        self._position = 0
-        self._rest = b""
-
-    def read(self, n: int, offset: int) -> bytes:
-        """Up to `n` inflated bytes from `offset`, which must not lie before the last one; fewer at the end."""
-        if n > _MAX_WINDOW + _WINDOW:
-            raise TooLargeError("a header value is too large", file=self._name)
-        buffer = BytesIO()
-        skip = offset - self._position
-        if skip < 0:
-            raise FormatError("a deflated data set cannot be read backwards", file=self._name)
-        while buffer.tell() < n:
-            if not self._rest and not self._more():
-                break
-            piece = self._rest[skip : skip + n - buffer.tell()]
-            used = min(len(self._rest), skip + len(piece))
-            skip -= used - len(piece)
-            buffer.write(piece)
-            self._rest = self._rest[used:]
-            self._position += used
-        result = buffer.getvalue()
-        self._rest = result + self._rest  # the next window may begin inside this one
-        self._position -= len(result)
-        return result
-
-    def _more(self) -> bool:
-        while not self._inflater.eof:
-            source = self._inflater.unconsumed_tail or self._source(1 << 16, self._consumed)
-            if not source:
-                return False
-            if not self._inflater.unconsumed_tail:
-                self._consumed += len(source)
-            try:
-                self._rest = self._inflater.decompress(source, 1 << 18)
-            except zlib.error as error:
-                raise FormatError(
-                    f"the deflated data set is damaged: {error}", file=self._name, fix="copy the file again"
-                ) from error
-            if self._rest:
-                return True
-        return False
-
-
 class _Walker:
     """The walk itself. One per file; keeps the count of elements."""
 
@@ -326,7 +277,12 @@ class _Walker:
                 position += 8
             tag = group << 16 | element
             if tag in _PIXELS:
-                found.pixels = (_PIXELS[tag], position, None if length == _UNDEFINED else length, vr.decode("ascii", "replace"))
+                found.pixels = (
+                    _PIXELS[tag],
+                    position,
+                    None if length == _UNDEFINED else length,
+                    vr.decode("ascii", "replace"),
+                )
                 return
             if tag > _PIXEL_GROUP_END:
                 if group == 0xFFFE and length == 0:

@@ -123,7 +123,9 @@ def _describe(header: Header) -> FrameDescription:
         photometric = "MONOCHROME2" if samples == 1 else "RGB"
     if (photometric in _COLOUR and samples != 3) or (photometric in _MONOCHROME and samples != 1):
         raise FormatError(
-            f"{photometric} does not go with SamplesPerPixel {samples}", file=file, attribute="PhotometricInterpretation"
+            f"{photometric} does not go with SamplesPerPixel {samples}",
+            file=file,
+            attribute="PhotometricInterpretation",
         )
     floating = header.pixels.keyword != "PixelData"
     allocated = number("BitsAllocated", 1, 64, None)

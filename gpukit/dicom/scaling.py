@@ -13,9 +13,7 @@ from gpukit.errors import DecodeError
 __all__ = ["scale_into", "shift_in_place"]
 
 
-def shift_in_place(
-    stored: NDArray[Any], intercept: int, out: NDArray[Any], value_range: tuple[int, int]
-) -> None:
+def shift_in_place(stored: NDArray[Any], intercept: int, out: NDArray[Any], value_range: tuple[int, int]) -> None:
     """Add a whole number to values that lie in `out`'s own memory, seen there as their stored type.
 
     Parameters
@@ -73,7 +71,8 @@ def scale_into(
     if not (float(slope).is_integer() and float(intercept).is_integer()):
         _put_whole(np.multiply(values, np.float64(slope), dtype=np.float64) + np.float64(intercept), out)
         return
-    limits = description.value_range if values.dtype == description.dtype and values.ndim == len(description.shape) else None
+    as_stored = values.dtype == description.dtype and values.ndim == len(description.shape)
+    limits = description.value_range if as_stored else None
     _require_fit(values, int(slope), int(intercept), out.dtype, limits)
     if plain:
         out[...] = values.astype(out.dtype, casting="unsafe", copy=False)

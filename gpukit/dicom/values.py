@@ -10,7 +10,7 @@ from gpukit.dicom.keywords import BY_TAG, ESSENTIAL
 from gpukit.dicom.parse import Found
 from gpukit.errors import FormatError
 
-__all__ = ["Memory", "decode_values"]
+__all__ = ["MEDIA_INSTANCE", "Memory", "creator_key", "decode_changed", "decode_values"]
 
 #: Values met before in this scan, by everything that decides them: most attributes of a series are the same in every
 #: file, so that they are decoded once and their text is held once.
@@ -26,7 +26,8 @@ _FOLLOW_REPRESENTATION = (
     "SmallestImagePixelValue",
     "LargestImagePixelValue",
 )
-_META = {0x00020002: "SOPClassUID", 0x00020003: "SOPInstanceUID"}
+MEDIA_INSTANCE = 0x00020003
+_META = {0x00020002: "SOPClassUID", MEDIA_INSTANCE: "SOPInstanceUID"}
 
 
 def decode_values(found: Found, file: str, memory: Memory) -> dict[str, Any]:
@@ -37,14 +38,46 @@ def decode_values(found: Found, file: str, memory: Memory) -> dict[str, Any]:
     FormatError
         A number on which pixels or geometry depend is none, or is not finite. A wrong number elsewhere is left out.
     """
-    values: dict[str, Any] = {}
-    charset = b""
-    creators: dict[int, str] = {}
-    big = found.big_endian
-    for tag, vr, raw in found.values:
+    return _decode_all(found.values, found.meta, {}, {}, b"", found.big_endian, file, memory)
+
+
+def decode_changed(
+    changed: list[tuple[int, str, bytes]],
+    constants: dict[str, Any],
+    creators: dict[int, str],
+    charset: bytes,
+    file: str,
+    memory: Memory,
+) -> dict[str, Any]:
+    """Values of a file that differs from `constants` in the elements `changed`, else as `decode_values`."""
+    meta = {}
+    if changed and changed[0][0] == MEDIA_INSTANCE:
+        meta[MEDIA_INSTANCE] = changed[0][2]
+        changed = changed[1:]
+    return _decode_all(changed, meta, constants, creators, charset, False, file, memory)
+
+
+def creator_key(tag: int) -> int:
+    """Group and block of a private creator's own tag, as `creators` is keyed."""
+    return (tag >> 16) << 8 | (tag & 0xFF)
+
+
+def _decode_all(
+    raw_values: list[tuple[int, str, bytes]],
+    meta: dict[int, bytes],
+    constants: dict[str, Any],
+    known_creators: dict[int, str],
+    charset: bytes,
+    big: bool,
+    file: str,
+    memory: Memory,
+) -> dict[str, Any]:
+    values = dict(constants)
+    creators = dict(known_creators)
+    for tag, vr, raw in raw_values:
         wanted = BY_TAG.get(tag)
         if wanted is None:
-            creators[(tag >> 16) << 8 | (tag & 0xFF)] = raw.decode("ascii", "replace").strip(" \0")
+            creators[creator_key(tag)] = raw.decode("ascii", "replace").strip(" \0")
             continue
         if tag == 0x00080005:
             charset = raw
@@ -70,7 +103,7 @@ def decode_values(found: Found, file: str, memory: Memory) -> dict[str, Any]:
         values[wanted.keyword] = value
     _follow_representation(values)
     for tag, keyword in _META.items():
-        uid = found.meta.get(tag, b"").rstrip(b" \0").decode("ascii", "replace")
+        uid = meta.get(tag, b"").rstrip(b" \0").decode("ascii", "replace")
         if uid and keyword not in values:
             values[keyword] = uid
     return values
@@ -145,7 +178,7 @@ def _text(raw: bytes, charset: bytes) -> str:
 
     names = [name.strip(" \0") for name in charset.decode("ascii", "replace").split("\\")]
     try:
-        return decode_bytes(raw, convert_encodings(names), {"\\", "^", "="})
+        return decode_bytes(raw, convert_encodings(names), {ord("\\"), ord("^"), ord("=")})
     except Exception:  # an unknown or damaged character set must not cost the image
         return raw.decode("latin-1")
 

@@ -36,7 +36,7 @@ class PylibjpegDecoder:
         if frame.syntax == cs.RLE:
             if frame.bits_allocated == 1:
                 raise ValueError("1-bit RLE is not for this decoder")
-            from rle.utils import decode_frame
+            from rle.rle import decode_frame
 
             raw = decode_frame(data, frame.rows * frame.columns, frame.bits_allocated, "<")
             flat = np.frombuffer(raw, frame.dtype.newbyteorder("<"))
