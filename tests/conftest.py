@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sysconfig
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,3 +35,19 @@ def unpacked(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
         return done[name]
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Function that runs ``gpukit WORDS...`` as a process of its own; `program` names another console script."""
+    scripts = Path(sysconfig.get_path("scripts"))
+
+    def call(
+        *words: object, program: str = "gpukit", cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = [str(scripts / program), *map(str, words)]
+        return subprocess.run(
+            command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600
+        )
+
+    return call
