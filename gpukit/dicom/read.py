@@ -15,11 +15,11 @@ from gpukit.device import move, resolve
 from gpukit.dicom import rescale
 from gpukit.dicom.arrange import Layout, arrange, choose_phase
 from gpukit.dicom.even import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
-from gpukit.dicom.frames import FrameRef, decode_into
+from gpukit.dicom.frames import allocate, decode_into
 from gpukit.dicom.inputs import Source, discover
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
-from gpukit.errors import InputError, InputNotFoundError, TooLargeError
+from gpukit.errors import DecodeError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume
@@ -158,74 +158,23 @@ def volume_of(
 def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None) -> NDArray[Any]:
     """All planes as one host array ``[t, k, j, i(, c)]`` of final values."""
     first = planes[0]
-    kind = rescale.output_type(planes)
-    intercept = planes[0].intercept
-    # Stored 16-bit numbers that 32 bits would be needed for by the header alone: decode as they are, then shift.
-    shift = kind == np.int32 and all(plane.intercept == intercept for plane in planes) and _bits(first) == 16
-    if shift:
-        kind = np.dtype(np.int16 if rescale.stored_range(first)[0] < 0 else np.uint16)
+    for plane in planes:
+        if plane.header.pixels is None:
+            raise InputError("has no pixels", file=plane.file, attribute="PixelData")
+    references = [plane.reference() for plane in planes]
     shape: tuple[int, ...] = (len(planes), first.rows, first.columns)
     if rescale.is_colour(first):
         shape = (*shape, 3)
-    _check_size(planes, shape, kind)
-    try:
-        out: NDArray[Any] = np.empty(shape, dtype=kind)
-    except MemoryError:
-        raise _too_large(first, shape, kind) from None
-    references = [plane.reference() for plane in planes]
-    if shift:
-        references = [FrameRef(r.header, r.index, 1.0, 0.0, r.region) for r in references]
-    decode_into(references, out, progress=_stage(progress, "pixels"), device=device)
-    if shift:
-        out = rescale.shift_in_place(out, round(intercept))
+    kinds = rescale.output_types(planes)
+    for attempt, kind in enumerate(kinds, 1):
+        out = allocate(references, shape, kind)
+        try:
+            decode_into(references, out, progress=_stage(progress, "pixels"), device=device)
+            break
+        except DecodeError:
+            if attempt == len(kinds):
+                raise
     return out.reshape(len(layout.planes), len(layout.planes[0]), *shape[1:])
-
-
-def _bits(plane: Plane) -> int:
-    return int(plane.get("BitsAllocated") or 16)
-
-
-def _check_size(planes: list[Plane], shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
-    """Refuse what neither the files' bytes nor this machine's memory can hold, before anything is allocated."""
-    seen: set[int] = set()
-    for plane in planes:
-        if id(plane.header) in seen:
-            continue
-        seen.add(id(plane.header))
-        pixels = plane.header.pixels
-        if pixels is None:
-            raise InputError("has no pixels", file=plane.file, attribute="PixelData")
-        if pixels.length is not None:
-            samples = int(plane.header.get("Rows", 0)) * int(plane.header.get("Columns", 0)) * plane.frames
-            samples *= int(plane.get("SamplesPerPixel", 1))
-            # Subsampled colour (YBR_FULL_422) stores two of three samples, 1-bit pixels an eighth of a byte.
-            least = samples * (_bits(plane) if _bits(plane) < 8 else _bits(plane) // 8 * 8) // 8 * 2 // 3
-            if pixels.length < least:
-                raise TooLargeError(
-                    f"the header claims at least {least:,} bytes of pixels, there are {pixels.length:,}",
-                    file=plane.file,
-                    attribute="Rows",
-                    fix="the file is cut off or its header is damaged: get it again",
-                )
-    free = _memory()
-    if free is not None and math.prod(shape) * kind.itemsize > free:
-        raise _too_large(planes[0], shape, kind)
-
-
-def _too_large(plane: Plane, shape: tuple[int, ...], kind: np.dtype[Any]) -> TooLargeError:
-    size = math.prod(shape) * kind.itemsize
-    return TooLargeError(
-        f"{shape[0]} images of {shape[2]} x {shape[1]} pixels need {size / 2**30:.1f} GiB, more memory than there is",
-        file=plane.file,
-    )
-
-
-def _memory() -> int | None:
-    """Bytes of main memory, where the system tells."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _outside(

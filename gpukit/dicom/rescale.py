@@ -8,18 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.frames import frame_format
 from gpukit.dicom.planes import Plane
 from gpukit.units import ValueUnit
 
-__all__ = [
-    "corner_padding",
-    "declared_padding",
-    "is_colour",
-    "output_type",
-    "shift_in_place",
-    "stored_range",
-    "value_unit",
-]
+__all__ = ["corner_padding", "declared_padding", "is_colour", "output_types", "value_unit"]
 
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32)
 #: Air is -1000 HU and the lowest number of the usual 12-bit range is -1024; a constant below that is no measurement.
@@ -32,76 +25,31 @@ def is_colour(plane: Plane) -> bool:
     return int(plane.get("SamplesPerPixel", 1)) > 1 or photometric == "PALETTE COLOR"
 
 
-def stored_range(plane: Plane) -> tuple[int, int]:
-    """Lowest and highest stored value that BitsStored and PixelRepresentation allow."""
-    bits = int(plane.get("BitsStored") or plane.get("BitsAllocated") or 16)
-    bits = min(max(bits, 1), 64)
-    if int(plane.get("PixelRepresentation", 0)) == 1:
-        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    return 0, (1 << bits) - 1
+def output_types(planes: Sequence[Plane]) -> tuple[np.dtype[Any], ...]:
+    """Number types for the values of the planes, in the order in which to try them.
 
-
-def output_type(planes: Sequence[Plane]) -> np.dtype[Any]:
-    """Number type that holds every value of the planes.
-
-    The smallest of uint8, int16, uint16 and int32 where every slope is 1 and every intercept whole; float32 otherwise
-    (float64 for stored numbers of more than 32 bits, which float32 would round).
+    Where every slope is 1 and every intercept whole, the smallest of uint8, int16, uint16 and int32 that holds every
+    value that the stored bits allow; float32 otherwise (float64 for stored numbers that float32 would round). Scanners
+    that declare 16 bits seldom use them all: a CT of 16 bits with an intercept of -1024 would need 32 bits by its
+    header alone, so that int16 is tried first there. Decoding refuses a value that does not fit.
     """
     first = planes[0]
+    _, stored, _ = frame_format(first.header)
     if is_colour(first):
-        return np.dtype(_colour_type(first))
-    keyword = first.header.pixels.keyword if first.header.pixels is not None else "PixelData"
-    if keyword == "DoubleFloatPixelData":
-        return np.dtype(np.float64)
-    if keyword == "FloatPixelData":
-        return np.dtype(np.float32)
-    lowest, highest = 0, 0
+        return (stored,)
+    if stored.kind == "f":
+        return (np.dtype(np.float64 if stored.itemsize > 4 else np.float32),)
+    lowest, highest = 0.0, 0.0
     for plane in planes:
         if plane.slope != 1 or plane.intercept != round(plane.intercept):
-            return np.dtype(np.float32)
-        low, high = stored_range(plane)
-        lowest = min(lowest, low + round(plane.intercept))
-        highest = max(highest, high + round(plane.intercept))
-    for kind in _INTEGERS:
-        limits = np.iinfo(kind)
-        if limits.min <= lowest and highest <= limits.max:
-            return np.dtype(kind)
-    return np.dtype(np.float64)
-
-
-def _colour_type(plane: Plane) -> type[Any]:
-    if str(plane.get("PhotometricInterpretation", "")) == "PALETTE COLOR":
-        descriptor = plane.get("RedPaletteColorLookupTableDescriptor") or (0, 0, 16)
-        bits = int(descriptor[2]) if len(descriptor) == 3 else 16
-    else:
-        bits = int(plane.get("BitsAllocated", 8))
-    return np.uint8 if bits <= 8 else np.uint16
-
-
-def shift_in_place(stored: NDArray[Any], intercept: int) -> NDArray[Any]:
-    """Add a whole intercept to stored 16-bit values, in the same memory where every result fits 16 signed bits.
-
-    Scanners that declare 16 bits seldom use them: a CT of 16 bits with an intercept of -1024 would need 32 bits by its
-    header alone, and fits 16 by its values.
-
-    Parameters
-    ----------
-    stored : int16 or uint16 array
-        Not usable afterwards.
-    intercept : int
-
-    Returns
-    -------
-    int16 or int32 array
-    """
-    low, high = int(stored.min()), int(stored.max())
-    limits = np.iinfo(np.int16)
-    if low + intercept < limits.min or high + intercept > limits.max:
-        return np.asarray(stored.astype(np.int32) + np.int32(intercept))
-    # Two's complement: the sum is right modulo 2**16, and it is known to fit, so intermediate wrap-around is harmless.
-    values = stored.view(np.uint16)
-    np.add(values, np.uint16(intercept % (1 << 16)), out=values)
-    return values.view(np.int16)
+            return (np.dtype(np.float32),)
+        _, _, (low, high) = frame_format(plane.header)
+        lowest, highest = min(lowest, low + plane.intercept), max(highest, high + plane.intercept)
+    fitting = [np.dtype(kind) for kind in _INTEGERS if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max]
+    wide = fitting[0] if fitting else np.dtype(np.float64)
+    if stored.itemsize == 2 and wide == np.int32:
+        return np.dtype(np.int16), wide
+    return (wide,)
 
 
 def value_unit(plane: Plane) -> tuple[str, str]:

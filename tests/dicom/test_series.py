@@ -97,7 +97,7 @@ def test_objects_that_are_no_images_are_left_aside_and_told(data: Path) -> None:
     volume = gk.open(data / "pet/sts_001_raw", device="cpu")
     assert volume.metadata["Modality"] == "PT"
     assert any("RTSTRUCT" in note for note in volume.notes)
-    with pytest.raises(SelectionError, match="PT.*CT|CT.*PT"):
+    with pytest.raises(SelectionError, match=r"PT.*CT|CT.*PT"):
         gk.open(data / "pet/sts_001_cropped", device="cpu")
 
 

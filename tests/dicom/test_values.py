@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_phantoms import write_series
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 import gpukit as gk
-from gpukit.dicom.rescale import corner_padding, shift_in_place
+from gpukit.dicom.rescale import corner_padding
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 
@@ -54,20 +52,6 @@ def test_values_fit_their_type(tmp_path: Path, array: np.ndarray, header: dict, 
     )
     assert volume.array.dtype == kind
     assert np.array_equal(np.asarray(volume.array, np.float64), expected)
-
-
-@given(
-    low=st.integers(-32768, 32767),
-    high=st.integers(-32768, 32767),
-    intercept=st.integers(-70_000, 70_000),
-    unsigned=st.booleans(),
-)
-@settings(max_examples=200, deadline=None)
-def test_a_shift_in_place_is_the_exact_sum(low: int, high: int, intercept: int, unsigned: bool) -> None:
-    array = np.array([low, high], np.int16)
-    array = array.view(np.uint16) if unsigned else array
-    expected = array.astype(np.int64) + intercept
-    assert np.array_equal(shift_in_place(array.copy(), intercept).astype(np.int64), expected)
 
 
 def test_every_slice_has_its_own_slope(tmp_path: Path) -> None:
