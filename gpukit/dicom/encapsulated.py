@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 from gpukit.dicom.content import Content
 from gpukit.dicom.headers import Header
@@ -110,7 +111,7 @@ def _by_table(table: list[int], fragments: FrameSpans, frames: int) -> list[int]
     origin = fragments[0][0] - 8
     number = {offset - 8 - origin: n for n, (offset, _) in enumerate(fragments)}
     starts = [number.get(offset, -1) for offset in table]
-    if starts[0] != 0 or any(b <= a for a, b in zip(starts, starts[1:], strict=False)):
+    if starts[0] != 0 or any(b <= a for a, b in pairwise(starts)):
         return None
     return starts
 

@@ -165,7 +165,7 @@ def verify(header: Header) -> None:
 
 
 def allocate(frames: Sequence[FrameRef], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An uninitialised array for `decode_into`, after checking that every file backs its claim and that memory is there.
+    """An uninitialised array for `decode_into`, after a check that files back their claims and that memory is there.
 
     Raises
     ------

@@ -57,7 +57,7 @@ class Location:
         if self.member is not None:
             return io.BytesIO(archives.read_member(self.path, self.member))
         try:
-            return open(self.path, "rb")  # noqa: PTH123, SIM115 - the caller closes it; Path.open is slower
+            return open(self.path, "rb")  # noqa: PTH123 - the caller closes it; Path.open is slower
         except OSError as error:
             raise InputNotFoundError(f"cannot be read: {error.strerror}", file=self.path) from error
 

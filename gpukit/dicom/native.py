@@ -21,8 +21,8 @@ _SUBSAMPLED = {"YBR_FULL_422", "YBR_PARTIAL_422"}
 def frame_bits(description: FrameDescription, length: int) -> int:
     """Bits of one frame in a value of `length` bytes.
 
-    Cb and Cr of a 4:2:2 image are there for every second column only (PS3.3 C.7.6.3.1.2), unless the value is as long as
-    a full one: some writers say 4:2:2 and store all.
+    Cb and Cr of a 4:2:2 image are there for every second column only (PS3.3 C.7.6.3.1.2), unless the value is as long
+    as a full one: some writers say 4:2:2 and store all.
     """
     pixels = description.rows * description.columns
     full = pixels * description.samples * description.bits_allocated

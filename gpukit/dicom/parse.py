@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from gpukit.dicom.inflate import Inflater
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.keywords import BY_TAG, ESSENTIAL
+from gpukit.dicom.window import Window
 from gpukit.errors import FormatError, InputNotFoundError
 
 __all__ = [
@@ -49,8 +49,6 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _PIXEL_GROUP_END = 0x7FE00010
 
-_WINDOW = 12 * 1024  # most headers end before this
-_MAX_WINDOW = 1 << 20
 _MAX_VALUE = 1 << 18  # bytes of a wanted value; the longest are vectors of a few thousand numbers
 _MAX_DEPTH = 32
 _MAX_ELEMENTS = 4_000_000
@@ -88,29 +86,6 @@ class Found:
     deflated_from: int | None = None
 
 
-class _Window:
-    """A moving view of a file: ``data[p - base]`` is byte p. Grows forward only where asked."""
-
-    __slots__ = ("base", "data", "read", "size")
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
-        self.read = read
-        self.size = size
-        self.base = 0
-        self.data = read(_WINDOW, 0)
-
-    def at(self, position: int, length: int) -> int:
-        """Index in `data` of byte `position`, with `length` bytes there; -1 where the file ends before."""
-        index = position - self.base
-        if index >= 0 and index + length <= len(self.data):
-            return index
-        if position + length > self.size:
-            return -1
-        self.data = self.read(max(length, min(_MAX_WINDOW, 2 * len(self.data) + _WINDOW)), position)
-        self.base = position
-        return 0 if len(self.data) >= length else -1
-
-
 def read_elements(location: Location) -> Found:
     """Walk a file up to its pixels.
 
@@ -133,7 +108,7 @@ def read_elements(location: Location) -> Found:
         if not hasattr(os, "pread"):
             with os.fdopen(os.dup(descriptor), "rb") as stream:
                 return _read_stream(stream, location)
-        return _read(_Window(lambda n, offset: os.pread(descriptor, n, offset), size), location)
+        return _read(Window(lambda n, offset: os.pread(descriptor, n, offset), size), location)
     except OSError as error:
         raise InputNotFoundError(f"cannot be read: {error.strerror}", file=location.path) from error
     finally:
@@ -147,10 +122,10 @@ def _read_stream(stream: BinaryIO, location: Location) -> Found:
         stream.seek(offset)
         return stream.read(n)
 
-    return _read(_Window(read, size), location)
+    return _read(Window(read, size), location)
 
 
-def _read(window: _Window, location: Location) -> Found:
+def _read(window: Window, location: Location) -> Found:
     found = Found("")
     head = window.data
     if head[128:132] == b"DICM" and (head[132:134] == b"\2\0" or not _plausible(head)):
@@ -200,7 +175,7 @@ def _encoding(first: bytes, syntax: str) -> tuple[bool, bool]:
     return explicit, big
 
 
-def _walk_meta(window: _Window, position: int, found: Found, location: Location) -> int:
+def _walk_meta(window: Window, position: int, found: Found, location: Location) -> int:
     """Read group 2 (always explicit little endian, PS3.10 7.1); returns where the data set begins."""
     while (index := window.at(position, 8)) >= 0:
         group, element = struct.unpack_from("<HH", window.data, index)
@@ -227,16 +202,16 @@ def _walk_meta(window: _Window, position: int, found: Found, location: Location)
     return position
 
 
-def _inflated(window: _Window, position: int, location: Location) -> _Window:
+def _inflated(window: Window, position: int, location: Location) -> Window:
     """A window on the inflated data set; only what the walk asks for is inflated, and only a window of it is kept."""
     inflater = Inflater(lambda n, offset: window.read(n, position + offset), str(location))
-    return _Window(inflater.read, 1 << 62)
+    return Window(inflater.read, 1 << 62)
 
 
 class _Walker:
     """The walk itself. One per file; keeps the count of elements."""
 
-    def __init__(self, window: _Window, found: Found, location: Location, *, explicit: bool, big: bool) -> None:
+    def __init__(self, window: Window, found: Found, location: Location, *, explicit: bool, big: bool) -> None:
         self.window = window
         self.found = found
         self.location = location
@@ -309,7 +284,7 @@ class _Walker:
                     raise FormatError(
                         f"the value has {length} bytes", file=str(self.location), attribute=wanted[tag].keyword
                     )
-            elif element < 0x100 and group & 1 and 0x10 <= element and length <= 64:
+            elif element < 0x100 and group & 1 and element >= 0x10 and length <= 64:
                 if following > end:
                     if (index := window.at(position, length)) < 0:
                         raise self._truncated(tag, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,10 +179,8 @@ def available_memory() -> int | None:
                     limits.append(int(line.split()[1]) * 1024)
                     break
     except OSError:
-        try:
+        with suppress(AttributeError, ValueError, OSError):
             limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        except (AttributeError, ValueError, OSError):
-            pass
     try:
         import resource
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,23 +22,25 @@ class ImagecodecsDecoder:
 
     name = "imagecodecs"
     device = "cpu"
-    syntaxes = {
-        cs.JPEG_BASELINE: 0,
-        cs.JPEG_EXTENDED: 0,
-        cs.JPEG_LOSSLESS: 0,
-        cs.JPEG_LOSSLESS_SV1: 0,
-        cs.JPEG_LS: 0,
-        cs.JPEG_LS_NEAR: 0,
-        cs.J2K_LOSSLESS: 0,
-        cs.J2K: 0,
-        cs.HTJ2K_LOSSLESS: 0,
-        cs.HTJ2K_LOSSLESS_RPCL: 0,
-        cs.HTJ2K: 0,
-        cs.JXL_LOSSLESS: 0,
-        cs.JXL_JPEG: 0,
-        cs.JXL: 0,
-        cs.RLE: 0,
-    }
+    syntaxes = MappingProxyType(
+        {
+            cs.JPEG_BASELINE: 0,
+            cs.JPEG_EXTENDED: 0,
+            cs.JPEG_LOSSLESS: 0,
+            cs.JPEG_LOSSLESS_SV1: 0,
+            cs.JPEG_LS: 0,
+            cs.JPEG_LS_NEAR: 0,
+            cs.J2K_LOSSLESS: 0,
+            cs.J2K: 0,
+            cs.HTJ2K_LOSSLESS: 0,
+            cs.HTJ2K_LOSSLESS_RPCL: 0,
+            cs.HTJ2K: 0,
+            cs.JXL_LOSSLESS: 0,
+            cs.JXL_JPEG: 0,
+            cs.JXL: 0,
+            cs.RLE: 0,
+        }
+    )
 
     def available(self) -> Availability:
         """Whether imagecodecs is installed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class DaliDecoder:
 
     name = "dali"
     device = "cuda"
-    syntaxes = {cs.JPEG_BASELINE: 0, cs.J2K_LOSSLESS: 0, cs.J2K: 0, cs.HTJ2K_LOSSLESS: 0, cs.HTJ2K: 0}
+    syntaxes = MappingProxyType({cs.JPEG_BASELINE: 0, cs.J2K_LOSSLESS: 0, cs.J2K: 0, cs.HTJ2K_LOSSLESS: 0, cs.HTJ2K: 0})
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class ZlibDecoder:
 
     name = "zlib"
     device = "cpu"
-    syntaxes = {cs.DEFLATED_FRAME: 0}
+    syntaxes = MappingProxyType({cs.DEFLATED_FRAME: 0})
 
     def available(self) -> Availability:
         """Always."""

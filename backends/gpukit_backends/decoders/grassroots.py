@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,19 @@ class GdcmDecoder:
 
     name = "gdcm"
     device = "cpu"
-    syntaxes = {
-        cs.JPEG_BASELINE: 1,
-        cs.JPEG_EXTENDED: 1,
-        cs.JPEG_LOSSLESS: 1,
-        cs.JPEG_LOSSLESS_SV1: 1,
-        cs.JPEG_LS: 1,
-        cs.JPEG_LS_NEAR: 1,
-        cs.J2K_LOSSLESS: 2,
-        cs.J2K: 2,
-        cs.RLE: 3,
-    }
+    syntaxes = MappingProxyType(
+        {
+            cs.JPEG_BASELINE: 1,
+            cs.JPEG_EXTENDED: 1,
+            cs.JPEG_LOSSLESS: 1,
+            cs.JPEG_LOSSLESS_SV1: 1,
+            cs.JPEG_LS: 1,
+            cs.JPEG_LS_NEAR: 1,
+            cs.J2K_LOSSLESS: 2,
+            cs.J2K: 2,
+            cs.RLE: 3,
+        }
+    )
 
     def __init__(self) -> None:
         self._quiet = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ class PylibjpegDecoder:
 
     name = "pylibjpeg"
     device = "cpu"
-    syntaxes = {**dict.fromkeys(_LIBJPEG, 2), **dict.fromkeys((*_OPENJPEG, cs.RLE), 1)}
+    syntaxes = MappingProxyType({**dict.fromkeys(_LIBJPEG, 2), **dict.fromkeys((*_OPENJPEG, cs.RLE), 1)})
 
     def available(self) -> Availability:
         """Whether all three are installed."""
@@ -36,9 +38,8 @@ class PylibjpegDecoder:
         if frame.syntax == cs.RLE:
             if frame.bits_allocated == 1:
                 raise ValueError("1-bit RLE is not for this decoder")
-            from rle.rle import decode_frame
 
-            raw = decode_frame(data, frame.rows * frame.columns, frame.bits_allocated, "<")
+            raw = import_module("rle.rle").decode_frame(data, frame.rows * frame.columns, frame.bits_allocated, "<")
             flat = np.frombuffer(raw, frame.dtype.newbyteorder("<"))
             planes = flat.reshape(frame.samples, frame.rows, frame.columns)
             return planes[0] if frame.samples == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ class RunLengthDecoder:
 
     name = "python-rle"
     device = "cpu"
-    syntaxes = {cs.RLE: 9}
+    syntaxes = MappingProxyType({cs.RLE: 9})
 
     def available(self) -> Availability:
         """Always."""
