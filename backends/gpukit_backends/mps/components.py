@@ -1,4 +1,4 @@
-"""Connected components with torch: every voxel takes the smallest number around it, and follows where that points."""
+"""Connected components with torch: runs along the rows are joined where they touch, all pairs at once."""
 
 from __future__ import annotations
 
@@ -12,48 +12,47 @@ from gpukit.ops.components import check_connectivity, neighbours
 def components(mask: torch.Tensor, *, connectivity: int = 1) -> tuple[torch.Tensor, int]:
     """See `gpukit.ops.components.components`."""
     reach = check_connectivity(mask, connectivity)
-    inside, size = mask.to(torch.bool), mask.numel()
-    if size == 0:
+    inside = mask.to(torch.bool)
+    if mask.numel() == 0:
         return torch.zeros(mask.shape, dtype=torch.int32, device=mask.device), 0
-    whole = torch.int32 if size < 2**31 - 1 else torch.int64
-    own = torch.arange(size, dtype=whole, device=mask.device).reshape(mask.shape)
-    # One more element than voxels: what lies outside points there, behind every voxel.
-    flat = torch.full((size + 1,), size, dtype=whole, device=mask.device)
-    points = flat[:size].view(mask.shape)
-    points.copy_(own.where(inside, size))
-    while True:
-        better = _smallest_around(points, reach).where(inside, size)
-        after = torch.full_like(flat, size)
-        for _ in range(2):  # follow the pointers: distances double instead of growing by one
-            after[:size] = better.reshape(-1)
-            better = after.index_select(0, better.reshape(-1)).reshape(mask.shape)
-        if torch.equal(better, points):
-            break
-        points = better
-    first = (points == own) & inside
-    number = torch.cumsum(first.reshape(-1), 0, dtype=whole)
-    labels = number.index_select(0, points.where(inside, 0).reshape(-1)).reshape(mask.shape).where(inside, 0)
-    return labels.to(torch.int32), int(number[-1])
+    starts = inside.clone()
+    starts[..., 1:] &= ~inside[..., :-1]
+    # Runs count from 0 in C order, so the lowest run of a part holds the part's first voxel.
+    run = torch.cumsum(starts.view(-1), 0, dtype=torch.int32).view(mask.shape) - 1
+    runs = int(run.view(-1)[-1]) + 1
+    low, high = _touching(inside, run, reach)
+    points = torch.arange(runs, dtype=torch.int64, device=mask.device)
+    while low.numel():
+        # Any of the lower runs that a run touches will do: the pointers only ever go down, so there are no circles.
+        points[high] = low
+        while not torch.equal(further := points[points], points):
+            points = further
+        low, high = points[low], points[high]
+        apart = low != high
+        low, high = torch.minimum(low, high)[apart], torch.maximum(low, high)[apart]
+    first = points == torch.arange(runs, dtype=torch.int64, device=mask.device)
+    number = torch.cumsum(first, 0, dtype=torch.int32)
+    count = int(number[-1]) if runs else 0
+    table = torch.zeros(runs + 1, dtype=torch.int32, device=mask.device)
+    table[1:] = number[points]
+    return table[(run + 1).where(inside, 0)], count
 
 
-def _smallest_around(points: torch.Tensor, reach: int) -> torch.Tensor:
-    """The smallest number among each voxel and its neighbours."""
-    if reach == points.ndim:  # a full cube of neighbours is one axis after the other
-        for axis in range(points.ndim):
-            points = _smallest_of(points, [tuple(int(a == axis) for a in range(points.ndim))])
-        return points
-    half = [step for step in neighbours(points.ndim, reach) if step > (0,) * points.ndim]
-    return _smallest_of(points, half)
-
-
-def _smallest_of(points: torch.Tensor, steps: list[tuple[int, ...]]) -> torch.Tensor:
-    """The smallest number among each voxel and the voxels one step forward or backward."""
-    best = points.clone()
-    for step in steps:
-        if any(s and n == 1 for s, n in zip(step, points.shape, strict=True)):
-            continue
-        ahead = tuple(slice(max(s, 0), n + min(s, 0)) for s, n in zip(step, points.shape, strict=True))
-        behind = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(step, points.shape, strict=True))
-        best[ahead] = torch.minimum(best[ahead], points[behind])
-        best[behind] = torch.minimum(best[behind], points[ahead])
-    return best
+def _touching(inside: torch.Tensor, run: torch.Tensor, reach: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs of runs (lower, higher) in different rows that hold neighbouring voxels."""
+    lows, highs = [], []
+    for step in neighbours(inside.ndim, reach):
+        row = step[:-1]
+        if row <= (0,) * len(row) or any(abs(s) >= n for s, n in zip(step, inside.shape, strict=True)):
+            continue  # the opposite step says the same; a run's own neighbours are in the run
+        here = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(step, inside.shape, strict=True))
+        there = tuple(slice(max(s, 0), n + min(s, 0)) for s, n in zip(step, inside.shape, strict=True))
+        both = inside[here] & inside[there]
+        fresh = both.clone()
+        fresh[..., 1:] &= ~both[..., :-1]  # the same two runs go on
+        lows.append(run[here][fresh])
+        highs.append(run[there][fresh])
+    if not lows:
+        none = torch.zeros(0, dtype=torch.int64, device=inside.device)
+        return none, none
+    return torch.cat(lows).to(torch.int64), torch.cat(highs).to(torch.int64)

@@ -16,8 +16,9 @@ from gpukit_backends.mps._tensors import chosen, real_dtype, widened
 
 #: Voxels whose moments are one row: few enough that float32 sums keep their digits.
 ROW = 1 << 13
-#: Rows worked on at a time; bounds the memory.
-ROWS = 1 << 9
+#: Voxels worked on at a time: what fits a processor's cache, or keeps an accelerator busy.
+CHUNK = {"cpu": 1 << 17}
+CHUNK_ELSEWHERE = 1 << 23
 
 
 def _no_real_numbers(data: torch.Tensor, **_: object) -> str | None:
@@ -48,8 +49,9 @@ def statistics(
 
 def _moments(flat: torch.Tensor, mask: torch.Tensor | None, label: int | None, padding: Padding) -> Moments:
     parts = []
-    for start in range(0, flat.numel(), ROW * ROWS):
-        piece = slice(start, start + ROW * ROWS)
+    chunk = CHUNK.get(flat.device.type, CHUNK_ELSEWHERE)
+    for start in range(0, flat.numel(), chunk):
+        piece = slice(start, start + chunk)
         values = widened(flat[piece])
         inside = None if mask is None else mask[piece] if label is None else mask[piece] == label
         keep = chosen(values, inside, padding)
