@@ -150,14 +150,14 @@ def numbers(value: Any, count: int) -> tuple[float, ...] | None:
     """`count` finite floats from an attribute's value, or None."""
     if value is None or isinstance(value, str):
         return None
-    parts = tuple(value) if isinstance(value, Sequence) or hasattr(value, "__iter__") else (value,)
+    parts = value if type(value) is tuple else tuple(value) if hasattr(value, "__iter__") else (value,)
     if len(parts) != count:
         return None
     try:
-        converted = tuple(float(part) for part in parts)
+        converted = tuple(map(float, parts))
     except (TypeError, ValueError):
         return None
-    return converted if all(math.isfinite(part) for part in converted) else None
+    return converted if all(map(math.isfinite, converted)) else None
 
 
 def pixel_spacing(value: Any, file: str) -> tuple[float, float] | None:
