@@ -1,36 +1,45 @@
-"""Train the brain-tissue sample model: ``python -m bt.train --output DIR --minutes 40``."""
+"""Train the brain-tissue sample model: ``python -m gpukit.ai.samples.brain_tissue.train --output DIR --minutes 38``."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from gpukit.ai.samples.brain_tissue.synthesis import Anatomy, load_anatomy, make_patch
+from gpukit.ai.samples.brain_tissue.augment import IGNORE, Template, load_template, synthesise
 
-NETWORK = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "features": [12, 16, 32, 64, 64, 12]}
+NETWORK: dict[str, Any] = {
+    "spatial_dims": 3,
+    "in_channels": 1,
+    "out_channels": 3,
+    "channels": [20, 32, 48, 64, 96],
+    "strides": [2, 2, 2, 2],
+    "num_res_units": 1,
+}
 Patch = tuple[torch.Tensor, torch.Tensor]
 
 
 def build_network() -> nn.Module:
     """The network as the model's description names it."""
-    from monai.networks.nets import BasicUNet
+    from monai.networks.nets import UNet
 
-    return BasicUNet(**NETWORK)
+    return UNet(**NETWORK)
 
 
 class Patches(IterableDataset[Patch]):
     """Endless patches; every seed is used once, whatever the number of workers."""
 
-    def __init__(self, anatomy: Anatomy, size: int, seed: int) -> None:
-        self.anatomy, self.size, self.seed = anatomy, size, seed
+    def __init__(self, template: Template, size: int, seed: int) -> None:
+        self.template, self.size, self.seed = template, size, seed
 
     def __iter__(self) -> Iterator[Patch]:
         info = get_worker_info()
@@ -38,21 +47,22 @@ class Patches(IterableDataset[Patch]):
         torch.set_num_threads(1)
         seed = self.seed + number
         while True:
-            yield make_patch(self.anatomy, self.size, seed)
+            yield synthesise(self.template, self.size, torch.Generator().manual_seed(seed))
             seed += step
 
 
 def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy plus one minus the mean soft Dice of white and grey matter."""
+    """Cross-entropy plus one minus the mean soft Dice of white and grey matter, over voxels not labelled `IGNORE`."""
+    known = labels != IGNORE
     probabilities = logits.softmax(1)
-    truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
-    axes = (0, 2, 3, 4)
-    overlap = (probabilities * truth).sum(axes)
-    dice = (2 * overlap + 1) / (probabilities.sum(axes) + truth.sum(axes) + 1)
-    return functional.cross_entropy(logits, labels) + 1 - dice[1:].mean()
+    dice = []
+    for value in (1, 2):
+        found, truth = probabilities[:, value] * known, (labels == value).to(logits.dtype)
+        dice.append((2 * (found * truth).sum() + 1) / (found.sum() + truth.sum() + 1))
+    return functional.cross_entropy(logits, labels, ignore_index=IGNORE) + 1 - torch.stack(dice).mean()
 
 
-def train(output: Path, *, minutes: float, size: int = 96, batch: int = 2, rate: float = 3e-3, seed: int = 0) -> None:
+def train(output: Path, *, minutes: float, size: int = 96, batch: int = 1, rate: float = 3e-3, seed: int = 0) -> None:
     """Train for `minutes` on patches of `size`³ and leave the averaged weights in ``output/weights.safetensors``.
 
     The learning rate follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
@@ -61,7 +71,7 @@ def train(output: Path, *, minutes: float, size: int = 96, batch: int = 2, rate:
 
     torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
-    loader = iter(DataLoader(Patches(load_anatomy(), size, seed + 1_000_000), batch_size=batch, num_workers=1))
+    loader = iter(DataLoader(Patches(load_template(), size, seed + 1_000_000), batch_size=batch, num_workers=1))
     network = build_network()
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
@@ -82,11 +92,17 @@ def train(output: Path, *, minutes: float, size: int = 96, batch: int = 2, rate:
                 average[key].mul_(keep).add_(value, alpha=1 - keep)
         shown = 0.95 * shown + 0.05 * float(loss.detach()) if step > 1 else float(loss.detach())
         if step % 25 == 0:
-            print(f"step {step}  {60 * minutes * done:.0f} s  loss {shown:.4f}", flush=True)
+            _say(f"step {step}  {60 * minutes * done:.0f} s  loss {shown:.4f}")
         if step % 200 == 0:
             save_file({key: value.half() for key, value in average.items()}, output / "weights.safetensors")
     save_file({key: value.half() for key, value in average.items()}, output / "weights.safetensors")
-    print(f"{step} steps; weights in {output / 'weights.safetensors'}", flush=True)
+    _say(f"{step} steps; weights in {output / 'weights.safetensors'}")
+
+
+def _say(line: str) -> None:
+    """A line of progress, at once, so that a log can be followed."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -95,7 +111,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for weights.safetensors")
     parser.add_argument("--minutes", type=float, default=40.0, help="how long to train")
     parser.add_argument("--size", type=int, default=96, help="patch edge in voxels of 1 mm")
-    parser.add_argument("--batch", type=int, default=2, help="patches a step")
+    parser.add_argument("--batch", type=int, default=1, help="patches a step")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     train(arguments.output, minutes=arguments.minutes, size=arguments.size, batch=arguments.batch, seed=arguments.seed)
