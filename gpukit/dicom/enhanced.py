@@ -166,7 +166,10 @@ def _functional_groups(
         if gradient is not None:
             facts["DiffusionGradientOrientation"] = gradient
         facts["Frame"] = n + 1
-        slope, intercept = _scaling(groups, file, is_philips_mr, is_map)
+        scale = _philips_scale(groups) if is_philips_mr else None
+        if scale is not None:
+            facts["PhilipsScaleSlope"] = scale
+        slope, intercept = _scaling(groups, file, scale, is_map)
         position = numbers(_first(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
         planes.append(
             Plane(
@@ -219,12 +222,10 @@ def _gradient(groups: list[Dataset]) -> tuple[float, ...] | None:
     return None
 
 
-def _scaling(groups: list[Dataset], file: str, is_philips_mr: bool, is_map: bool) -> tuple[float, float]:
+def _scaling(groups: list[Dataset], file: str, philips_scale: Any, is_map: bool) -> tuple[float, float]:
     for item in _items(groups, "PixelValueTransformationSequence"):
         slope, intercept = scaling(item.get("RescaleSlope"), item.get("RescaleIntercept"), file)
-        if is_philips_mr and (scale := _philips_scale(groups)) is not None:
-            return philips_values(slope, intercept, scale)
-        return slope, intercept
+        return (slope, intercept) if philips_scale is None else philips_values(slope, intercept, philips_scale)
     if is_map:
         for item in _items(groups, "RealWorldValueMappingSequence"):
             return scaling(item.get("RealWorldValueSlope"), item.get("RealWorldValueIntercept"), file)

@@ -113,6 +113,8 @@ _CONSTANT: tuple[tuple[str, Callable[[Plane], Any]], ...] = (
     ("AcquisitionTime", _moment(("AcquisitionDateTime", ""), ("AcquisitionDate", "AcquisitionTime"))),
     ("ContentTime", _moment(("ContentDate", "ContentTime"))),
 )
+_TIMES = frozenset({"AcquisitionNumber", "FrameReferenceTime", "AcquisitionTime", "ContentTime"})
+
 #: What rises from volume to volume at each position.
 _ASCENDING: tuple[tuple[str, Callable[[Plane], Any]], ...] = (
     ("TemporalPositionIdentifier", _number("TemporalPositionIdentifier")),
@@ -141,8 +143,8 @@ def split_phases(planes: Sequence[Plane], levels: Levels) -> Phases:
     varying = [(name, values) for name, read in _CONSTANT if (values := _values(planes, used, read)) is not None]
     for size in (1, 2, 3):
         for chosen in combinations(varying, size):
-            if (found := _by_constant(members, chosen)) is not None:
-                return Phases(*found, notes)
+            if (phases := _by_constant(members, chosen)) is not None:
+                return Phases(phases, _names(phases, varying, chosen), notes)
     for name, read in _ASCENDING:
         values = {n: read(planes[n]) for n in used}
         if (ranked := _by_rank(members, values)) is not None:
@@ -196,7 +198,7 @@ def _key(value: Any) -> tuple[int, Any]:
 
 def _by_constant(
     members: Sequence[Sequence[int]], chosen: Sequence[tuple[str, dict[int, Any]]]
-) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]] | None:
+) -> tuple[tuple[int, ...], ...] | None:
     """Volumes by equal values, where each has every position exactly once."""
     phases: dict[tuple[Any, ...], list[int]] = {}
     for k, level in enumerate(members):
@@ -208,11 +210,26 @@ def _by_constant(
     if any(len(phase) != len(members) for phase in phases.values()) or len(phases) < 2:
         return None
     ordered = sorted(phases, key=lambda values: [_key(value) for value in values])
-    names = tuple(
-        ", ".join(f"{name} {_show(value)}" for (name, _), value in zip(chosen, values, strict=True))
-        for values in ordered
+    return tuple(tuple(phases[values]) for values in ordered)
+
+
+def _names(
+    phases: Sequence[Sequence[int]],
+    varying: Sequence[tuple[str, dict[int, Any]]],
+    chosen: Sequence[tuple[str, dict[int, Any]]],
+) -> tuple[str, ...]:
+    """What each volume is: all that is the same within every volume and differs between some; times only if chosen."""
+    told = [
+        (name, values)
+        for name, values in varying
+        if (name, values) in chosen
+        or (name not in _TIMES and all(len({values[n] for n in phase}) == 1 for phase in phases))
+    ]
+    return tuple(
+        ", ".join(f"{name} {_show(values[phase[0]])}" for name, values in told if values[phase[0]] is not None)
+        or f"without {told[0][0]}"
+        for phase in phases
     )
-    return tuple(tuple(phases[values]) for values in ordered), names
 
 
 def _by_rank(members: Sequence[Sequence[int]], values: dict[int, Any]) -> tuple[tuple[int, ...], ...] | None:

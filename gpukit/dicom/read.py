@@ -43,6 +43,9 @@ _KEPT = (
 )  # fmt: skip
 
 
+_OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+
+
 def collect_source(source: Source, *, progress: Progress | None = None) -> Collection:
     """Scan everything that a source names and gather it into candidate volumes.
 
@@ -55,7 +58,9 @@ def collect_source(source: Source, *, progress: Progress | None = None) -> Colle
 
     scanned = scan(discover(source), progress=_stage(progress, "headers"))
     if not scanned.headers and not scanned.problems:
-        raise InputNotFoundError("holds no DICOM file", file=_name(source))
+        volumes = [str(place) for place in scanned.skipped if str(place).lower().endswith(_OTHER_FORMATS)]
+        fix = f"to read {volumes[0]}, name the file itself" if volumes else None
+        raise InputNotFoundError("holds no DICOM file", file=_name(source), fix=fix)
     found = collect(scanned.headers)
     problems = [(str(location), error) for location, error in scanned.problems]
     return Collection(found.candidates, found.others, problems + found.problems)
@@ -112,6 +117,8 @@ def volume_of(
     planes = [plane for phase in layout.planes for plane in phase]
     array = _decode(planes, layout, device, progress)
     unit, remark = rescale.value_unit(first)
+    if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
+        told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")
     padding, doubt = rescale.declared_padding(planes)
     told += [text for text in (remark, doubt) if text]
     if padding is None and unit == ValueUnit.HU and (padding := rescale.corner_padding(array)) is not None:
@@ -208,7 +215,7 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
                     sop_instance_uid=str(header.get("SOPInstanceUID", "")),
                     path=header.location.path,
                     member=header.location.member,
-                    frame=plane.index + 1 if header.get("NumberOfFrames") is not None else None,
+                    frame=plane.facts.get("Frame"),
                     position=plane.position or (0.0, 0.0, 0.0),
                     index=k,
                     phase=t,

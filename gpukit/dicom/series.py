@@ -111,7 +111,7 @@ def collect(headers: Iterable[Header]) -> Collection:
         shared = _file_key(header)
         for plane in planes:
             groups.setdefault(shared + _plane_key(plane), []).append(plane)
-    merged = _merge_orientations(groups)
+    merged = _merge_similar(groups)
     merged.sort(key=_order)
     candidates = [Candidate(_describe(n, planes), planes) for n, planes in enumerate(merged, 1)]
     return Collection(candidates, tuple(others), problems)
@@ -134,31 +134,32 @@ def _file_key(header: Header) -> tuple[Any, ...]:
 
 
 def _plane_key(plane: Plane) -> tuple[Any, ...]:
-    # Rounded only to make a dictionary key; `_merge_orientations` joins neighbours that rounding parted.
+    # Rounded only to make a dictionary key; `_merge_similar` joins neighbours that rounding parted.
     orientation = None if plane.orientation is None else tuple(round(v, 2) + 0.0 for v in plane.orientation)
     spacing = None if plane.spacing is None else tuple(round(v, 4) for v in plane.spacing)
     rescale = str(plane.get("RescaleType", ""))
     alone = (plane.file,) if plane.position is None and plane.frames > 1 else ()
-    return (plane.rows, plane.columns, spacing, plane.kind, rescale, alone, orientation)
+    return (plane.rows, plane.columns, plane.kind, rescale, alone, (orientation, spacing))
 
 
-def _merge_orientations(groups: dict[tuple[Any, ...], list[Plane]]) -> list[list[Plane]]:
-    """Groups that differ only in an orientation that agrees to 0.02 (about a degree) become one."""
-    merged: list[tuple[tuple[Any, ...], list[Plane]]] = []
+def _merge_similar(groups: dict[tuple[Any, ...], list[Plane]]) -> list[list[Plane]]:
+    """Groups that differ only by rounding: orientations within 0.02 (a degree), spacings within a thousandth."""
+    merged: dict[tuple[Any, ...], list[tuple[Any, list[Plane]]]] = {}
     for key, planes in groups.items():
-        for other, into in merged:
-            if key[:-1] == other[:-1] and _same_direction(key[-1], other[-1]):
+        alike = merged.setdefault(key[:-1], [])
+        for shape, into in alike:
+            if all(_close(*pair) for pair in zip(key[-1], shape, (0.02, 0.0), (0.0, 1e-3), strict=True)):
                 into.extend(planes)
                 break
         else:
-            merged.append((key, list(planes)))
-    return [planes for _, planes in merged]
+            alike.append((key[-1], list(planes)))
+    return [planes for alike in merged.values() for _, planes in alike]
 
 
-def _same_direction(one: Any, two: Any) -> bool:
+def _close(one: Any, two: Any, absolute: float, relative: float) -> bool:
     if one is None or two is None:
         return one is two
-    return all(abs(a - b) <= 0.02 for a, b in zip(one, two, strict=True))
+    return all(abs(a - b) <= absolute + relative * abs(a) for a, b in zip(one, two, strict=True))
 
 
 def _order(planes: Sequence[Plane]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import pytest
 from dicom_phantoms import rotation, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 
 import gpukit as gk
 from gpukit.errors import GeometryError, MissingSlicesError
@@ -114,6 +115,30 @@ def test_gantry_tilt_is_removed_where_each_value_stays_at_its_place(tmp_path: Pa
     # Nothing was cut off: the corners of the sheared stack lie inside the new grid.
     index = volume.grid.to_index(gk.Grid(values.shape, affine).corners())
     assert (index > -1e-6).all() and (index < np.array(volume.grid.shape[::-1]) - 1 + 1e-6).all()
+
+
+def test_tilt_is_removed_from_every_phase_on_any_device(tmp_path: Path) -> None:
+    values, affine = tilted(tmp_path, 15.0)
+
+    def later(dataset, k) -> None:
+        dataset.RescaleSlope, dataset.TemporalPositionIdentifier = "0.01", "2"
+
+    write_series(tmp_path, np.rint(values * 200).astype(np.int32), affine, change=later, first=100)
+    for path in tmp_path.glob("s1_00*.dcm"):
+        dataset = dcmread(path)
+        dataset.TemporalPositionIdentifier = "1"
+        dataset.save_as(path)
+    one = gk.open(tmp_path, device="cpu", phase=0)
+    for device in ("cpu", "torch-cpu"):
+        both = gk.open(tmp_path, device=device)
+        assert both.device == device and both.axes == "tkji"
+        arrays = np.asarray(both.to("cpu").array)
+        assert np.abs(arrays[0] - np.asarray(one.array))[np.asarray(one.array) > 0].max() < 1e-3
+        k, j, i = np.indices(arrays.shape[1:])
+        points = both.grid.to_world(np.stack([i, j, k], axis=-1))
+        inside = gk.Grid(values.shape, affine).to_index(points)
+        within = ((inside >= 0) & (inside <= np.array(values.shape[::-1]) - 1)).all(axis=-1)
+        assert np.abs(arrays[1] - 2 * ramp(points))[within].max() < 0.03  # rounding of stored values and of float32
 
 
 def test_tilt_can_be_kept(tmp_path: Path) -> None:

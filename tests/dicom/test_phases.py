@@ -119,3 +119,17 @@ def test_dates_do_not_leak_into_the_words(tmp_path: Path) -> None:
     write_phases(tmp_path, [{"AcquisitionDateTime": "20240102101010.5"}, {"AcquisitionDateTime": "20240102111010"}])
     phases = gk.open(tmp_path, device="cpu").phases
     assert phases == ("AcquisitionTime 101010.5", "AcquisitionTime 111010")
+
+
+def test_an_acquisition_number_that_parts_the_volumes_leaves_the_b_value_in_the_words(tmp_path: Path) -> None:
+    write_phases(
+        tmp_path,
+        [
+            {"AcquisitionNumber": "1", "DiffusionBValue": 0.0},
+            {"AcquisitionNumber": "2", "DiffusionBValue": 800.0},
+            {"AcquisitionNumber": "3", "DiffusionBValue": 0.0},
+        ],
+    )
+    volume = gk.open(tmp_path, device="cpu")
+    check(volume, [0, 1, 2])
+    assert volume.phases[1] == "DiffusionBValue 800, AcquisitionNumber 2"

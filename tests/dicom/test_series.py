@@ -153,3 +153,22 @@ def test_no_patient_in_a_volume(tmp_path: Path) -> None:
     write_series(tmp_path, block(1), AFFINE)
     volume = gk.open(tmp_path, device="cpu")
     assert "Secret" not in repr(volume) + str(dict(volume.metadata)) + str(volume.notes)
+
+
+def test_rounding_of_spacing_and_orientation_does_not_part_a_series(tmp_path: Path) -> None:
+    def round_off(dataset, k) -> None:
+        if k % 2:  # either side of a limit of rounding
+            dataset.PixelSpacing = ["0.488249", "0.488249"]
+            dataset.ImageOrientationPatient = ["1", "0.0051", "0", "-0.0051", "1", "0"]
+        else:
+            dataset.PixelSpacing = ["0.488251", "0.488251"]
+            dataset.ImageOrientationPatient = ["1", "0.0049", "0", "-0.0049", "1", "0"]
+
+    write_series(tmp_path, block(1), AFFINE, change=round_off)
+    assert gk.open(tmp_path, device="cpu").shape == (4, 3, 5)
+
+
+def test_a_folder_of_another_format_says_what_to_name(tmp_path: Path) -> None:
+    (tmp_path / "brain.nii.gz").write_bytes(b"anything")
+    with pytest.raises(InputNotFoundError, match=r"brain\.nii\.gz"):
+        gk.open(tmp_path, device="cpu")
