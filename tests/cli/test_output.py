@@ -32,8 +32,15 @@ def test_json_has_a_schema_version_and_only_what_json_knows() -> None:
     }
     document = json.loads(json_text("test", content))
     assert document == {
-        "schema_version": 1, "kind": "test", "a": 0.5, "b": [0, 1, 2], "c": None, "d": "x", "e": [1, None, True], "f": None,
-    }  # fmt: skip
+        "schema_version": 1,
+        "kind": "test",
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": None,
+        "d": "x",
+        "e": [1, None, True],
+        "f": None,
+    }
 
 
 def test_csv_comes_back_with_commas_quotes_and_lines() -> None:
