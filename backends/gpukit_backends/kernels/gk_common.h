@@ -8,6 +8,7 @@
 #define GK_COMMON_H
 
 #if defined(__CUDACC_RTC__)
+#define INFINITY __int_as_float(0x7f800000)
 typedef signed char int8_t;
 typedef unsigned char uint8_t;
 typedef short int16_t;
@@ -61,6 +62,19 @@ GK_FN double gk_round(double x) {
 }
 
 GK_FN double gk_mix(double f, double low, double high) { return low + f * (high - low); }
+
+/* Writes one value: integers rounded half to even and clipped, NaN as 0. */
+GK_FN void gk_store(void *out, int type, int64_t at, double value) {
+    const double v = value == value ? value : 0.0;
+    switch (type) {
+        case GK_U8: ((uint8_t *)out)[at] = (uint8_t)gk_round(gk_clamp(v, 0.0, 255.0)); break;
+        case GK_I16: ((int16_t *)out)[at] = (int16_t)gk_round(gk_clamp(v, -32768.0, 32767.0)); break;
+        case GK_U16: ((uint16_t *)out)[at] = (uint16_t)gk_round(gk_clamp(v, 0.0, 65535.0)); break;
+        case GK_I32: ((int32_t *)out)[at] = (int32_t)gk_round(gk_clamp(v, -2147483648.0, 2147483647.0)); break;
+        case GK_F32: ((float *)out)[at] = (float)value; break;
+        default: ((double *)out)[at] = value;
+    }
+}
 
 /* Within half a voxel of the outermost centres. */
 GK_FN int gk_within(double x, int64_t n) { return x >= -0.5 - GK_EDGE && x <= (double)n - 0.5 + GK_EDGE; }

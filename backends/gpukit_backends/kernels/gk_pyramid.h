@@ -10,6 +10,7 @@
 #define GK_BRICK 8
 #define GK_BRICK_SHIFT 3
 #define GK_FLOAT_MAX 3.402823466e38f
+#define GK_DOUBLE_INF ((double)INFINITY)
 
 typedef struct {
     const float *bounds; /* [nbk][nbj][nbi][2]: low, high */
@@ -17,6 +18,18 @@ typedef struct {
 } gk_pyramid;
 
 GK_FN int64_t gk_bricks(int64_t voxels) { return (voxels + GK_BRICK - 1) / GK_BRICK; }
+
+/* Writes a brick's extremes, rounded outwards; low > high says that it holds no measurement. */
+GK_FN void gk_brick_store(float *to, double low, double high) {
+    const float lo = (float)low, hi = (float)high;
+    if (low > high) {
+        to[0] = GK_FLOAT_MAX;
+        to[1] = -GK_FLOAT_MAX;
+        return;
+    }
+    to[0] = (double)lo > low ? nextafterf(lo, -GK_FLOAT_MAX) : lo;
+    to[1] = (double)hi < high ? nextafterf(hi, GK_FLOAT_MAX) : hi;
+}
 
 /* Cells whose samples can lie between positions low and high along an axis of n voxels, clamped; as brick indices. */
 GK_FN void gk_brick_range(double low, double high, int64_t n, int64_t *first, int64_t *last) {
@@ -41,6 +54,17 @@ GK_FN void gk_bounds(const gk_pyramid *p, const int64_t *n, const double *box_lo
         }
     *low = lo;
     *high = hi;
+}
+
+/* 0: wholly outside the volume, 1: partly, 2: wholly inside. */
+GK_FN int gk_box_state(const gk_volume *v, const double *low, const double *high) {
+    int axis, state = 2;
+    for (axis = 0; axis < 3; axis++) {
+        const double n = (double)v->size[axis];
+        if (!(high[axis] >= -0.5 - GK_EDGE) || !(low[axis] <= n - 0.5 + GK_EDGE)) return 0;
+        if (!gk_within(low[axis], v->size[axis]) || !gk_within(high[axis], v->size[axis])) state = 1;
+    }
+    return state;
 }
 
 #endif

@@ -2,8 +2,6 @@
 #ifndef GK_TILE_H
 #define GK_TILE_H
 
-#define GK_DOUBLE_INF ((double)INFINITY)
-
 typedef struct {
     double i[3][GK_LANES], j[3][GK_LANES]; /* the parts of the position that i and j make */
     uint8_t wanted[GK_LANES];              /* pixels of the picture, not of its ragged edge */
@@ -29,17 +27,6 @@ static void gk_tile_box(const double *m, int64_t i, int64_t j, int64_t k0, int64
         low[axis] = gk_position(row, up_i ? i : i + 3, gk_base(row, up_j ? j : j + 3, up_k ? k0 : k1));
         high[axis] = gk_position(row, up_i ? i + 3 : i, gk_base(row, up_j ? j + 3 : j, up_k ? k1 : k0));
     }
-}
-
-/* 0: wholly outside the volume, 1: partly, 2: wholly inside. */
-static int gk_box_state(const gk_volume *v, const double *low, const double *high) {
-    int axis, state = 2;
-    for (axis = 0; axis < 3; axis++) {
-        const double n = (double)v->size[axis];
-        if (!(high[axis] >= -0.5 - GK_EDGE) || !(low[axis] <= n - 0.5 + GK_EDGE)) return 0;
-        if (!gk_within(low[axis], v->size[axis]) || !gk_within(high[axis], v->size[axis])) state = 1;
-    }
-    return state;
 }
 
 #endif

@@ -22,15 +22,6 @@ static void GK_NAME(gk_row_extremes)(const gk_volume *v, const GK_T *restrict ro
     }
 }
 
-static float GK_NAME(gk_down)(double x) {
-    const float f = (float)x;
-    return (double)f > x ? nextafterf(f, -GK_FLOAT_MAX) : f;
-}
-static float GK_NAME(gk_up)(double x) {
-    const float f = (float)x;
-    return (double)f < x ? nextafterf(f, GK_FLOAT_MAX) : f;
-}
-
 static int GK_NAME(gk_build_pyramid)(const gk_volume *v, float *bounds, int64_t begin, int64_t end) {
     const int64_t ni = v->size[0], nj = v->size[1], nk = v->size[2];
     const int64_t nbi = gk_bricks(ni), nbj = gk_bricks(nj);
@@ -52,18 +43,11 @@ static int GK_NAME(gk_build_pyramid)(const gk_volume *v, float *bounds, int64_t 
             const int64_t a = i * GK_BRICK, b = a + GK_BRICK < ni ? a + GK_BRICK : ni - 1;
             GK_T lo = low[a], hi = high[a];
             int64_t n;
-            float *to = bounds + (r * nbi + i) * 2;
             for (n = a + 1; n <= b; n++) {
                 lo = low[n] < lo ? low[n] : lo;
                 hi = high[n] > hi ? high[n] : hi;
             }
-            if (lo > hi) {
-                to[0] = GK_FLOAT_MAX;
-                to[1] = -GK_FLOAT_MAX;
-            } else {
-                to[0] = GK_NAME(gk_down)((double)lo);
-                to[1] = GK_NAME(gk_up)((double)hi);
-            }
+            gk_brick_store(bounds + (r * nbi + i) * 2, (double)lo, (double)hi);
         }
     }
     free(low);
