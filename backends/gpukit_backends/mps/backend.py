@@ -6,8 +6,6 @@ imported when one of its devices is asked for, or on Apple silicon, where only t
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import platform
 import sys
 import warnings
@@ -21,6 +19,7 @@ import numpy as np
 
 from gpukit.device import DeviceInfo, Kernel
 from gpukit.errors import DeviceError
+from gpukit_backends.cuda.driver import driver
 
 _INSTALL = {
     "mps": 'pip install "gpukit[mps]"',
@@ -151,11 +150,14 @@ class TorchBackend:
         libraries = Path(spec.origin).parent / "lib"
         if not any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll")):
             return (self._info("torch-cuda", reason="this torch was built without CUDA", install=install),)
-        count = _cuda_count()
-        if count == 0:
+        found = driver()
+        if not found.hardware:
             hint = "install the NVIDIA driver, or make a GPU visible to this process (CUDA_VISIBLE_DEVICES)"
-            return (self._info("torch-cuda", reason="no NVIDIA driver with a GPU answers", install=hint),)
-        return tuple(self._info(f"torch-cuda:{n}", description=f"CUDA device {n}") for n in range(count))
+            return (self._info("torch-cuda", reason=found.why, install=hint),)
+        return tuple(
+            self._info(f"torch-cuda:{index}", description=hardware.name, memory_total=hardware.memory)
+            for index, hardware in enumerate(found.hardware)
+        )
 
 
 #: Types that MPS lacks, and what stands for them there.
@@ -189,17 +191,3 @@ def _library() -> str:
         return f"torch {version('torch')}"
     except PackageNotFoundError:
         return ""
-
-
-@functools.cache
-def _cuda_count() -> int:
-    """Number of CUDA devices that the driver shows to this process, asked of the driver itself, not of a library."""
-    try:
-        name = "nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1"
-        driver = ctypes.CDLL(name)
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-    except (OSError, AttributeError):
-        return 0
-    return count.value

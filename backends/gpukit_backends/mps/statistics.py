@@ -60,7 +60,7 @@ def _moments(flat: torch.Tensor, mask: torch.Tensor | None, label: int | None, p
         parts.append(_rows(values.to(real_dtype(values)), keep))
     if not parts:
         return Moments()
-    rows = torch.cat(parts).cpu().double().tolist()  # the numbers leave the device once
+    rows = torch.cat(parts).cpu().tolist()  # the numbers leave the device once
     return merged(
         Moments(int(n), mean, m2, m3, m4, mean * n, m2 + n * mean * mean, low, high)
         for n, mean, m2, m3, m4, low, high in rows
