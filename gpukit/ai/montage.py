@@ -124,7 +124,7 @@ def _turned(array: NDArray[Any], axes: tuple[int, int, int], flips: tuple[bool, 
 
 def _slice(array: NDArray[Any], axis: int, position: int) -> NDArray[Any]:
     """One slice as it is shown: coronal and sagittal ones with the head up."""
-    plane = np.take(array, position, axis=axis)
+    plane: NDArray[Any] = np.take(array, position, axis=axis)
     return plane if axis == 0 else plane[::-1]
 
 

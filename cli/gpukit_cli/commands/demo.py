@@ -50,13 +50,14 @@ def demo(
             patient_name="MNI152^Template",
             patient_id="MNI152",
             description="T1 template, ICBM152 2009a",
+            body_part="BRAIN",
             force=force,
             progress=lambda done, total: progress("DICOM", done, total),
         )
     words = ["ai", "segment", f"{series}/", "--model", model, "--output", str(seg), "--overlay", str(picture)]
     words += ["--device", device] if device else []
     words += ["--force"] if force else []
-    print(f"$ gpukit {' '.join(words)}", file=sys.stderr)
+    sys.stderr.write(f"$ gpukit {' '.join(words)}\n")
     return main(words)
 
 
