@@ -210,7 +210,8 @@ class _Reader:
         self.description: FrameDescription = describe(header)
         self.native = header.transfer_syntax in NATIVE
         assert header.pixels is not None
-        self.swap_words = header.transfer_syntax == BIG_ENDIAN and header.pixels.vr == "OW"
+        in_words = header.transfer_syntax == BIG_ENDIAN and header.pixels.vr == "OW"
+        self.swap_words = in_words and self.description.bits_allocated <= 8
         if self.native:
             verify_native(header, self.description, content.size)
         else:
@@ -225,9 +226,10 @@ class _Reader:
         check_memory(4 * d.nbytes, what="a frame") if d.nbytes > _VERIFY_FROM else None
         if self.native:
             offset, length, skip = frame_span(self.header, d, index)
-            raw = bytearray(length)
-            self.content.read_into(offset, memoryview(raw))
-            values = native_frame(raw, d, skip, swap_words=self.swap_words)
+            raw = self._swapped(offset, length) if self.swap_words else bytearray(length)
+            if not self.swap_words:
+                self.content.read_into(offset, memoryview(raw))
+            values = native_frame(raw, d, skip)
             if d.samples == 3 and d.photometric.startswith("YBR_"):
                 values = ycbcr_to_rgb(values, d.photometric, d.bits_stored)
         else:
@@ -237,6 +239,15 @@ class _Reader:
         if d.photometric == "PALETTE COLOR":
             values = palette_to_rgb(values, self.header)
         return values
+
+    def _swapped(self, offset: int, length: int) -> bytearray:
+        """Bytes of a frame of 8-bit values whose 16-bit words lie in big-endian order (PS3.5 A.3 with 7.3)."""
+        assert self.header.pixels is not None
+        lead = (offset - self.header.pixels.offset) & 1
+        whole = lead + length + ((lead + length) & 1)
+        raw = bytearray(self.content.read(offset - lead, whole).ljust(whole, b"\0"))
+        raw[0::2], raw[1::2] = raw[1::2], raw[0::2]
+        return raw[lead : lead + length]
 
     def directly(self, ref: FrameRef, out: NDArray[Any]) -> bool:
         """Read a frame's bytes into `out` itself where they are that array; False where they are not."""
@@ -250,7 +261,7 @@ class _Reader:
             or d.dtype.itemsize != out.dtype.itemsize
             or d.floating != (out.dtype.kind == "f")
             or not out.flags.c_contiguous
-            or (self.swap_words and d.bits_allocated == 8)
+            or self.swap_words
             or not 0 <= ref.index < d.frames
             or not (ref.slope == 1 and float(ref.intercept).is_integer())
             or (d.floating and ref.intercept != 0)

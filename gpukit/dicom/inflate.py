@@ -58,7 +58,7 @@ class Inflater:
         while not self._inflater.eof:
             source = self._inflater.unconsumed_tail or self._source(1 << 16, self._consumed)
             if not source:
-                return False
+                raise FormatError("the deflated data set is truncated", file=self._name, fix="copy the file again")
             if not self._inflater.unconsumed_tail:
                 self._consumed += len(source)
             try:

@@ -81,11 +81,9 @@ def is_direct(description: FrameDescription) -> bool:
     return d.bits_allocated >= 8 and not d.planar and (d.samples == 1 or d.photometric == "RGB")
 
 
-def native_frame(raw: bytearray, description: FrameDescription, skip: int, *, swap_words: bool) -> NDArray[Any]:
+def native_frame(raw: bytearray, description: FrameDescription, skip: int) -> NDArray[Any]:
     """Stored values ``[rows, columns(, 3)]`` of one frame's bytes; `raw` is the caller's own and may be changed."""
     d = description
-    if swap_words and d.bits_allocated == 8:
-        _swap_words(raw)
     if d.bits_allocated == 1:
         bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")
         return bits[skip : skip + d.rows * d.columns * d.samples].reshape(d.shape)
@@ -99,12 +97,6 @@ def native_frame(raw: bytearray, description: FrameDescription, skip: int, *, sw
         values = flat.reshape(d.shape)
     mask_in_place(values, d)
     return values
-
-
-def _swap_words(raw: bytearray) -> None:
-    """Undo the 16-bit swap that 8-bit pixels in OW get in big endian (PS3.5 A.3 with 7.3)."""
-    even = len(raw) // 2 * 2
-    np.frombuffer(raw, np.uint16, count=even // 2).byteswap(inplace=True)
 
 
 def swap_in_place(values: NDArray[Any], description: FrameDescription) -> None:
