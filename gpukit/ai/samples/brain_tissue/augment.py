@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpukit.errors import DependencyError
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -50,25 +52,30 @@ class Template:
     origin: tuple[float, float, float]
 
 
-def load_template(step: int = 1) -> Template:
-    """Read the template from nilearn's package data.
+def load_template() -> Template:
+    """Read the template from nilearn's package data; nothing is fetched.
 
-    Parameters
-    ----------
-    step : int
-        Keep every n-th voxel only (for fast tests); coordinates still count voxels of the thinned grid as 1 mm.
+    Raises
+    ------
+    DependencyError
+        nilearn is not installed.
     """
-    import nibabel
     import torch
-    from scipy.ndimage import distance_transform_edt
 
+    try:
+        import nibabel
+        from scipy.ndimage import distance_transform_edt
+
+        folder = files("nilearn.datasets") / "data"
+    except ImportError as error:
+        raise DependencyError(
+            f"training needs the package {error.name}", fix="install it with: pip install 'gpukit[demo]'"
+        ) from error
     maps = []
-    folder = files("nilearn.datasets") / "data"
     for kind in ("t1", "wm", "gm"):
         image = nibabel.load(str(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"))
-        maps.append(np.asarray(image.dataobj, np.float32)[::step, ::step, ::step])
-    pad = [(before // step, after // step) for before, after in _PAD]
-    t1, white, grey = (np.pad(each, pad) for each in maps)
+        maps.append(np.asarray(image.dataobj, np.float32))
+    t1, white, grey = (np.pad(each, _PAD) for each in maps)
     brain = (white + grey > 127.5) | (t1 > 0)
     distance = np.where(brain, -distance_transform_edt(brain) + 0.5, distance_transform_edt(~brain) - 0.5)
     stack = np.stack([t1, white / 255.0, grey / 255.0, distance.astype(np.float32)])
@@ -100,8 +107,10 @@ def _field(generator: Generator, size: int, spacing: float, channels: int = 1) -
 
 
 def _rotation(generator: Generator) -> Tensor:
-    """Rotation of up to 20 degrees (25 about the left-right axis: nodding), scale +-15 %, shear, and half the time a
-    mirror image; image and labels are sampled through the same matrix."""
+    """Rotation of up to 20 degrees (25 for nodding), scale 0.81 to 1.23, shear, and half the time a mirror image.
+
+    Image and labels are sampled through the same matrix, so a mirrored image has mirrored labels.
+    """
     import torch
 
     matrix = torch.eye(3)
@@ -228,7 +237,8 @@ def _surroundings(distance: Tensor, positions: Tensor, generator: Generator) -> 
 
     image = torch.where(distance < scalp, fat + (soft - fat) * draw(generator, 0.0, 0.8), soft)
     image = torch.where((depth < 1) & ((depth < wall) | (depth > 1 - wall)), bone, image)
-    image = torch.where((depth >= wall) & (depth <= 1 - wall), marrow + (soft - marrow) * draw(generator, 0, 0.4), image)
+    filling = marrow + (soft - marrow) * draw(generator, 0.0, 0.4)
+    image = torch.where((depth >= wall) & (depth <= 1 - wall), filling, image)
     # Below the brain there is no closed vault: there the layers give way to soft tissue and air cells in places.
     base = (z < draw(generator, -45, -15) + 8 * thickness[0]) & (y > -75) & (distance > dura)
     image = torch.where(base, soft, image)
@@ -250,7 +260,7 @@ def _scanner(image: Tensor, generator: Generator) -> Tensor:
     from torch.nn.functional import conv3d, interpolate
 
     size = image.shape[-1]
-    image = image * (1 + draw_texture(generator, size))
+    image = image * (1 + _field(generator, size, 9.0)[0] * _uniform(generator, 0.0, 0.05))  # tissue is not uniform
     for axis in range(3):
         width = _uniform(generator, 0.0, 0.75)
         weight = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / max(width, 0.05)) ** 2)
@@ -268,11 +278,6 @@ def _scanner(image: Tensor, generator: Generator) -> Tensor:
     real, other = torch.randn((2, size, size, size), generator=generator) * spread
     # The magnitude of complex noise: Rician, so that air is not negative.
     return torch.sqrt((image + real) ** 2 + other**2).clamp_(0.0, 1.0)
-
-
-def draw_texture(generator: Generator, size: int) -> Tensor:
-    """Relative variation of intensity within a tissue: [size, size, size], a few per cent."""
-    return _field(generator, size, 9.0)[0] * _uniform(generator, 0.0, 0.05)
 
 
 def synthesise(template: Template, size: int, generator: Generator) -> tuple[Tensor, Tensor]:

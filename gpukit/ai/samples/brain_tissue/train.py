@@ -32,7 +32,8 @@ def build_network() -> nn.Module:
     """The network as the model's description names it."""
     from monai.networks.nets import UNet
 
-    return UNet(**NETWORK)
+    network: nn.Module = UNet(**NETWORK)
+    return network
 
 
 class Patches(IterableDataset[Patch]):
@@ -82,7 +83,7 @@ def train(output: Path, *, minutes: float, size: int = 96, batch: int = 1, rate:
         images, labels = next(loader)
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(network(images), labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         step += 1
