@@ -84,6 +84,7 @@ def segment(
     """
     import gpukit
     from gpukit.ai.outputs import keep_labels, summary
+    from gpukit.errors import InputError
     from gpukit.files.atomic import check_output
 
     kind = format_of(output, form)
@@ -103,6 +104,12 @@ def segment(
         )
         for note in volume.notes:
             warn(note)
+        if kind == "dicom-seg" and not volume.sources:
+            raise InputError(
+                "a DICOM SEG must reference DICOM images, and the input is none",
+                file=inputs[0],
+                fix="write NIfTI instead, with --output NAME.nii.gz",
+            )
         result = gpukit.segment(
             volume,
             described,
