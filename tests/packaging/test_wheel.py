@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(folder: Path, **environment: str) -> tuple[Path, str]:
-    """A wheel built from a copy of the sources, and what the build said. Needs no network: the build backend is here."""
+    """A wheel built from a copy of the sources, without network, and what the build said."""
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "gpukit", "backends", "cli"):
