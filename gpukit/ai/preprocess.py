@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpukit.ai.description import InputSpec, TransformSpec
 from gpukit.ai.tensors import as_tensor
@@ -18,6 +19,8 @@ from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     import torch
+
+Matrix = NDArray[np.float64]
 
 __all__ = ["build_transform", "copy_box", "model_grid", "prepare", "whole_voxel_start"]
 
@@ -30,9 +33,9 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
     """The grid that the network sees for a source grid.
 
     Orientation permutes and flips axes; spacing keeps the field of view (outer faces coincide, so nothing shifts by
-    half a voxel); size centres a box of so many voxels on the source. With ``axes: patient`` the box is parallel to
-    the patient's axes, and its centre falls where FreeSurfer's conform has it: the middle voxel (index n/2 of an even
-    size n) on the source's middle (index n/2 of each of its sides).
+    half a voxel); size cuts or fills to a box with the same centre, to within half a voxel so that voxels are kept. With
+    ``axes: patient`` the box is parallel to the patient's axes, and its centre is exactly the source's: FreeSurfer's
+    conform, but for its choice of a centre that depends on the order in which the source was stored.
     """
     oriented = grid if spec.orientation is None else grid.reoriented(spec.orientation)[0]
     spacing = np.asarray(oriented.spacing if spec.spacing is None else spec.spacing, float)
@@ -43,12 +46,10 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
             direction[axis, n] = sign
         if spec.size is None:
             corners = oriented.to_world(_faces(oriented)) @ direction
-            low, high = corners.min(axis=0), corners.max(axis=0)
-            size = np.maximum(1, np.ceil((high - low) / spacing - 1e-3)).astype(int)
-            centre = direction @ ((low + high) / 2.0)
-            return _box(direction, spacing, size, centre, (size - 1) / 2.0)
-        size = np.asarray(spec.size)
-        return _box(direction, spacing, size, oriented.to_world(np.asarray(oriented.shape[::-1]) / 2.0), size / 2.0)
+            size = np.maximum(1, np.ceil(np.ptp(corners, axis=0) / spacing - 1e-3)).astype(int)
+        else:
+            size = np.asarray(spec.size)
+        return _box(direction * spacing, size, oriented.corners().mean(axis=0))
     scaled = oriented if spec.spacing is None else oriented.with_spacing(spec.spacing)
     if spec.size is None:
         return scaled
@@ -147,7 +148,7 @@ def whole_voxel_start(source: Grid, target: Grid) -> tuple[int, int, int] | None
 _LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
-def _signed_permutation(codes: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _signed_permutation(codes: str) -> Matrix:
     """The affine to RAS of unit voxels whose axes grow exactly towards `codes`."""
     affine = np.zeros((4, 4))
     affine[3, 3] = 1.0
@@ -192,14 +193,14 @@ def _reaches_outside(source: Grid, target: Grid) -> bool:
     return bool((index < -0.5 - WHOLE_VOXEL).any() or (index > faces + WHOLE_VOXEL).any())
 
 
-def _faces(grid: Grid) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _faces(grid: Grid) -> Matrix:
     ends = np.asarray(grid.shape[::-1], float) - 0.5
     return np.array([[x, y, z] for x in (-0.5, ends[0]) for y in (-0.5, ends[1]) for z in (-0.5, ends[2])])
 
 
-def _box(direction: Any, spacing: Any, size: Any, centre: Any, at: Any) -> Grid:
-    """A grid whose index `at` lies at the world point `centre`."""
+def _box(axes: Matrix, size: NDArray[np.int64], centre: Matrix) -> Grid:
+    """A grid of `size` (i, j, k) with the columns of `axes` as voxel steps, whose middle lies at `centre`."""
     affine = np.eye(4)
-    affine[:3, :3] = direction * spacing
-    affine[:3, 3] = centre - affine[:3, :3] @ at
+    affine[:3, :3] = axes
+    affine[:3, 3] = centre - axes @ ((size - 1) / 2.0)
     return Grid((int(size[2]), int(size[1]), int(size[0])), affine)

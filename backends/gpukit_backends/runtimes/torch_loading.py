@@ -15,7 +15,11 @@ from gpukit.ai.networks import build_network, load_weights
 from gpukit.errors import ModelError
 
 #: Functions and names that a symbolic size in an exported program may use; torch evaluates such texts.
-_SYMBOLIC = re.compile(r"(?:[A-Za-z]\d*|Max|Min|Mod|FloorDiv|CleanDiv|CeilDiv|PythonMod|Eq|Ne|Lt|Le|Gt|Ge|int_oo|oo)\b")
+_SYMBOLIC = re.compile(
+    r"[a-z]{1,2}\d*|Symbol|Integer|Rational|Float|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|IntTrueDiv"
+    r"|Eq|Ne|Lt|Le|Gt|Ge|Equality|Unequality|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|And|Or|Not|oo|int_oo"
+    r"|True|False|positive|negative|nonnegative|nonpositive|integer|real|evaluate"
+)
 _TARGETS = ("torch.ops.aten.", "torch.ops.higher_order.", "_operator.", "torch.sym_", "math.")
 
 
@@ -93,6 +97,8 @@ def check_exported(file: Path) -> None:
                         raise refuse("has sample inputs that are more than tensors") from error
                 elif short.startswith(("data/weights/", "data/constants/")) and short.endswith(".pt"):
                     raise refuse("has its tensors in the old pickled form")
+    except ModelError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError, RecursionError) as error:
         raise ModelError(f"is no exported program: {error}", file=file) from error
 
@@ -113,7 +119,10 @@ def _check_json(content: Any, name: str, refuse: Any) -> None:
 
 def _is_arithmetic(text: Any) -> bool:
     """Whether a text holds only numbers, symbols such as ``s0``, known functions and arithmetic signs."""
-    if not isinstance(text, str) or len(text) > 1000 or re.search(r"[^\w\s+\-*/%(),<>=.]|__|\.\D|\.$", text):
+    if not isinstance(text, str) or len(text) > 1000:
+        return False
+    text = re.sub(r"'([a-z]{1,2}\d*)'", r"\1", text)  # the names of symbols are the only texts within the text
+    if re.search(r"[^\w\s+\-*/%(),<>=.]|__|\.\D|\.$", text):
         return False
     return all(_SYMBOLIC.fullmatch(word) for word in re.findall(r"[A-Za-z_]\w*", text))
 
