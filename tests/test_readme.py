@@ -1,6 +1,6 @@
 """The README's examples run as they stand.
 
-A fenced block is run if the comment ``<!-- run: NAME -->`` stands before it. Each runs in an empty folder that holds one
+A fenced block is run if the comment ``<!-- run: NAME -->`` stands before it. Each runs in an empty folder that has one
 series, ``study/``: a real T1 head (the MNI152 template inside nilearn's wheel), its middle part only, to be quick.
 """
 
