@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no fault of the code: time is bounded by pytest-timeout, not example by example.
+settings.register_profile("gpukit", deadline=None)
+settings.load_profile("gpukit")
 
 
 @pytest.fixture(scope="session")
