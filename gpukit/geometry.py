@@ -126,7 +126,7 @@ class Grid:
 
     @property
     def codes(self) -> str:
-        """Letters of the directions in which i, j and k grow, such as ``"LPS"`` for an axial head-first supine stack."""
+        """Letters of the directions in which i, j and k grow; ``"LPS"`` for an axial stack of a head-first supine patient."""
         return axis_codes(self.affine)
 
     def to_world(self, points: ArrayLike) -> Matrix:
@@ -151,7 +151,7 @@ class Grid:
         return self.to_world(list(product((0, ni - 1), (0, nj - 1), (0, nk - 1))))
 
     def crop(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
-        """The grid of the block of `shape` (k, j, i) that begins at array index `start` (k, j, i); may reach outside."""
+        """The grid of the block of `shape` that begins at array index `start`, both (k, j, i); may reach outside."""
         affine = self.affine.copy()
         affine[:3, 3] = self.to_world((start[2], start[1], start[0]))
         return Grid((shape[0], shape[1], shape[2]), affine)
