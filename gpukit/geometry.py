@@ -126,7 +126,7 @@ class Grid:
 
     @property
     def codes(self) -> str:
-        """Letters of the directions in which i, j and k grow; ``"LPS"`` for an axial stack of a head-first supine patient."""
+        """Letters of the directions in which i, j, k grow; ``"LPS"`` for an axial, head-first, supine stack."""
         return axis_codes(self.affine)
 
     def to_world(self, points: ArrayLike) -> Matrix:
