@@ -271,7 +271,7 @@ def interrupt_at(stage: str, words: list[str]) -> tuple[int, str]:
 def test_ctrl_c_leaves_nothing_half_written(stage: str, suffix: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     if stage == "inference":
-        array, options = np.zeros((32, 64, 64), np.uint16), {"delay": 2000, "patch": 16}
+        array, options = np.zeros((64, 96, 96), np.uint16), {"delay": 600, "patch": 16}
     elif suffix == ".dcm":  # noise in 40 labels: 2560 bit planes take seconds
         array, options = rng.integers(0, 4100, (64, 96, 96)).astype(np.uint16), {"labels": 40}
     else:  # noise takes a second or more to compress
