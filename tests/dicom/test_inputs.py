@@ -168,7 +168,24 @@ def test_overlapping_members_are_refused(tmp_path: Path) -> None:
         name = b"%d" % n
         central += (
             struct.pack(
-                "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, 8, 0, 0, crc, len(packed), 100_000, len(name), 0, 0, 0, 0, 0, 0
+                "<4sHHHHHHIIIHHHHHII",
+                b"PK\1\2",
+                20,
+                20,
+                0,
+                8,
+                0,
+                0,
+                crc,
+                len(packed),
+                100_000,
+                len(name),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
             )
             + name
         )

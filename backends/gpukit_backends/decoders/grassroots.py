@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpukit.dicom import codestream as cs
 from gpukit.dicom.codestream import Codestream
+from gpukit.dicom.colour import ycbcr_to_rgb
 from gpukit.dicom.decoders import Availability
 from gpukit.dicom.pixels import FrameDescription
 
@@ -66,12 +67,10 @@ class GdcmDecoder:
         image.SetNumberOfDimensions(2)
         image.SetDimensions((frame.columns, frame.rows, 1))
         image.SetDataElement(element)
-        # colour is asked for as it lies in the codestream or as RGB, never after GDCM's own guess
-        photometric = frame.photometric
-        if frame.samples == 3 and not stream.colour_transform:
-            photometric = "RGB"
+        # GDCM undoes the colour transform of JPEG 2000 and leaves that of JPEG, whatever it is told
+        grey = frame.photometric if frame.samples == 1 else "RGB"
         image.SetPhotometricInterpretation(
-            gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.GetPIType(photometric))
+            gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.GetPIType(grey))
         )
         image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(frame.syntax)))
         image.SetPixelFormat(
@@ -93,5 +92,9 @@ class GdcmDecoder:
             raise ValueError(f"GDCM gave {len(raw)} of {count * width} bytes")
         flat = np.frombuffer(raw, f"{kind}{width}", count=count)
         if planes and frame.samples == 3:
-            return np.ascontiguousarray(flat.reshape(3, frame.rows, frame.columns).transpose(1, 2, 0))
-        return flat.reshape(frame.shape)
+            values = np.ascontiguousarray(flat.reshape(3, frame.rows, frame.columns).transpose(1, 2, 0))
+        else:
+            values = flat.reshape(frame.shape)
+        if stream.colour_transform and frame.syntax in (cs.JPEG_BASELINE, cs.JPEG_EXTENDED):
+            return ycbcr_to_rgb(values, "YBR_FULL", stream.precision)
+        return values
