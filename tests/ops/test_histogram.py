@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -33,10 +35,7 @@ def test_values_on_the_edges(lib):
     for dtype in ("float32", "float64"):
         data = np.array([0.0, 0.1, 0.1 + 1e-8, 0.2, 0.3, 0.7, 1.0, 1.0 + 1e-6], dtype=dtype)
         edges = [0.0, 0.1, 0.2, 0.3, 0.7, 1.0]
-        wanted = [
-            int(((data.astype("f8") >= a) & (data.astype("f8") < b)).sum())
-            for a, b in zip(edges, edges[1:], strict=False)
-        ]
+        wanted = [int(((data.astype("f8") >= a) & (data.astype("f8") < b)).sum()) for a, b in pairwise(edges)]
         wanted[-1] += int((data.astype("f8") == edges[-1]).sum())
         np.testing.assert_array_equal(lib(histogram, data, edges), wanted)
 
