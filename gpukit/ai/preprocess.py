@@ -34,7 +34,7 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
 
     Orientation permutes and flips axes; spacing keeps the field of view (outer faces coincide, so nothing shifts by
     half a voxel); size cuts or fills to a box with the same centre, to within half a voxel so that voxels are kept.
-    With ``axes: patient`` the box is parallel to the patient's axes, and its centre is exactly the source's: FreeSurfer's
+    With ``axes: patient`` the box is parallel to the patient's axes, its centre exactly the source's: FreeSurfer's
     conform, but for its choice of a centre that depends on the order in which the source was stored.
     """
     oriented = grid if spec.orientation is None else grid.reoriented(spec.orientation)[0]
