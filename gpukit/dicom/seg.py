@@ -147,9 +147,12 @@ def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray
     values = [label.value for label in labels]
     if len(set(values)) != len(values) or values[0] < 1 or values[-1] > 65535:
         raise InputError(f"label values must differ and lie within 1 to 65535, not {values}")
-    highest = int(array.max())
-    present = np.flatnonzero(np.bincount(array.reshape(-1), minlength=1)) if highest <= 65535 else np.unique(array)
-    unknown = sorted(set(present.tolist()) - set(values) - {0})
+    if int(array.max()) > 65535:
+        raise InputError(f"the label map holds the value {int(array.max())}, and no label can be above 65535")
+    present: set[int] = set()
+    for plane in array:  # plane by plane: counting makes eight bytes of each voxel
+        present.update(np.flatnonzero(np.bincount(plane.reshape(-1).astype(np.intp))).tolist())
+    unknown = sorted(present - set(values) - {0})
     if unknown:
         raise InputError(f"the label map holds values that no label describes: {unknown[:10]}")
     numbers = values if kind == "labelmap" else list(range(1, len(values) + 1))
