@@ -67,6 +67,7 @@ def arrange(planes: Sequence[Plane]) -> Layout:
     except GeometryError as error:
         raise GeometryError(error.what, file=first.file, attribute=error.attribute) from None
     _check_line(planes, levels)
+    _check_drift(planes, levels)
     found = split_phases(planes, levels)
     spacing = first.spacing or (1.0, 1.0)
     notes = list(found.notes)
@@ -142,6 +143,19 @@ def _check_line(planes: Sequence[Plane], levels: Levels) -> None:
                 attribute="ImagePositionPatient",
                 fix="give the files of one stack only",
             )
+
+
+def _check_drift(planes: Sequence[Plane], levels: Levels) -> None:
+    """No gantry tilts by 45 degrees: such slices are no stack."""
+    if levels.drift > 1.0:
+        along = abs(float(levels.span @ levels.normal))
+        raise GeometryError(
+            f"its slices move {levels.drift * along:.4g} mm sideways over {along:.4g} mm: they do not lie behind one "
+            f"another, from here to {planes[levels.members[-1][0]].name}",
+            file=planes[levels.members[0][0]].name,
+            attribute="ImagePositionPatient",
+            fix="give the files of one stack only",
+        )
 
 
 def _thickness(plane: Plane) -> tuple[float, str]:

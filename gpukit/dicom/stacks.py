@@ -25,6 +25,8 @@ Vector = NDArray[np.float64]
 #: have some of 3.29 and 3.19, and positions are often written with two digits.
 JITTER_MM = 0.05
 JITTER_OF_STEP = 0.05
+#: Never more than this part of a step, however thin the slices: a missing slice moves a neighbour by a third or more.
+MOST_OF_STEP = 0.2
 #: Planes closer than this (or than a twentieth of the largest step) are at one position.
 SAME_MM = 0.05
 SAME_OF_STEP = 0.05
@@ -71,7 +73,8 @@ class Levels:
             return True
         step = (self.distances[-1] - self.distances[0]) / (n - 1)
         even = self.distances[0] + step * np.arange(n)
-        return bool(np.abs(self.distances - even).max() <= max(JITTER_MM, JITTER_OF_STEP * step))
+        allowed = min(max(JITTER_MM, JITTER_OF_STEP * step), MOST_OF_STEP * step)
+        return bool(np.abs(self.distances - even).max() <= allowed)
 
     @property
     def drift(self) -> float:

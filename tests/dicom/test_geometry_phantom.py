@@ -43,7 +43,7 @@ def world_by_value(volume: gk.Volume) -> dict[int, np.ndarray]:
     origin=st.tuples(*[st.floats(-900, 900)] * 3),
     seed=st.integers(0, 10_000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_voxel_lies_where_it_was_put(directions, angles, spacing, origin, seed) -> None:
     shape = (4, 3, 5)
     values = np.arange(60, dtype=np.int16).reshape(shape)
@@ -203,6 +203,20 @@ def test_jitter_is_no_gap(tmp_path: Path) -> None:
     distances = [0, 3.27, 6.56, 9.75, 13.08]  # steps of 3.27, 3.29, 3.19 and 3.33
     write_series(tmp_path, np.zeros((5, 3, 4), np.int16), np.eye(4), positions=line_of(distances))
     assert gk.open(tmp_path, device="cpu").grid.spacing[2] == pytest.approx(3.27)
+
+
+def test_a_gap_between_the_thinnest_slices_is_a_gap(tmp_path: Path) -> None:
+    distances = [0, 0.04, 0.08, 0.16, 0.20]
+    write_series(tmp_path, np.zeros((5, 3, 4), np.int16), np.eye(4), positions=line_of(distances))
+    with pytest.raises(MissingSlicesError, match=r"0\.08 mm away where 0\.04 mm"):
+        gk.open(tmp_path, device="cpu")
+
+
+def test_slices_side_by_side_are_no_tilted_stack(tmp_path: Path) -> None:
+    positions = [np.array([0.0, 8.0 * k, 3.0 * k]) for k in range(4)]
+    write_series(tmp_path, np.zeros((4, 3, 4), np.int16), np.eye(4), positions=positions)
+    with pytest.raises(GeometryError, match="24 mm sideways over 9 mm"):
+        gk.open(tmp_path, device="cpu")
 
 
 def test_a_slice_beside_the_stack_is_refused(tmp_path: Path) -> None:
