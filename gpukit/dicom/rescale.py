@@ -97,20 +97,8 @@ def _stored_padding(plane: Plane) -> tuple[float, float] | None:
     value = plane.get("PixelPaddingValue")
     if value is None or is_colour(plane):
         return None
-    limit = plane.get("PixelPaddingRangeLimit", value)
-    bits = int(plane.get("BitsAllocated") or 16)
-    signed = int(plane.get("PixelRepresentation", 0)) == 1
-
-    def meant(number: Any) -> float:
-        # The attribute has the signedness of the pixels, which an implicit or wrongly written VR hides.
-        whole = int(number)
-        if signed and whole >= 1 << (bits - 1):
-            return float(whole - (1 << bits))
-        if not signed and whole < 0:
-            return float(whole + (1 << bits))
-        return float(whole)
-
-    return meant(value), meant(limit)
+    # The header scan has given both the signedness of the pixels, whatever their VR said.
+    return float(value), float(plane.get("PixelPaddingRangeLimit", value))
 
 
 def corner_padding(array: NDArray[Any]) -> tuple[float, float] | None:

@@ -167,3 +167,17 @@ def test_float_parametric_map(data: Path) -> None:
     mapping = mapping or dataset.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence
     expected = raw * float(mapping[0].RealWorldValueSlope) + float(mapping[0].RealWorldValueIntercept)
     assert volume.array.dtype == np.float32 and np.allclose(volume.array, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_padding_written_as_unsigned_is_signed_like_the_pixels(tmp_path: Path, implicit: bool) -> None:
+    from pydicom import dcmread
+    from pydicom.uid import ImplicitVRLittleEndian
+
+    (path,) = write_series(tmp_path, np.full((1, 3, 5), -2000, np.int16), AFFINE)
+    dataset = dcmread(path)
+    dataset.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    if implicit:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.save_as(path, implicit_vr=implicit, little_endian=True)
+    assert gk.open(path, device="cpu").padding == (-2000, -2000)
