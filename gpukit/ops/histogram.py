@@ -13,7 +13,7 @@ from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding, device, real_dtype
 from gpukit.ops._selection import check_like, real_values, selected, whole
 
-__all__ = ["check_edges", "histogram", "real_bounds", "whole_bounds"]
+__all__ = ["check_edges", "evenness", "histogram", "real_bounds", "whole_bounds"]
 
 #: Beyond any value of an integer voxel, and safe to add 1 to.
 _HUGE = 2.0**62
@@ -51,6 +51,15 @@ def real_bounds(edges: NDArray[np.float64], dtype: type[np.floating[Any]]) -> ND
     top = near[-1] if near[-1] <= edges[-1] else np.nextafter(near[-1], dtype(-np.inf))
     bounds[-1] = np.nextafter(top, dtype(np.inf))
     return bounds
+
+
+def evenness(bounds: NDArray[np.float64]) -> float:
+    """Bins per unit where the bounds are so evenly spaced that a bin can be computed; else 0, and it is searched."""
+    bins, span = bounds.size - 1, bounds[-1] - bounds[0]
+    if not (np.isfinite(span) and span > 1e-290 * bins):  # bins / span must not overflow
+        return 0.0
+    even = bounds[0] + span * np.arange(bins + 1) / bins
+    return float(bins / span) if np.abs(bounds - even).max() < span / bins else 0.0
 
 
 @operation(tolerance=0.0)

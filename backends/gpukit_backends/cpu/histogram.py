@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpukit.device import kernel
 from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._selection import check_like
-from gpukit.ops.histogram import check_edges, real_bounds, whole_bounds
+from gpukit.ops.histogram import check_edges, evenness, real_bounds, whole_bounds
 from gpukit_backends.cpu._groups import flat, inside, unsuitable
 from gpukit_backends.cpu.library import library, pointer, type_number
 from gpukit_backends.cpu.threads import over_rows, thread_count
@@ -94,7 +94,7 @@ def _by_bin(
     tables, step = _spread(voxels.size)
     counts = np.zeros((tables, bins), np.int64)
     low, high = padding or (0.0, 0.0)
-    even, endless = _evenness(bounds), int(floating and np.isposinf(limits[-1]))
+    even, endless = evenness(bounds), int(floating and np.isposinf(limits[-1]))
 
     def work(begin: int, end: int) -> int:
         for t in range(begin, end):
@@ -118,12 +118,3 @@ def _by_bin(
     over_rows(work, tables)
     total: NDArray[np.int64] = counts.sum(axis=0)
     return total
-
-
-def _evenness(bounds: NDArray[np.float64]) -> float:
-    """Bins per unit where the bounds are so evenly spaced that a bin can be computed; else 0, and it is searched."""
-    bins, span = bounds.size - 1, bounds[-1] - bounds[0]
-    if not (np.isfinite(span) and span > 1e-290 * bins):  # bins / span must not overflow
-        return 0.0
-    even = bounds[0] + span * np.arange(bins + 1) / bins
-    return float(bins / span) if np.abs(bounds - even).max() < span / bins else 0.0

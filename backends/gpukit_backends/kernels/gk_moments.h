@@ -8,8 +8,8 @@ enum { GK_N = 0, GK_MEAN, GK_M2, GK_M3, GK_M4, GK_SUM, GK_ENERGY, GK_LOW, GK_HIG
 
 GK_FN void gk_moments_clear(double *a) {
     for (int i = 0; i < GK_MOMENTS; ++i) a[i] = 0.0;
-    a[GK_LOW] = HUGE_VAL;
-    a[GK_HIGH] = -HUGE_VAL;
+    a[GK_LOW] = (double)INFINITY;
+    a[GK_HIGH] = -(double)INFINITY;
 }
 
 /* a becomes the moments of both sets together (P. Pebay, SAND2008-6212). */
@@ -33,6 +33,12 @@ GK_FN void gk_moments_merge(double *a, const double *b) {
     a[GK_ENERGY] += b[GK_ENERGY];
     if (b[GK_LOW] < a[GK_LOW]) a[GK_LOW] = b[GK_LOW];
     if (b[GK_HIGH] > a[GK_HIGH]) a[GK_HIGH] = b[GK_HIGH];
+}
+
+/* Of `rows` moments, thread `index` of `threads` merges every index + m * threads into row `index`. */
+GK_FN void gk_moments_fold(double *rows_of, int64_t rows, int64_t threads, int64_t index) {
+    for (int64_t r = index + threads; r < rows; r += threads)
+        gk_moments_merge(rows_of + index * GK_MOMENTS, rows_of + r * GK_MOMENTS);
 }
 
 /* Whether a value is a measurement: not NaN, not in the padding. */

@@ -1,5 +1,5 @@
 /* Histogram on the CPU. Small types are counted value by value, the others are put into their bin at once. */
-#include "gk_moments.h"
+#include "gk_bins.h"
 #include "gk_export.h"
 
 /* How often each value occurs: table[value - lowest value of the type]. Types of 8 and 16 bits. */
@@ -20,27 +20,6 @@ GK_EXPORT void gpukit_count_values(const void *data, int type, const uint8_t *in
 #undef GK_COUNT
 }
 
-/* Bin b with bounds[b] <= x < bounds[b + 1], or -1. `even` > 0 is bins per unit where the bounds are nearly evenly
- * spaced: then a guess is at most a step or two off. */
-static inline int64_t gk_bin(double x, const double *bounds, int64_t bins, double even) {
-    int64_t b;
-    if (!(x >= bounds[0]) || !(x < bounds[bins])) return -1;
-    if (even > 0.0) {
-        b = (int64_t)((x - bounds[0]) * even);
-        if (b > bins - 1) b = bins - 1;
-        while (x < bounds[b]) --b;
-        while (x >= bounds[b + 1]) ++b;
-        return b;
-    }
-    int64_t low = 0, high = bins; /* bounds[low] <= x < bounds[high] */
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        if (x < bounds[middle]) high = middle;
-        else low = middle;
-    }
-    return low;
-}
-
 /* Counts of the values [begin, end) per bin; `endless`: the last bin holds +infinity too. */
 GK_EXPORT void gpukit_count_bins(const void *data, int type, const uint8_t *inside, int has_padding, double low,
                                  double high, const double *bounds, int64_t bins, double even, int endless,
@@ -53,7 +32,7 @@ GK_EXPORT void gpukit_count_bins(const void *data, int type, const uint8_t *insi
             int64_t b;                                                           \
             if (inside && !inside[i]) continue;                                  \
             if (!gk_measured(v, has_padding, low, high)) continue;               \
-            b = endless && v == HUGE_VAL ? bins - 1 : gk_bin(v, bounds, bins, even); \
+            b = gk_bin(v, bounds, bins, even, endless);                          \
             if (b >= 0) ++counts[b];                                             \
         }                                                                        \
     } while (0)
