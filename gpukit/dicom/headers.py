@@ -161,6 +161,16 @@ def scan(locations: Iterable[Location], *, workers: int | None = None, progress:
     return outcome
 
 
+def _blocked() -> int | None:
+    """How often this thread has given up the processor to wait, where the system tells."""
+    try:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    except (ImportError, AttributeError):
+        return None
+
+
 class _Reader:
     """Reads headers one after another and remembers what repeats; shared by the threads of one scan."""
 
@@ -173,14 +183,16 @@ class _Reader:
     def read_all(self, batch: list[Location]) -> list[Header | GpukitError]:
         """Header or error of each."""
         results: list[Header | GpukitError] = []
-        began, busy = time.perf_counter(), time.thread_time()
+        began, blocked = time.perf_counter(), _blocked()
         for location in batch:
             try:
                 results.append(self.read(location))
             except GpukitError as error:
                 results.append(error)
-        waited = (time.perf_counter() - began) - (time.thread_time() - busy)
-        self.is_waiting = waited > 1e-3 * len(batch)
+        if blocked is None:
+            self.is_waiting = time.perf_counter() - began > 1e-3 * len(batch)
+        else:
+            self.is_waiting = (_blocked() or 0) - blocked > len(batch) // 2
         return results
 
     def read(self, location: Location) -> Header:

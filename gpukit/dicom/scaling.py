@@ -86,18 +86,19 @@ def scale_into(
 def _require_fit(
     values: NDArray[Any], slope: int, intercept: int, dtype: np.dtype[Any], limits: tuple[int, int] | None
 ) -> None:
+    if values.size == 0 or slope == 0:
+        limits = (0, 0)
     info = np.iinfo(dtype)
     low, high = int(info.min), int(info.max)
-    if limits is not None:
-        ends = (limits[0] * slope + intercept, limits[1] * slope + intercept)
-        if min(ends) >= low and max(ends) <= high:
-            return
-    if values.size == 0:
-        return
-    ends = (int(values.min()) * slope + intercept, int(values.max()) * slope + intercept)
-    if min(ends) < low or max(ends) > high:
+    first, last = sorted(v * slope + intercept for v in limits) if limits is not None else (low - 1, high + 1)
+    # only the end that the stored bits could carry beyond the type costs a look at the values
+    if first < low:
+        first = int(values.min() if slope > 0 else values.max()) * slope + intercept
+    if last > high:
+        last = int(values.max() if slope > 0 else values.min()) * slope + intercept
+    if first < low or last > high:
         raise DecodeError(
-            f"rescaled values from {min(ends)} to {max(ends)} do not fit {dtype}",
+            f"rescaled values from {first} to {last} do not fit {dtype}",
             attribute="RescaleSlope, RescaleIntercept",
             fix="read the series as float32",
         )
