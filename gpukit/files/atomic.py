@@ -58,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
     """
     target = check_output(path, force=force)
     # The suffix stays at the end, because writers choose their format by it.
-    temporary = target.with_name(f".gpukit-{secrets.token_hex(6)}-{target.name}"[-200:])
+    temporary = target.with_name(f".gpukit-{secrets.token_hex(6)}-{target.name[-150:]}")
     try:
         yield temporary
         if not temporary.exists():

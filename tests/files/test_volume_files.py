@@ -172,3 +172,11 @@ def test_unwritable_places_are_named(name: str, words: str, tmp_path: Path) -> N
 def test_a_volume_is_no_dicom_segmentation(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no DICOM segmentation"):
         gpukit.save(random_volume(), tmp_path / "v.dcm")
+
+
+def test_longest_file_name_is_written_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 196 + ".nii")
+    gpukit.save(random_volume(), path)
+    assert [made.name for made in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(OutputExistsError):
+        gpukit.save(random_volume(), path)
