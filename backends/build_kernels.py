@@ -81,8 +81,9 @@ def build() -> tuple[list[Path], str]:
 
 
 def platform_tag() -> str:
-    """Wheel platform, such as ``linux_x86_64``."""
-    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    """Wheel platform, such as ``linux_x86_64``; of this processor alone where Python itself serves two."""
+    tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    return tag.replace("universal2", platform.machine())
 
 
 try:
