@@ -32,6 +32,7 @@ def open(
     fill_gaps: bool = False,
     phase: str | int | None = None,
     tilt: Tilt = "remove",
+    skip_damaged: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
     """Read a volume from DICOM, NIfTI, MetaImage or NRRD.
@@ -53,6 +54,9 @@ def open(
         One phase of a 4D series, by index from 0 or by words of its description (``"EchoTime 4.6"``); all by default.
     tilt : {"remove", "keep"}
         What to do with a tilted gantry: resample to a straight grid, or keep the voxels and a sheared affine.
+    skip_damaged : bool
+        Leave DICOM files that cannot be read out, and say so in `Volume.notes`; without it they are an error, because a
+        damaged file may be a slice of the series.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -85,7 +89,14 @@ def open(
         from gpukit.dicom.read import read_dicom
 
         return read_dicom(
-            source, device=device, series=series, fill_gaps=fill_gaps, phase=phase, tilt=tilt, progress=progress
+            source,
+            device=device,
+            series=series,
+            fill_gaps=fill_gaps,
+            phase=phase,
+            tilt=tilt,
+            skip_damaged=skip_damaged,
+            progress=progress,
         )
     _, target = resolve(device)
     if series is not None or phase is not None:

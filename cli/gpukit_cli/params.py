@@ -25,6 +25,7 @@ __all__ = [
     "KeepTilt",
     "Phase",
     "Series",
+    "SkipDamaged",
     "box",
     "command_with_lists",
     "length",
@@ -57,6 +58,9 @@ Phase = Annotated[
     ),
 ]
 FillGaps = Annotated[bool, Option("--fill-gaps", help="Interpolate missing slices instead of refusing the series.")]
+SkipDamaged = Annotated[
+    bool, Option("--skip-damaged", help="Leave files that cannot be read out instead of refusing the series.")
+]
 KeepTilt = Annotated[bool, Option("--keep-tilt", help="Keep a gantry tilt as a sheared grid instead of resampling.")]
 Force = Annotated[bool, Option("--force", help="Overwrite existing files.")]
 Json = Annotated[bool, Option("--json", help="Print JSON with a schema_version.")]

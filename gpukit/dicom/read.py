@@ -19,7 +19,7 @@ from gpukit.dicom.frames import allocate, decode_into
 from gpukit.dicom.inputs import Source, discover
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
-from gpukit.errors import DecodeError, InputError, InputNotFoundError
+from gpukit.errors import DecodeError, FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume
@@ -74,6 +74,7 @@ def read_dicom(
     fill_gaps: bool = False,
     phase: str | int | None = None,
     tilt: Tilt = "remove",
+    skip_damaged: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
     """Read one series; see `gpukit.open` for the parameters and errors."""
@@ -85,6 +86,14 @@ def read_dicom(
     if collection.problems:
         file, error = collection.problems[0]
         more = f" and {len(collection.problems) - 1} more" if len(collection.problems) > 1 else ""
+        if not skip_damaged:
+            # Whose slice it was cannot be known: a volume that lacks its last slice looks like a whole one.
+            raise FormatError(
+                f"cannot be read ({error.what}){more}, and may be a slice of this series",
+                file=file,
+                attribute=error.attribute,
+                fix="repair or remove it, or leave damaged files out with --skip-damaged",
+            )
         notes = (*notes, f"left aside as unreadable: {file} ({error.what}){more}")
     layout = choose_phase(arrange(candidate.planes), phase)
     return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)

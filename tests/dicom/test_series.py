@@ -172,3 +172,14 @@ def test_a_folder_of_another_format_says_what_to_name(tmp_path: Path) -> None:
     (tmp_path / "brain.nii.gz").write_bytes(b"anything")
     with pytest.raises(InputNotFoundError, match=r"brain\.nii\.gz"):
         gk.open(tmp_path, device="cpu")
+
+
+def test_a_damaged_last_slice_is_no_shorter_volume(tmp_path: Path) -> None:
+    write_series(tmp_path, block(1), AFFINE)
+    last = max(tmp_path.iterdir())
+    last.write_bytes(last.read_bytes()[:300])
+    with pytest.raises(FormatError, match=last.name) as caught:
+        gk.open(tmp_path, device="cpu")
+    assert "--skip-damaged" in str(caught.value)
+    volume = gk.open(tmp_path, device="cpu", skip_damaged=True)
+    assert volume.shape[0] == 3 and any(last.name in note for note in volume.notes)

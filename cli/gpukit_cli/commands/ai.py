@@ -9,7 +9,7 @@ import typer
 
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, source_of
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def segment(
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Annotated[
         str | None, typer.Option("--runtime", metavar="NAME", help="pytorch, onnx ... [default: what runs the model]")
@@ -100,7 +101,13 @@ def segment(
     described = find(model)
     with Progress() as progress:
         volume = gpukit.open(
-            source_of(inputs), device=device, series=series, phase=phase, fill_gaps=fill_gaps, progress=progress
+            source_of(inputs),
+            device=device,
+            series=series,
+            phase=phase,
+            fill_gaps=fill_gaps,
+            skip_damaged=skip_damaged,
+            progress=progress,
         )
         for note in volume.notes:
             warn(note)

@@ -9,7 +9,19 @@ import typer
 
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, KeepTilt, Phase, Series, names, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    Force,
+    Inputs,
+    Json,
+    KeepTilt,
+    Phase,
+    Series,
+    SkipDamaged,
+    names,
+    source_of,
+)
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,6 +51,7 @@ def export(
     phase: Phase = None,
     fill_gaps: FillGaps = False,
     keep_tilt: KeepTilt = False,
+    skip_damaged: SkipDamaged = False,
     device: Device = None,
     force: Force = False,
     as_json: Json = False,
@@ -62,6 +75,7 @@ def export(
             fill_gaps=fill_gaps,
             phase=phase,
             tilt="keep" if keep_tilt else "remove",
+            skip_damaged=skip_damaged,
             progress=progress,
         )
         for note in volume.notes:
