@@ -115,10 +115,10 @@ def test_perspective_enlarges_what_is_near(lib):
     m = np.eye(4)
     m[0, 0] = m[1, 1] = 0.25  # picture plane at k = -10, where it is 20/31.5 of its size at k = 1.5
     m[:3, 3] = (10.0, 10.0, -10.0)
-    m[2, 2] = 0.05
+    m[2, 2] = 0.1
     sharp = np.where(np.linspace(0, 1, 101) > 0.5, 20.0, 0.0)
     got = lib(
-        raycast, data, m, (280, 81, 81), affine=np.eye(3), colors=[[1, 1, 1]] * 101, opacities=sharp, window=(0, 1),
+        raycast, data, m, (140, 81, 81), affine=np.eye(3), colors=[[1, 1, 1]] * 101, opacities=sharp, window=(0, 1),
         eye=eye,
     )  # fmt: skip
     width = (got[40, :, 3] > 0.5).sum() * 0.25
