@@ -78,7 +78,7 @@ def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
     """
     import torch
     from monai.data import MetaTensor
-    from monai.transforms import Orientation, SpatialResample
+    from monai.transforms import Orientation
 
     values = as_tensor(volume.array).to(torch.float32).permute(2, 1, 0)[None]
     values = _without_padding(values, volume.padding)
@@ -95,16 +95,46 @@ def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
         outside = _reaches_outside(volume.grid, grid)
         if outside and spec.fill:
             values = values - spec.fill
-        image = MetaTensor(values, affine=torch.as_tensor(volume.grid.ras_affine))
-        inside = SpatialResample(mode="bilinear", padding_mode="zeros" if outside else "border", dtype=torch.float32)(
-            image, dst_affine=torch.as_tensor(grid.ras_affine), spatial_size=grid.shape[::-1]
-        ).as_tensor()
+        inside = _sample_linearly(values, volume.grid, grid, "zeros" if outside else "border")
         if outside and spec.fill:
             inside = inside + spec.fill
     for transform in spec.intensity:
-        inside = torch.as_tensor(build_transform(transform)(inside))
+        inside = torch.as_tensor(_on_device(build_transform(transform), inside)(inside))
     result = inside.as_tensor() if isinstance(inside, MetaTensor) else inside
     return result.to(torch.float32).contiguous()
+
+
+def _sample_linearly(values: torch.Tensor, source: Grid, target: Grid, outside: str) -> torch.Tensor:
+    """Values ``[c, x, y, z]`` on another grid, by the layer that MONAI's SpatialResample ends in.
+
+    SpatialResample itself makes its matrix in float64 on the device, which MPS does not have; here the matrix is made in
+    float64 on the host, and only its float32 goes to the device.
+    """
+    import torch
+    from monai.networks.layers import AffineTransform
+
+    matrix = torch.as_tensor(source.matrix_from(target), dtype=values.dtype).to(values.device)
+    layer = AffineTransform(normalized=False, mode="bilinear", padding_mode=outside, align_corners=False)
+    result: torch.Tensor = layer(values[None], theta=matrix, spatial_size=target.shape[::-1])[0]
+    return result
+
+
+def _on_device(transform: Any, image: torch.Tensor) -> Any:
+    """The transform; one that scales by percentiles is given them, so that they are not looked up on the host.
+
+    MONAI takes percentiles of more than a million voxels with NumPy, whatever the device.
+    """
+    from monai.transforms import ScaleIntensityRange, ScaleIntensityRangePercentiles
+
+    from gpukit.ops.statistics import percentiles
+
+    plain = isinstance(transform, ScaleIntensityRangePercentiles) and not transform.channel_wise
+    if not plain or transform.relative or image.device.type == "cpu":
+        return transform
+    low, high = percentiles(image, (transform.lower, transform.upper))
+    return ScaleIntensityRange(
+        a_min=low, a_max=high, b_min=transform.b_min, b_max=transform.b_max, clip=transform.clip, dtype=transform.dtype
+    )
 
 
 def build_transform(spec: TransformSpec) -> Any:
