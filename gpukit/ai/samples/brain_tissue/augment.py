@@ -129,15 +129,15 @@ def _rotation(generator: Generator) -> Tensor:
     return matrix @ shear @ torch.diag(stretch)
 
 
-def _positions(template: Template, size: int, generator: Generator) -> Tensor:
+def _positions(size: int, generator: Generator, brain_share: float) -> Tensor:
     """Template positions (mm) of the voxels of a new patch: [size, size, size, 3]."""
     import torch
 
-    # Three patches of four are centred in the brain's bounding box, the rest anywhere in the head.
-    if _chance(generator, 0.75):
+    # Some patches are centred in the brain's bounding box, the rest anywhere in head and neck.
+    if _chance(generator, brain_share):
         low, high = (-65.0, -95.0, -60.0), (65.0, 65.0, 75.0)
     else:
-        low, high = (-85.0, -120.0, -120.0), (85.0, 100.0, 95.0)
+        low, high = (-85.0, -120.0, -130.0), (85.0, 100.0, 95.0)
     centre = torch.tensor([_uniform(generator, a, b) for a, b in zip(low, high, strict=True)])
     axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2.0
     index = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
@@ -280,7 +280,9 @@ def _scanner(image: Tensor, generator: Generator) -> Tensor:
     return torch.sqrt((image + real) ** 2 + other**2).clamp_(0.0, 1.0)
 
 
-def synthesise(template: Template, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def synthesise(
+    template: Template, size: int, generator: Generator, *, brain_share: float = 0.75
+) -> tuple[Tensor, Tensor]:
     """Draw one training pair.
 
     Parameters
@@ -291,6 +293,8 @@ def synthesise(template: Template, size: int, generator: Generator) -> tuple[Ten
         Side of the cubic patch in voxels of 1 mm.
     generator : torch.Generator
         Source of all randomness: the same state gives the same pair.
+    brain_share : float
+        Share of patches that are centred in the brain's bounding box; the others lie anywhere in head and neck.
 
     Returns
     -------
@@ -301,7 +305,7 @@ def synthesise(template: Template, size: int, generator: Generator) -> tuple[Ten
     """
     import torch
 
-    positions = _positions(template, size, generator)
+    positions = _positions(size, generator, brain_share)
     sampled = _sample(template, positions)
     picture, labels = _tissue(sampled, generator)
     distance = sampled[3]

@@ -39,8 +39,8 @@ def build_network() -> nn.Module:
 class Patches(IterableDataset[Patch]):
     """Endless patches; every seed is used once, whatever the number of workers."""
 
-    def __init__(self, template: Template, size: int, seed: int) -> None:
-        self.template, self.size, self.seed = template, size, seed
+    def __init__(self, template: Template, size: int, seed: int, brain_share: float) -> None:
+        self.template, self.size, self.seed, self.brain_share = template, size, seed, brain_share
 
     def __iter__(self) -> Iterator[Patch]:
         info = get_worker_info()
@@ -48,7 +48,8 @@ class Patches(IterableDataset[Patch]):
         torch.set_num_threads(1)
         seed = self.seed + number
         while True:
-            yield synthesise(self.template, self.size, torch.Generator().manual_seed(seed))
+            generator = torch.Generator().manual_seed(seed)
+            yield synthesise(self.template, self.size, generator, brain_share=self.brain_share)
             seed += step
 
 
@@ -63,17 +64,30 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, labels, ignore_index=IGNORE) + 1 - torch.stack(dice).mean()
 
 
-def train(output: Path, *, minutes: float, size: int = 96, batch: int = 1, rate: float = 3e-3, seed: int = 0) -> None:
+def train(
+    output: Path,
+    *,
+    minutes: float,
+    start: Path | None = None,
+    size: int = 96,
+    batch: int = 1,
+    rate: float = 3e-3,
+    brain_share: float = 0.75,
+    seed: int = 0,
+) -> None:
     """Train for `minutes` on patches of `size`³ and leave the averaged weights in ``output/weights.safetensors``.
 
-    The learning rate follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
+    Begins with the weights of `start` where given; `brain_share` is that of `augment.synthesise`. The learning rate follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
-    loader = iter(DataLoader(Patches(load_template(), size, seed + 1_000_000), batch_size=batch, num_workers=1))
+    patches = Patches(load_template(), size, seed + 1_000_000, brain_share)
+    loader = iter(DataLoader(patches, batch_size=batch, num_workers=1))
     network = build_network()
+    if start is not None:
+        network.load_state_dict({key: value.float() for key, value in load_file(start).items()})
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
     begin, step, shown = time.monotonic(), 0, 0.0
@@ -111,11 +125,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for weights.safetensors")
     parser.add_argument("--minutes", type=float, default=40.0, help="how long to train")
+    parser.add_argument("--start", type=Path, help="weights to begin with")
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--brain-share", type=float, default=0.75, help="share of patches centred in the brain")
     parser.add_argument("--size", type=int, default=96, help="patch edge in voxels of 1 mm")
     parser.add_argument("--batch", type=int, default=1, help="patches a step")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    train(arguments.output, minutes=arguments.minutes, size=arguments.size, batch=arguments.batch, seed=arguments.seed)
+    train(
+        arguments.output,
+        minutes=arguments.minutes,
+        start=arguments.start,
+        size=arguments.size,
+        batch=arguments.batch,
+        rate=arguments.rate,
+        brain_share=arguments.brain_share,
+        seed=arguments.seed,
+    )
 
 
 if __name__ == "__main__":
