@@ -77,7 +77,8 @@ def train(
 ) -> None:
     """Train for `minutes` on patches of `size`³ and leave the averaged weights in ``output/weights.safetensors``.
 
-    Begins with the weights of `start` where given; `brain_share` is that of `augment.synthesise`. The learning rate follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
+    Begins with the weights of `start` where given; `brain_share` is that of `augment.synthesise`. The learning rate
+    follows a cosine over the time, so the weights at the end are the result: no checkpoint is chosen.
     """
     from safetensors.torch import load_file, save_file
 
