@@ -20,6 +20,8 @@ _PUBLIC = {
     "devices": "gpukit.device",
     "explain": "gpukit.device",
     "find_series": "gpukit.opening",
+    "mip": "gpukit.render.planes",
+    "mpr": "gpukit.render.planes",
     "open": "gpukit.opening",
     "save": "gpukit.saving",
     "segment": "gpukit.ai",
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from gpukit.geometry import Grid as Grid
     from gpukit.opening import find_series as find_series
     from gpukit.opening import open as open
+    from gpukit.render.planes import mip as mip
+    from gpukit.render.planes import mpr as mpr
     from gpukit.saving import save as save
     from gpukit.volume import Label as Label
     from gpukit.volume import Segmentation as Segmentation

@@ -20,6 +20,8 @@ NAMES = {
     "devices",
     "explain",
     "find_series",
+    "mip",
+    "mpr",
     "open",
     "save",
     "segment",

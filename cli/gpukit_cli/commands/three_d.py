@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit_cli.commands import three_d_render
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -37,7 +38,7 @@ _OTHER_SUFFIXES = {"nifti": (".nii.gz", ".nii"), "metaimage": (".mha", ".mhd"), 
 
 @app.callback()
 def three_d() -> None:
-    """Export series as volumes in other formats."""
+    """Planes, projections and exports of volumes."""
 
 
 @app.command()
@@ -85,6 +86,9 @@ def export(
             gpukit.save(volume, target, format=kind, force=force)
             progress("writing", done + 1, len(targets))
     emit(_report(volume, targets) if as_json else "".join(f"{target}\n" for target in targets.values()))
+
+
+three_d_render.register(app)
 
 
 def target_of(output: Path, kind: str) -> Path:

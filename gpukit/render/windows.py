@@ -1,0 +1,82 @@
+"""Which values a picture shows black and white."""
+
+from __future__ import annotations
+
+import math
+
+from gpukit.errors import InputError, UnitError
+from gpukit.files.picture import header_window
+from gpukit.units import ValueUnit
+from gpukit.volume import Volume
+
+__all__ = ["PRESETS", "window_of"]
+
+#: Customary CT windows, (centre, width) in HU.
+PRESETS: dict[str, tuple[float, float]] = {
+    "abdomen": (50, 400),
+    "angio": (300, 600),
+    "bone": (400, 1800),
+    "brain": (40, 80),
+    "liver": (90, 150),
+    "lung": (-600, 1500),
+    "mediastinum": (50, 350),
+    "soft-tissue": (40, 400),
+    "subdural": (75, 215),
+}
+
+
+def window_of(
+    volume: Volume,
+    *,
+    preset: str | None = None,
+    center: float | None = None,
+    width: float | None = None,
+    usual: str = "soft-tissue",
+) -> tuple[float, float] | None:
+    """The values shown black and white.
+
+    Parameters
+    ----------
+    volume : Volume
+        Whose values and header decide.
+    preset : str, optional
+        One of `PRESETS`; for CT in Hounsfield units only.
+    center, width : float, optional
+        Both or neither; the width is positive.
+    usual : str
+        The preset for Hounsfield units where neither the arguments nor the header say anything.
+
+    Returns
+    -------
+    (float, float) or None
+        What was asked for, else the series' own first window, else for Hounsfield units the `usual` one, else None: the
+        range of the picture.
+
+    Raises
+    ------
+    InputError
+        The preset is unknown, or the window is half given, empty or given twice.
+    UnitError
+        A preset for values that are no Hounsfield units.
+    """
+    if preset is not None:
+        if center is not None or width is not None:
+            raise InputError("a preset and a window exclude one another", attribute="preset", fix="give one of them")
+        if preset not in PRESETS:
+            raise InputError(f"there is no window {preset!r}", attribute="preset", fix=f"use {', '.join(PRESETS)}")
+        if volume.unit != ValueUnit.HU:
+            raise UnitError(
+                f"the window {preset!r} is in Hounsfield units and the volume is in {volume.unit}", attribute="preset",
+                fix="give a window's centre and width",
+            )  # fmt: skip
+        center, width = PRESETS[preset]
+    if center is None and width is None:
+        found = header_window(volume.metadata)
+        if found is not None or volume.unit != ValueUnit.HU:
+            return found
+        center, width = PRESETS[usual]
+    if center is None or width is None:
+        raise InputError("a window needs a centre and a width", attribute="window", fix="give both")
+    if not (math.isfinite(center) and math.isfinite(width) and width > 0):
+        raise InputError(f"no window has the centre {center:g} and the width {width:g}", attribute="window")
+    return center - width / 2, center + width / 2

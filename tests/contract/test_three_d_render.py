@@ -1,0 +1,110 @@
+"""The lines of `3d` that make pictures, each as a real process on a real series."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpukit.geometry import LPS_RAS
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def chest(data: Path) -> Path:
+    """Lung CT, 204 x 201 x 60 voxels of 0.977 x 0.977 x 3 mm, with the same image as NIfTI made by other people."""
+    return data / "ct_chest_ibsi"
+
+
+@pytest.fixture(scope="module")
+def reference(chest: Path) -> np.ndarray:
+    """The other people's image, indexed [left, back, up] in the patient."""
+    image = nibabel.as_closest_canonical(nibabel.load(next((chest / "nifti" / "image").glob("*.nii*"))))
+    return np.asarray(image.dataobj)[::-1, ::-1]
+
+
+def windowed(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255)
+
+
+def test_mpr_of_all_planes(run: Run, chest: Path, reference: np.ndarray, tmp_path: Path) -> None:
+    files = sorted(chest.rglob("*.dcm"))
+    done = run("3d", "mpr", *files, "--output", "mpr/", "--planes", "axial,sagittal,coronal", "--preset", "lung",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["mpr/axial.png", "mpr/sagittal.png", "mpr/coronal.png"]
+    nx, ny, nz = reference.shape
+    pictures = {
+        name: np.asarray(Image.open(tmp_path / "mpr" / f"{name}.png")) for name in ("axial", "coronal", "sagittal")
+    }
+    # Square pixels of 0.977 mm: 60 slices of 3 mm are 184 of them.
+    assert {name: p.shape for name, p in pictures.items()} == {
+        "axial": (ny, nx), "coronal": (184, nx), "sagittal": (184, ny),
+    }  # fmt: skip
+    axial = [windowed(reference[:, :, z].T, -1350, 150) for z in (nz // 2 - 1, nz // 2)]
+    assert any(np.array_equal(pictures["axial"], one) for one in axial)  # not interpolated at all
+    for name, cut in (("coronal", reference[:, ny // 2]), ("sagittal", reference[nx // 2])):
+        wanted = windowed(cut.T[::-1], -1350, 150)
+        rows = np.clip(np.round((np.arange(184) + 0.5) * 0.977 / 3 - 0.5).astype(int), 0, nz - 1)
+        agreement = [
+            np.corrcoef(pictures[name].ravel(), w[rows].ravel())[0, 1] for w in (wanted, wanted[::-1], wanted[:, ::-1])
+        ]
+        assert agreement[0] > 0.95 and max(agreement[1:]) < 0.8, (name, agreement)
+
+
+def test_oblique_mpr(run: Run, chest: Path, tmp_path: Path) -> None:
+    words = ("3d", "mpr", chest, "--plane-normal", "1,0.5,0.3", "--output")
+    done = run(*words, "oblique.png", "--plane-point", "100,100,30", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert np.asarray(Image.open(tmp_path / "oblique.png")).std() > 20
+    missed = run(*words, "missed.png", "--plane-point", "900,900,30", cwd=tmp_path)
+    assert missed.returncode == 1
+    assert "900,900,30" in missed.stderr and "204 x 201 x 60" in missed.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["oblique.png"]
+
+
+def test_mip_of_a_slab_and_of_everything(run: Run, chest: Path, reference: np.ndarray, tmp_path: Path) -> None:
+    done = run("3d", "mip", chest, "--output", "mip.png", "--thickness", "20mm", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # 20 mm around the middle of 60 slices 3 mm apart: the centres of 27..32 lie in it.
+    assert np.array_equal(
+        np.asarray(Image.open(tmp_path / "mip.png")), windowed(reference[:, :, 27:33].max(axis=2).T, 0, 600)
+    )
+    done = run("3d", "average", chest, "--output", "mean.nii.gz", "--plane", "coronal", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["pictures"][0]["shape"] == [60, 204]
+    image = nibabel.load(tmp_path / "mean.nii.gz")
+    # float32 of the sform against float64
+    assert np.allclose(LPS_RAS @ np.array(report["pictures"][0]["affine_lps_mm"]), image.affine, atol=1e-3)
+    assert np.allclose(np.asarray(image.dataobj)[:, :, 0], reference.mean(axis=1)[:, ::-1], atol=1e-6)
+
+
+def test_padding_of_a_scanner_does_not_reach_a_minimum(
+    run: Run, unpacked: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The abdomen's padding of -3024 is no measurement; air is -1024 at the lowest."""
+    folder = unpacked("ct_abdomen/ct_abdomen.tar.xz")
+    done = run("3d", "minip", folder, "--output", tmp_path / "low.nii.gz", "--thickness", "40mm")
+    assert done.returncode == 0, done.stderr
+    values = np.asarray(nibabel.load(tmp_path / "low.nii.gz").dataobj)
+    assert np.median(values[200:300, 200:300]) > -1024
+
+
+def test_wrong_words_are_usage_errors(run: Run, chest: Path, tmp_path: Path) -> None:
+    for words in (
+        ("mpr", "--output", "x.png"),  # three planes do not go into one file
+        ("mpr", "--output", "x", "--planes", "transverse"),
+        ("mpr", "--output", "x", "--slab", "mip"),
+        ("mip", "--output", "x"),
+    ):
+        done = run("3d", words[0], chest, *words[1:], cwd=tmp_path)
+        assert done.returncode == 2, (words, done.stderr)
+    assert list(tmp_path.iterdir()) == []
