@@ -10,11 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 from gpukit.ai.description import Model
 from gpukit.errors import DependencyError, ModelError
 
-__all__ = ["Availability", "Network", "Runtime", "choose", "runtimes"]
+__all__ = ["Availability", "Faster", "Network", "Runtime", "choose", "faster", "runtimes"]
 
 ENTRY_POINT_GROUP = "gpukit.runtimes"
 #: Other names by which users know a runtime.
-ALIASES = {"pytorch": "torch", "onnxruntime": "onnx", "ort": "onnx"}
+ALIASES = {"pytorch": "torch", "onnxruntime": "onnx", "ort": "onnx", "ov": "openvino"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,18 @@ class Runtime(Protocol):
         ...
 
 
+@runtime_checkable
+class Faster(Runtime, Protocol):
+    """A runtime that beats the usual one on some jobs, and is then used without being named."""
+
+    def gains(self, model: Model, device: str, precision: str, windows: int, voxels: int) -> bool:
+        """Whether it is faster, loading and conversion included, on so many windows of so many voxels each.
+
+        Must not depend on anything but the arguments and the machine, so that a job gives the same labels every time.
+        """
+        ...
+
+
 @functools.cache
 def runtimes() -> tuple[Runtime, ...]:
     """Every runtime that an entry point offers; one that fails to load is a warning, not an error."""
@@ -103,7 +115,7 @@ def runtimes() -> tuple[Runtime, ...]:
             warnings.warn(f"gpukit runtime {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
             continue
         found.setdefault(runtime.name, runtime)
-    order = {"torch": 0, "onnx": 1}
+    order = {"torch": 0, "onnx": 1, "openvino": 2}
     return tuple(sorted(found.values(), key=lambda r: (order.get(r.name, 9), r.name)))
 
 
@@ -142,3 +154,16 @@ def choose(model: Model, name: str | None = None) -> Runtime:
     raise DependencyError(
         f"the model needs the runtime {runtime.name}: {state.reason}", file=model.file, fix=state.install or None
     )
+
+
+def faster(model: Model, device: str, precision: str, windows: int, voxels: int) -> Runtime | None:
+    """A runtime that is installed and beats the usual one on this job, if there is one."""
+    for runtime in runtimes():
+        if (
+            isinstance(runtime, Faster)
+            and model.format in runtime.formats
+            and runtime.gains(model, device, precision, windows, voxels)
+            and runtime.available().usable
+        ):
+            return runtime
+    return None

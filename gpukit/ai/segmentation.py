@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
@@ -11,10 +12,10 @@ from gpukit.ai.description import Model, TransformSpec
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.model import find_model
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
-from gpukit.ai.runtimes import Network, choose
+from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.tensors import as_array, as_tensor, require
-from gpukit.ai.window import Layout, slide
-from gpukit.errors import InputError, ModelError, SelectionError
+from gpukit.ai.window import Layout, central, slide
+from gpukit.errors import GpukitError, InputError, ModelError, SelectionError
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def segment(
     device : str, optional
         Move the volume there first (``cuda``, ``mps``, ``cpu`` ...); by default it stays where it is.
     runtime : str, optional
-        ``torch``, ``onnx``, ``openvino`` ...; by default the first that runs the model's format.
+        ``torch``, ``onnx``, ``openvino`` ...; by default the first that runs the model's format, but on the CPU
+        OpenVINO in place of torch, where it is installed, the job is large enough to gain, and both agree.
     precision : str
         ``auto`` (float16 on CUDA and MPS, where it gains; float32 on the CPU, where it does not), ``float32``,
         ``float16`` or ``bfloat16``.
@@ -93,9 +95,15 @@ def segment(
 
     with torch.inference_mode():
         place = as_tensor(volume.array).device
-        network = chosen.load(described, str(place), precision)
         grid = model_grid(volume.grid, described.input)
+        layout = Layout.plan(grid.shape[::-1], described.inference.patch, _overlap(described, overlap))
+        job = (described, str(place), precision, layout.count, math.prod(layout.patch))
+        quick = faster(*job) if runtime is None else None
+        network = (quick or chosen).load(described, str(place), precision)
         image = prepare(volume, described.input, grid)
+        notes: tuple[str, ...] = ()
+        if quick is not None:
+            network, notes = _tried(network, quick, chosen, described, central(image, layout))
         labels = _label(volume, described, network, image, overlap, batch, progress)
         for transform in described.output.postprocess:
             labels = _postprocess(labels, transform)
@@ -106,8 +114,24 @@ def segment(
         algorithm={"name": described.name, "version": described.version, "digest": digest},
         sources=volume.sources,
         metadata=volume.metadata,
-        notes=(*volume.notes, *described.notes),
+        notes=(*volume.notes, *described.notes, *notes),
     )
+
+
+def _overlap(model: Model, wanted: float | None) -> float:
+    return model.inference.overlap if wanted is None else wanted
+
+
+def _tried(
+    network: Network, quick: Runtime, usual: Runtime, model: Model, window: torch.Tensor
+) -> tuple[Network, tuple[str, ...]]:
+    """The faster network if it can run a window, else the usual one and a note that says why."""
+    try:
+        network(window)
+    except GpukitError as error:
+        note = f"{usual.name} was used in place of {quick.name}: {error.what}"
+        return usual.load(model, str(window.device), "auto"), (note,)
+    return network, ()
 
 
 def _label(
@@ -134,7 +158,7 @@ def _label(
                 fix="declare the patch of the graph",
             )
         patch = (fixed[0], fixed[1], fixed[2])
-    layout = Layout.plan(size, patch, spec.overlap if overlap is None else overlap)
+    layout = Layout.plan(size, patch, _overlap(model, overlap))
     target = LabelMap(volume.grid, grid, model.output, layout.axis, image.device)
     together = batch or spec.batch
     for slab in slide(

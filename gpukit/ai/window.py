@@ -19,7 +19,7 @@ from gpukit.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Layout", "Slab", "importance", "slide"]
+__all__ = ["Layout", "Slab", "central", "importance", "slide"]
 
 #: Width of the Gaussian as a share of the window, and the least weight: MONAI's values.
 SIGMA = 0.125
@@ -114,6 +114,12 @@ def importance(patch: Sequence[int], blend: str, device: str | torch.device) -> 
         x = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2.0
         weight = weight[..., None] * torch.exp(x**2 / (-2 * (SIGMA * side) ** 2))
     return weight.clamp_(min=max(float(weight.min()), LEAST_WEIGHT))
+
+
+def central(image: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """The window in the middle of an image ``[c, x, y, z]``, as a batch of one: the one that shows most of the body."""
+    corner = [starts[len(starts) // 2] for starts in layout.starts]
+    return _cut(_pad(image, layout), corner, layout.patch)[None]
 
 
 def slide(

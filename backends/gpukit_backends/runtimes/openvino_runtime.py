@@ -1,0 +1,263 @@
+"""Networks on Intel and AMD processors through OpenVINO: torch's formats by way of a trace, ONNX graphs as they are.
+
+A torch network is converted in memory when it sees its first window. That window is run by torch too, while it is
+traced, and OpenVINO's result has to agree with torch's before any label is made from it. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from gpukit.ai.description import Model
+from gpukit.ai.runtimes import Availability
+from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit_backends.cpu.threads import thread_count
+from gpukit_backends.runtimes.torch_loading import load_module
+
+#: Greatest difference between OpenVINO's logits and torch's, as a share of the range of torch's.
+AGREEMENT = 1e-3
+#: Converting costs about as much as torch needs for two windows of 96 voxels a side, and OpenVINO takes about half of
+#: torch's time, so that smaller jobs than these lose or gain next to nothing (see benchmarks/sliding_window.py).
+LEAST_WINDOWS = 8
+LEAST_VOXELS = 8 << 20
+
+
+class OpenVinoRuntime:
+    """Runs all formats on the CPU, in float32."""
+
+    name = "openvino"
+    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "onnx")
+
+    def available(self) -> Availability:
+        """Whether openvino is installed."""
+        if find_spec("openvino") is None:
+            return Availability(
+                usable=False, reason="openvino is not installed", install="install it: pip install 'gpukit[openvino]'"
+            )
+        try:
+            return Availability(usable=True, library=f"openvino {version('openvino')}")
+        except PackageNotFoundError:
+            return Availability(usable=True, library="openvino")
+
+    def gains(self, model: Model, device: str, precision: str, windows: int, voxels: int) -> bool:
+        """Whether a job is large enough, and of a kind, for which this was measured to be faster than torch."""
+        return (
+            device == "cpu"
+            and precision in ("auto", "float32")
+            and model.format != "onnx"  # there is no torch network to compare with
+            and platform.machine().lower() in ("x86_64", "amd64")
+            and windows >= LEAST_WINDOWS
+            and windows * voxels >= LEAST_VOXELS
+        )
+
+    def load(self, model: Model, device: str, precision: str) -> OpenVinoNetwork:
+        """Load the weights; a torch network is converted when the size of its windows is known, at the first one."""
+        if device.partition(":")[0] != "cpu":
+            raise DeviceError(
+                f"OpenVINO is used on the CPU only, and the volume is on {device}",
+                attribute="device",
+                fix="use the device cpu, or the runtime torch",
+            )
+        if precision not in ("auto", "float32"):
+            raise InputError(
+                f"OpenVINO computes in float32 here, not in {precision}",
+                attribute="precision",
+                fix="use auto or float32, or the runtime torch",
+            )
+        core = import_silently().Core()
+        if model.format == "onnx":
+            return OpenVinoNetwork(core, model, graph=_read(core, model))
+        import torch
+
+        return OpenVinoNetwork(core, model, module=load_module(model, torch.device("cpu")))
+
+
+class OpenVinoNetwork:
+    """A network of fixed window size, compiled for the size that it is first called with, and again for another."""
+
+    def __init__(self, core: Any, model: Model, *, graph: Any = None, module: Any = None) -> None:
+        self._core, self._model, self._graph, self._module = core, model, graph, module
+        self._ready: dict[tuple[int, ...], tuple[Any, tuple[int, ...]]] = {}
+        self._kept: list[Any] = []  # the converted graph lies in the memory of torch's weights
+        self.batch: int | None = None
+        self.patch: tuple[int | None, int | None, int | None] = (None, None, None)
+        if graph is not None:
+            self.batch, self.patch = _fixed(graph, model)
+        self.summary = "openvino on cpu, float32"
+
+    def __call__(self, batch: Any) -> Any:
+        """Run the windows one after another: on CPUs a batch gains nothing, and one shape is compiled in place of two.
+
+        Raises
+        ------
+        ModelError
+            The network cannot be converted, or OpenVINO does not agree with torch on its first window.
+        """
+        import torch
+
+        import_silently()
+        given = batch.contiguous().to(torch.float32)
+        step = self.batch or 1
+        if len(given) % step:
+            given = torch.cat([given, given[-1:].expand(step - len(given) % step, *given.shape[1:])])
+        shape = (step, *given.shape[1:])
+        if shape not in self._ready:
+            self._ready[shape] = self._prepare(given[:step])
+        request, size = self._ready[shape]
+        result = torch.empty((len(given), *size[1:]), dtype=torch.float32)
+        for n in range(0, len(given), step):
+            _infer(request, given[n : n + step], result[n : n + step])
+        return result[: len(batch)]
+
+    def _prepare(self, window: Any) -> tuple[Any, tuple[int, ...]]:
+        """A request for windows of this shape, and the shape of its output."""
+        import torch
+
+        reference = None
+        try:
+            graph = self._graph
+            if graph is None:
+                graph, reference, kept = _convert(self._module, window)
+                self._kept.append(kept)
+            graph.reshape({graph.inputs[0]: list(window.shape)})
+            settings = {
+                "INFERENCE_PRECISION_HINT": "f32",  # never bfloat16, which newer processors would choose
+                "EXECUTION_MODE_HINT": "ACCURACY",
+                "INFERENCE_NUM_THREADS": thread_count(),
+                "NUM_STREAMS": "1",
+                "ENABLE_CPU_PINNING": False,  # others may be using the processors as well
+                "CACHE_DIR": "",
+            }
+            request = self._core.compile_model(graph, "CPU", settings).create_infer_request()
+            size = tuple(int(n) for n in request.model_outputs[0].shape)
+            if reference is None:
+                return request, size
+            found = torch.empty(size, dtype=torch.float32)
+            _infer(request, window, found)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # OpenVINO and torch's tracer raise many kinds
+            why = (str(error).strip() or repr(error)).splitlines()
+            raise ModelError(
+                f"OpenVINO cannot run the network: {why[0]}",
+                file=self._model.file,
+                fix="use the runtime torch",
+            ) from error
+        if not agrees(found, reference):
+            raise ModelError(
+                "OpenVINO's result differs from torch's", file=self._model.file, fix="use the runtime torch"
+            )
+        return request, size
+
+
+def agrees(found: Any, reference: Any) -> bool:
+    """Whether logits differ by no more than `AGREEMENT` of the reference's range; never where either holds NaN."""
+    if found.shape != reference.shape:
+        return False
+    span = float(reference.max() - reference.min()) or float(reference.abs().max())
+    return bool(float((found - reference).abs().max()) <= AGREEMENT * span)
+
+
+def import_silently() -> Any:
+    """The module ``openvino`` without its telemetry.
+
+    Merely importing openvino counts the use in the user's home and reports it to a web service, unless the user knew to
+    opt out. It goes on without where the package openvino_telemetry cannot be imported, so that is what it finds. Where
+    somebody else imported it before, consent is withdrawn for this process.
+    """
+    telemetry = sys.modules.get("openvino_telemetry")
+    if "openvino.tools.ovc" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # how Python marks what must not be imported
+    elif telemetry is not None:
+        with contextlib.suppress(RuntimeError):  # nothing has set it up, so there is nothing that could send
+            telemetry.Telemetry().consent = False
+    import openvino
+
+    return openvino
+
+
+def _convert(module: Any, window: Any) -> tuple[Any, Any, Any]:
+    """The graph, torch's own result for the window, and what has to live as long as the graph."""
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    results: list[Any] = []
+
+    class Traced(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, x: Any) -> Any:
+            y = self.inner(x)
+            y = y[0] if isinstance(y, (list, tuple)) and y else y  # deep supervision: the first is the full resolution
+            results.append(y)
+            return y
+
+    # The window may be a tensor of inference mode, which cannot be traced, so it is copied outside of it.
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes that become constants: the size is fixed, and the result is checked
+        example = window.clone()
+        if isinstance(module, torch.jit.ScriptModule):
+            script, result = module, module(example)
+            result = result[0] if isinstance(result, (list, tuple)) else result
+        else:
+            script = torch.jit.trace(Traced(), example, check_trace=False)  # type: ignore[no-untyped-call]
+            result = results[0]
+        decoder = TorchScriptPythonDecoder(script)
+        front = FrontEndManager().load_by_framework("pytorch")
+        graph = front.convert(front.load(decoder))
+    return graph, result.detach(), (decoder, script)
+
+
+def _infer(request: Any, window: Any, result: Any) -> None:
+    """Run one request from the window's memory into the result's."""
+    import openvino
+
+    request.set_input_tensor(0, openvino.Tensor(window.numpy(), shared_memory=True))
+    request.set_output_tensor(0, openvino.Tensor(result.numpy(), shared_memory=True))
+    request.infer()
+
+
+def _read(core: Any, model: Model) -> Any:
+    try:
+        graph = core.read_model(os.fspath(model.weights))
+    except RuntimeError as error:
+        raise ModelError(
+            f"OpenVINO cannot load the graph: {str(error).strip().splitlines()[-1]}", file=model.weights
+        ) from error
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelError(
+            f"the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, and one of each is needed",
+            file=model.weights,
+        )
+    for side, name in ((graph.inputs[0], "input"), (graph.outputs[0], "output")):
+        if side.get_element_type().get_type_name() != "f32":
+            raise ModelError(
+                f"the graph's {name} must be float32, not {side.get_element_type().get_type_name()}",
+                file=model.weights,
+            )
+    return graph
+
+
+def _fixed(graph: Any, model: Model) -> tuple[int | None, tuple[int | None, int | None, int | None]]:
+    """The batch and the window that an ONNX graph is fixed to, None where it takes any."""
+    shape = graph.inputs[0].get_partial_shape()
+    if shape.rank.is_dynamic or len(shape) != 5:
+        raise ModelError(f"the graph's input must be [n, c, x, y, z], not {shape}", file=model.weights)
+    n, c, x, y, z = (d.get_length() if d.is_static else None for d in shape)
+    if c is not None and c != model.input.channels:
+        raise ModelError(
+            f"the graph takes {c} channels, and the description says {model.input.channels}",
+            file=model.file,
+            attribute="$.input.channels",
+        )
+    return n, (x, y, z)
