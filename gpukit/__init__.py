@@ -23,6 +23,7 @@ _PUBLIC = {
     "mip": "gpukit.render.planes",
     "mpr": "gpukit.render.planes",
     "open": "gpukit.opening",
+    "render": "gpukit.render",
     "save": "gpukit.saving",
     "segment": "gpukit.ai",
 }
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gpukit.geometry import Grid as Grid
     from gpukit.opening import find_series as find_series
     from gpukit.opening import open as open
+    from gpukit.render.camera import render as render
     from gpukit.render.planes import mip as mip
     from gpukit.render.planes import mpr as mpr
     from gpukit.saving import save as save
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'gpukit' has no attribute {name!r}")
-    value = getattr(import_module(_PUBLIC[name]), name)
+    module = import_module(_PUBLIC[name])
+    value = module if name == "render" else getattr(module, name)  # a package that can be called
     globals()[name] = value
     return value
 

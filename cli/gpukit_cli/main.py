@@ -49,7 +49,7 @@ class Tool:
 
 
 TOOLS = (
-    Tool("3d", "gpukit_cli.commands.three_d", "Planes, projections and exports of volumes.", standalone=True),
+    Tool("3d", "gpukit_cli.commands.three_d", "Planes, projections, pictures and exports of volumes.", standalone=True),
     Tool("ai", "gpukit_cli.commands.ai", "Run networks on series: segment.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
     Tool("devices", "gpukit_cli.commands.devices", "Show which devices can be used, and why others can't."),

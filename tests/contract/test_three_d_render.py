@@ -108,3 +108,25 @@ def test_wrong_words_are_usage_errors(run: Run, chest: Path, tmp_path: Path) -> 
         done = run("3d", words[0], chest, *words[1:], cwd=tmp_path)
         assert done.returncode == 2, (words, done.stderr)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_volume_rendering_with_a_transfer_function(run: Run, chest: Path, tmp_path: Path) -> None:
+    points = [{"value": 200, "color": [1, 0, 0], "opacity": 0}, {"value": 400, "color": [1, 0, 0], "opacity": 0.5}]
+    (tmp_path / "tf.json").write_text(json.dumps({"points": points}))
+    words = ("3d", "volume", chest, "--camera-angle", "45,30", "--size", "200x160")
+    done = run(*words, "--output", "own.png", "--transfer-function", "tf.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    own = np.asarray(Image.open(tmp_path / "own.png"))
+    assert own.shape == (160, 200, 3)
+    assert own[..., 0].max() > 200 and not own[..., 1:].any()
+    done = run(*words, "--output", "usual.png", "--json", cwd=tmp_path)  # the modality chooses
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["shape"] == [160, 200]
+    assert np.asarray(Image.open(tmp_path / "usual.png")).std() > 20
+    (tmp_path / "tf.json").write_text(json.dumps({"points": points[::-1]}))
+    done = run(*words, "--output", "wrong.png", "--transfer-function", "tf.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "tf.json" in done.stderr and "points[1].value" in done.stderr
+    assert not (tmp_path / "wrong.png").exists()
+    for words in (("--preset", "ct-spleen"), ("--size", "0"), ("--camera-angle", "45"), ("--background", "mauve")):
+        assert run("3d", "volume", chest, "--output", "x.png", *words, cwd=tmp_path).returncode in (1, 2)

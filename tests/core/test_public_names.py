@@ -23,6 +23,7 @@ NAMES = {
     "mip",
     "mpr",
     "open",
+    "render",
     "save",
     "segment",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpukit_cli.commands import three_d_render
+from gpukit_cli.commands import three_d_render, three_d_volume
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -38,7 +38,7 @@ _OTHER_SUFFIXES = {"nifti": (".nii.gz", ".nii"), "metaimage": (".mha", ".mhd"), 
 
 @app.callback()
 def three_d() -> None:
-    """Planes, projections and exports of volumes."""
+    """Planes, projections, pictures and exports of volumes."""
 
 
 @app.command()
@@ -89,6 +89,7 @@ def export(
 
 
 three_d_render.register(app)
+three_d_volume.register(app)
 
 
 def target_of(output: Path, kind: str) -> Path:

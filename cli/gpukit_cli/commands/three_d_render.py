@@ -30,7 +30,7 @@ from gpukit_cli.progress import Progress
 if TYPE_CHECKING:
     from gpukit.volume import Volume
 
-__all__ = ["register"]
+__all__ = ["open_volume", "picture_file", "register"]
 
 _PLANES = ("axial", "coronal", "sagittal")
 _SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"}
@@ -122,7 +122,7 @@ def mpr(
     from gpukit.render.windows import window_of
 
     with Progress() as progress:
-        volume = _open(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
         window = window_of(volume, preset=preset, center=window_center, width=window_width)
         made = gpukit.mpr(
             volume,
@@ -169,12 +169,12 @@ def projection(method: str, what: str, usual: str) -> Callable[..., None]:
         names(plane, known=_PLANES, what="plane")
         normal, point = _three(plane_normal), _three(plane_point)
         depth = None if thickness is None else length(thickness)
-        targets = [_file(output, force=force)]
+        targets = [picture_file(output, endings=_ENDINGS, force=force)]
         import gpukit
         from gpukit.render.windows import window_of
 
         with Progress() as progress:
-            volume = _open(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+            volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
             window = window_of(volume, preset=preset, center=window_center, width=window_width, usual=usual)
             made = gpukit.mip(
                 volume,
@@ -212,11 +212,12 @@ def _three(text: str | None) -> tuple[float, ...] | None:
     return None if text is None else numbers(text, count=3)
 
 
-def _file(output: Path, *, force: bool) -> Path:
+def picture_file(output: Path, *, endings: tuple[str, ...], force: bool) -> Path:
+    """The output, if it has one of the endings and may be written."""
     from gpukit.files.atomic import check_output
 
-    if not output.name.lower().endswith(_ENDINGS):
-        raise typer.BadParameter(f"{output} is no picture and no volume: end it in one of {', '.join(_ENDINGS)}")
+    if not output.name.lower().endswith(endings):
+        raise typer.BadParameter(f"{output} has no ending that says what to write: use {', '.join(endings)}")
     return check_output(output, force=force)
 
 
@@ -238,7 +239,7 @@ def _targets(output: Path, wanted: Sequence[str], kind: str, *, force: bool) -> 
     return [check_output(output / f"{plane}{_SUFFIXES[kind]}", force=force) for plane in wanted]
 
 
-def _open(
+def open_volume(
     inputs: Sequence[Path],
     device: str | None,
     series: str | None,
@@ -248,6 +249,7 @@ def _open(
     skip_damaged: bool,
     progress: Progress,
 ) -> Volume:
+    """The series that the options choose; what was done to it is told as notes."""
     import gpukit
 
     volume = gpukit.open(

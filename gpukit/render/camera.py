@@ -1,0 +1,168 @@
+"""Pictures of a volume as a body, from a camera that goes around it: `render`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from gpukit.device import array_namespace
+from gpukit.errors import InputError, SelectionError
+from gpukit.geometry import Grid
+from gpukit.ops.raycast import raycast
+from gpukit.render.transfer import Transfer, find_transfer, transfer_for
+from gpukit.render.views import View
+from gpukit.units import ValueUnit
+from gpukit.volume import Volume
+
+__all__ = ["camera_view", "extent", "render"]
+
+_MOST_PIXELS = 8192  # along a side
+_WIDEST = 120.0  # degrees
+_MARGIN = 1.02
+
+
+def camera_view(azimuth: float, elevation: float) -> View:
+    """The view of a camera that looks at the middle of the volume.
+
+    At 0, 0 it stands before the patient's face, the head up. Azimuth takes it around the patient towards the left side
+    (90 is the view from the left), elevation over the head (90) or under the feet (-90). Degrees.
+    """
+    if not (math.isfinite(azimuth) and math.isfinite(elevation)) or abs(elevation) > 90:
+        raise InputError(
+            f"no camera stands at {azimuth:g}, {elevation:g}", attribute="camera",
+            fix="use degrees, the elevation from -90 to 90",
+        )  # fmt: skip
+    a, e = math.radians(azimuth), math.radians(elevation)
+    away = -np.array([math.sin(a) * math.cos(e), -math.cos(a) * math.cos(e), math.sin(e)])
+    right = np.array([math.cos(a), math.sin(a), 0.0])
+    return View(right, np.cross(away, right), away)
+
+
+def extent(grid: Grid, view: View) -> tuple[float, float, float]:
+    """Width, height and depth in mm that the volume takes in a view."""
+    corners = grid.to_world(list(product(*((-0.5, n - 0.5) for n in reversed(grid.shape)))))
+    width, height, depth = np.ptp(corners @ np.stack([view.right, view.down, view.away]).T, axis=0)
+    return float(width), float(height), float(depth)
+
+
+def render(
+    volume: Volume,
+    *,
+    transfer: str | Transfer | None = None,
+    azimuth: float = 0.0,
+    elevation: float = 0.0,
+    size: tuple[int, int] = (512, 512),
+    background: Sequence[float] = (0.0, 0.0, 0.0),
+    perspective: float = 0.0,
+    oversampling: float = 1.0,
+    field_of_view: tuple[float, float] | None = None,
+) -> Volume:
+    """Picture of a volume as a coloured, partly transparent body, front to back.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D, one value a voxel, on any device. Padding is not drawn.
+    transfer : str, Transfer or None
+        What values look like: the name of one that comes with gpukit, or one from
+        `gpukit.render.transfer.read_transfer`; None takes the one for the modality.
+    azimuth, elevation : float
+        Degrees. At 0, 0 the camera stands before the patient's face; azimuth 90 sees the patient's left side, elevation
+        90 looks down from above the head.
+    size : (int, int)
+        Width and height in pixels.
+    background : (float, float, float)
+        Red, green and blue from 0 to 1.
+    perspective : float
+        Degrees between the left and right (or top and bottom) edges of the view; 0 is a parallel view.
+    oversampling : float
+        Samples along a ray for each of the volume's smallest spacings.
+    field_of_view : (float, float) or None
+        mm across and down that must be in the picture, around the volume's middle; None is all of the volume.
+
+    Returns
+    -------
+    Volume
+        One slice in colour, ``[1, row, column, c]`` uint8, on the volume's device. Its pixels are square, and lie in
+        the patient on the plane through the volume's middle (in perspective: on the volume's near side).
+
+    Raises
+    ------
+    InputError
+        An argument is out of its domain.
+    UnitError
+        The transfer function is for values of another unit.
+    SelectionError
+        The volume has phases or colours.
+    """
+    if volume.axes.startswith("t"):
+        raise SelectionError("the volume has several phases", attribute="phase", fix="choose one with phase=")
+    if volume.axes != "kji":
+        raise SelectionError("the volume is in colour, and this draws one value a voxel")
+    look = (
+        transfer_for(volume) if transfer is None else find_transfer(transfer) if isinstance(transfer, str) else transfer
+    )
+    width, height = _size(size)
+    shade = np.asarray(background, dtype=np.float64)
+    if shade.shape != (3,) or not ((shade >= 0) & (shade <= 1)).all():
+        raise InputError("a background is red, green and blue from 0 to 1", attribute="background")
+    if not 0.0 <= perspective <= _WIDEST:
+        raise InputError(f"a perspective has 0 to {_WIDEST:g} degrees, not {perspective:g}", attribute="perspective")
+    if not 0.1 <= oversampling <= 16:
+        raise InputError(f"oversampling must be 0.1 to 16, not {oversampling:g}", attribute="oversampling")
+    view = camera_view(azimuth, elevation)
+    across, down, depth = extent(volume.grid, view)
+    if field_of_view is not None:
+        across, down = field_of_view
+        if not (0 < across < math.inf and 0 < down < math.inf):
+            raise InputError("a field of view has a positive width and height", attribute="field_of_view")
+    pixel = _MARGIN * max(across / width, down / height)
+    samples = max(1, math.ceil(depth / min(volume.grid.spacing) * oversampling))
+    rays = _rays(volume.grid, view, (samples, height, width), pixel, depth / samples)
+    eye = None
+    if perspective > 0.0:
+        # The near face of the volume fills the picture, so that everything behind it is in it too.
+        distance = max(width, height) * pixel / 2 / math.tan(math.radians(perspective) / 2)
+        eye = volume.grid.to_index(rays.to_world(((width - 1) / 2, (height - 1) / 2, 0)) - distance * view.away)
+    colors, opacities = look.table()
+    picture = raycast(
+        volume.array, volume.grid.matrix_from(rays), rays.shape, affine=volume.grid.affine, colors=colors,
+        opacities=opacities, window=look.window(volume), shading=look.shading, eye=eye, padding=volume.padding,
+    )  # fmt: skip
+    affine = rays.affine.copy()
+    if eye is None:
+        affine[:3, 3] = rays.to_world((0, 0, (samples - 1) / 2))
+    return replace(
+        volume, array=_over(picture, shade), grid=Grid((1, height, width), affine), axes="kjic", unit=ValueUnit.RGB,
+        padding=None,
+    )  # fmt: skip
+
+
+def _size(size: tuple[int, int]) -> tuple[int, int]:
+    width, height = int(size[0]), int(size[1])
+    if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS):
+        raise InputError(f"a picture has 1 to {_MOST_PIXELS} pixels a side, not {width} x {height}", attribute="size")
+    return width, height
+
+
+def _rays(grid: Grid, view: View, shape: tuple[int, int, int], pixel: float, step: float) -> Grid:
+    """The samples of all rays, around the middle of the volume."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([view.right * pixel, view.down * pixel, view.away * step], axis=1)
+    middle = grid.to_world([(n - 1) / 2 for n in reversed(grid.shape)])
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
+    return Grid(shape, affine)
+
+
+def _over(picture: Any, background: Any) -> Any:
+    """Premultiplied colour and opacity over a background, as 8 bit with a slice axis."""
+    xp = array_namespace(picture)
+    left = 1.0 - picture[..., 3]
+    channels = [picture[..., c] + float(background[c]) * left for c in range(3)]
+    shown = xp.clip(xp.stack(channels, axis=-1), 0.0, 1.0)
+    return xp.expand_dims(xp.astype(xp.round(shown * 255.0), xp.uint8), axis=0)
