@@ -19,11 +19,12 @@ from gpukit.render.views import View
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["camera_view", "extent", "render"]
+__all__ = ["MARGIN", "camera_view", "check_size", "extent", "ray_grid", "render"]
 
 _MOST_PIXELS = 8192  # along a side
 _WIDEST = 120.0  # degrees
-_MARGIN = 1.02
+#: A picture is this much larger than what it shows.
+MARGIN = 1.02
 
 
 def camera_view(azimuth: float, elevation: float) -> View:
@@ -107,7 +108,7 @@ def render(
     look = (
         transfer_for(volume) if transfer is None else find_transfer(transfer) if isinstance(transfer, str) else transfer
     )
-    width, height = _size(size)
+    width, height = check_size(size)
     shade = np.asarray(background, dtype=np.float64)
     if shade.shape != (3,) or not ((shade >= 0) & (shade <= 1)).all():
         raise InputError("a background is red, green and blue from 0 to 1", attribute="background")
@@ -121,9 +122,9 @@ def render(
         across, down = field_of_view
         if not (0 < across < math.inf and 0 < down < math.inf):
             raise InputError("a field of view has a positive width and height", attribute="field_of_view")
-    pixel = _MARGIN * max(across / width, down / height)
+    pixel = MARGIN * max(across / width, down / height)
     samples = max(1, math.ceil(depth / min(volume.grid.spacing) * oversampling))
-    rays = _rays(volume.grid, view, (samples, height, width), pixel, depth / samples)
+    rays = ray_grid(volume.grid, view, (samples, height, width), pixel, depth / samples)
     eye = None
     if perspective > 0.0:
         # The near face of the volume fills the picture, so that everything behind it is in it too.
@@ -143,14 +144,15 @@ def render(
     )  # fmt: skip
 
 
-def _size(size: tuple[int, int]) -> tuple[int, int]:
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of a picture, if it can have them."""
     width, height = int(size[0]), int(size[1])
     if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS):
         raise InputError(f"a picture has 1 to {_MOST_PIXELS} pixels a side, not {width} x {height}", attribute="size")
     return width, height
 
 
-def _rays(grid: Grid, view: View, shape: tuple[int, int, int], pixel: float, step: float) -> Grid:
+def ray_grid(grid: Grid, view: View, shape: tuple[int, int, int], pixel: float, step: float) -> Grid:
     """The samples of all rays, around the middle of the volume."""
     affine = np.eye(4)
     affine[:3, :3] = np.stack([view.right * pixel, view.down * pixel, view.away * step], axis=1)

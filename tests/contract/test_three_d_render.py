@@ -130,3 +130,26 @@ def test_volume_rendering_with_a_transfer_function(run: Run, chest: Path, tmp_pa
     assert not (tmp_path / "wrong.png").exists()
     for words in (("--preset", "ct-spleen"), ("--size", "0"), ("--camera-angle", "45"), ("--background", "mauve")):
         assert run("3d", "volume", chest, "--output", "x.png", *words, cwd=tmp_path).returncode in (1, 2)
+
+
+def test_animation_in_a_folder_and_as_gif(run: Run, chest: Path, tmp_path: Path) -> None:
+    words = ("3d", "animate", chest, "--rotation", "360", "--frames", "4", "--size", "96")
+    done = run(*words, "--output", "animation/", "--method", "volume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [f"animation/frame_{n:04d}.png" for n in range(4)]
+    assert done.stdout.split() == names
+    frames = [np.asarray(Image.open(tmp_path / name)).astype(int) for name in names]
+    assert {frame.shape for frame in frames} == {(96, 96, 3)}
+    assert min(np.abs(a - b).mean() for a, b in zip(frames, frames[1:] + frames[:1], strict=True)) > 2
+    assert run(*words, "--output", "animation/", cwd=tmp_path).returncode == 1  # they are there
+    done = run(*words, "--output", "turn.gif", "--method", "mip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "turn.gif") as image:
+        assert (image.n_frames, image.size) == (4, (96, 96))
+        front = np.asarray(image.convert("L"), int)
+        image.seek(2)
+        back = np.asarray(image.convert("L"), int)[:, ::-1]
+    # from behind a projection is the mirror image; GIF has 256 colours, pixels and samples may fall between
+    assert np.corrcoef(front.ravel(), back.ravel())[0, 1] > 0.98
+    assert np.corrcoef(front.ravel(), back[:, ::-1].ravel())[0, 1] < 0.9
+    assert run(*words, "--output", "x.gif", "--method", "mip", "--preset", "ct-bone", cwd=tmp_path).returncode == 2
