@@ -5,8 +5,9 @@
     python benchmarks/sliding_window.py --quick    # small sizes, to see that it runs
 
 MONAI's way is ``sliding_window_inference`` followed by ``AsDiscrete(argmax=True)``; gpukit's is what `gpukit.segment`
-does after preprocessing. Times are medians of runs that alternate in one process; CPU time is given
-beside, since it holds on a busy machine too. Peak memory is the growth of the
+does after preprocessing, on torch and, where openvino is installed, on OpenVINO, whose import, conversion and
+comparison with torch are part of each run's time. Times are medians of runs that alternate in one process; CPU time is
+given beside, since it holds on a busy machine too. Peak memory is the growth of the
 resident set of a fresh process for each (``ru_maxrss`` after the run less before it), the network and the image being
 there before. Labels are compared every time.
 """
@@ -22,6 +23,8 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 
@@ -35,6 +38,7 @@ class Case:
     patch: tuple[int, int, int]
     overlap: float = 0.25
     batch: int = 1
+    channels: tuple[int, ...] = (8, 16, 32, 64)
     air: float = 0.0  # share of the image, along its first axis, that is background
     skip: bool = False
 
@@ -44,6 +48,7 @@ CASES = (
     Case("3 classes, half air, skipped", 3, (128, 160, 128), (64, 64, 64), air=0.5, skip=True),
     Case("25 classes", 25, (128, 128, 160), (64, 64, 64)),
     Case("105 classes", 105, (96, 96, 160), (48, 48, 48)),
+    Case("3 classes, sample model's U-Net", 3, (192, 192, 192), (96, 96, 96), channels=(20, 32, 48, 64, 96)),
 )
 QUICK = (Case("105 classes, quick", 105, (64, 64, 128), (32, 32, 32)),)
 
@@ -58,8 +63,8 @@ def network(case: Case) -> Any:
         spatial_dims=3,
         in_channels=1,
         out_channels=case.classes,
-        channels=(8, 16, 32, 64),
-        strides=(2, 2, 2),
+        channels=case.channels,
+        strides=(2,) * (len(case.channels) - 1),
         num_res_units=1,
     ).eval()
 
@@ -86,31 +91,65 @@ def run_monai(case: Case, module: Any, values: Any) -> Any:
         return AsDiscrete(argmax=True)(logits[0])[0].to(torch.uint8)
 
 
-def run_gpukit(case: Case, module: Any, values: Any) -> Any:
-    """Labels by gpukit."""
-    import torch
-
-    from gpukit.ai.description import OutputSpec
-    from gpukit.ai.labelmap import LabelMap
-    from gpukit.ai.window import Layout, slide
-    from gpukit.geometry import Grid
-    from gpukit.volume import Label
+def run_torch(case: Case, module: Any, values: Any) -> Any:
+    """Labels by gpukit on torch."""
     from gpukit_backends.runtimes.torch_runtime import TorchNetwork
 
+    return _run_gpukit(case, TorchNetwork(module, values.device, "float32"), values)
+
+
+def run_openvino(case: Case, module: Any, values: Any) -> Any:
+    """Labels by gpukit on OpenVINO, with all that is needed before the first window."""
+    from gpukit.ai.description import InferenceSpec, InputSpec, Model
+    from gpukit_backends.runtimes.openvino_runtime import OpenVinoNetwork, import_silently
+
+    model = Model(
+        name="benchmark",
+        version="1",
+        task="segment",
+        description="",
+        license="",
+        format="state-dict",
+        weights=Path("none"),
+        network={},
+        input=InputSpec(),
+        inference=InferenceSpec(patch=case.patch),
+        output=_output(case),
+        file=Path("none"),
+    )
+    return _run_gpukit(case, OpenVinoNetwork(import_silently().Core(), model, module=module), values, trial=True)
+
+
+def _output(case: Case) -> Any:
+    from gpukit.ai.description import OutputSpec
+    from gpukit.volume import Label
+
     code = ("1", "99TEST", "test")
-    labels = tuple(Label(v, str(v), code, code) for v in range(1, case.classes))
+    return OutputSpec(activation="softmax", labels=tuple(Label(v, str(v), code, code) for v in range(1, case.classes)))
+
+
+def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False) -> Any:
+    import torch
+
+    from gpukit.ai.labelmap import LabelMap
+    from gpukit.ai.window import Layout, central, slide
+    from gpukit.geometry import Grid
+
     grid = Grid.from_axes(case.size[::-1])
     with torch.inference_mode():
         layout = Layout.plan(case.size, case.patch, case.overlap)
-        target = LabelMap(grid, grid, OutputSpec(activation="softmax", labels=labels), layout.axis, values.device)
-        loaded = TorchNetwork(module, values.device, "float32")
+        if trial:
+            loaded(central(values, layout))
+        target = LabelMap(grid, grid, _output(case), layout.axis, values.device)
         skip = 0.05 if case.skip else None
         for slab in slide(values, loaded, layout, channels=case.classes, batch=case.batch, skip_below=skip):
             target.add(slab)
         return target.finish().permute(2, 1, 0)
 
 
-WAYS = {"monai": run_monai, "gpukit": run_gpukit}
+WAYS = {"monai": run_monai, "torch": run_torch}
+if find_spec("openvino") is not None:
+    WAYS["openvino"] = run_openvino
 
 
 def _peak(way: str, case: Case, threads: int, pipe: Any) -> None:
@@ -140,8 +179,8 @@ def peak(way: str, case: Case, threads: int) -> int:
         process.join()
 
 
-def measure(case: Case, runs: int, threads: int) -> dict[str, Any]:
-    """Medians of both ways, run in turn, and their peaks."""
+def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
+    """Medians of all ways, run in turn, and their peaks: one result for each runtime of gpukit."""
     import torch
 
     torch.set_num_threads(threads)
@@ -157,18 +196,25 @@ def measure(case: Case, runs: int, threads: int) -> dict[str, Any]:
             seconds[way].append(time.perf_counter() - begin)
             work[way].append(time.process_time() - busy)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
+    cpu = {way: statistics.median(times) for way, times in work.items()}
     peaks = {way: peak(way, case, threads) for way in WAYS}
-    return {
-        "case": case.name,
-        "size": case.size,
-        "patch": case.patch,
-        "seconds": medians,
-        "cpu_seconds": {way: statistics.median(times) for way, times in work.items()},
-        "peak_bytes": peaks,
-        "faster": medians["monai"] / medians["gpukit"],
-        "smaller": peaks["monai"] / max(1, peaks["gpukit"]),
-        "labels_differ": int((labels["monai"] != labels["gpukit"]).sum()),
-    }
+    return [
+        {
+            "case": case.name,
+            "runtime": way,
+            "size": case.size,
+            "patch": case.patch,
+            "seconds": {"monai": medians["monai"], "gpukit": medians[way]},
+            "cpu_seconds": {"monai": cpu["monai"], "gpukit": cpu[way]},
+            "peak_bytes": {"monai": peaks["monai"], "gpukit": peaks[way]},
+            "faster": medians["monai"] / medians[way],
+            "less_cpu": cpu["monai"] / cpu[way],
+            "smaller": peaks["monai"] / max(1, peaks[way]),
+            "labels_differ": int((labels["monai"] != labels[way]).sum()),
+        }
+        for way in WAYS
+        if way != "monai"
+    ]
 
 
 def main() -> None:
@@ -183,15 +229,15 @@ def main() -> None:
     cases = [case for case in (QUICK if given.quick else CASES) if not given.case or given.case in case.name]
     found = []
     for case in cases:
-        result = measure(case, given.runs, given.threads)
-        found.append(result)
-        if not given.json:
+        results = measure(case, given.runs, given.threads)
+        found.extend(results)
+        for result in results if not given.json else ():
             seconds, peaks, work = result["seconds"], result["peak_bytes"], result["cpu_seconds"]
             print(
-                f"{case.name:32} MONAI {seconds['monai']:7.2f} s {peaks['monai'] / 1e6:7.0f} MB   "
-                f"gpukit {seconds['gpukit']:7.2f} s {peaks['gpukit'] / 1e6:7.0f} MB   "
-                f"{result['faster']:.2f}x faster (CPU time {work['monai'] / work['gpukit']:.2f}x), "
-                f"{result['smaller']:.2f}x smaller, "
+                f"{case.name:32} MONAI {seconds['monai']:6.2f} s, CPU {work['monai']:6.2f} s, "
+                f"{peaks['monai'] / 1e6:5.0f} MB   gpukit on {result['runtime']:8} {seconds['gpukit']:6.2f} s, "
+                f"CPU {work['gpukit']:6.2f} s, {peaks['gpukit'] / 1e6:5.0f} MB   {result['faster']:.2f}x faster "
+                f"(CPU time {result['less_cpu']:.2f}x), {result['smaller']:.2f}x smaller, "
                 f"{result['labels_differ']} labels differ",
                 flush=True,
             )

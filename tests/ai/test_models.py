@@ -316,7 +316,7 @@ def test_the_runtimes_say_what_they_need(tmp_path, monkeypatch):
         find_model(folder)
     (folder / "w.onnx").write_bytes(b"")
     with pytest.raises(DependencyError, match="pip uninstall"):
-        choose(find_model(folder))
+        choose(find_model(folder), "onnx")
 
 
 # --- MONAI bundles ---------------------------------------------------------------------------------------------------

@@ -63,7 +63,8 @@ def segment(
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", metavar="NAME", help="pytorch, onnx ... [default: what runs the model]")
+        str | None,
+        typer.Option("--runtime", metavar="NAME", help="pytorch, onnx, openvino ... [default: what runs the model]"),
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
