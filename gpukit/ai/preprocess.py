@@ -107,8 +107,8 @@ def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
 def _sample_linearly(values: torch.Tensor, source: Grid, target: Grid, outside: str) -> torch.Tensor:
     """Values ``[c, x, y, z]`` on another grid, by the layer that MONAI's SpatialResample ends in.
 
-    SpatialResample itself makes its matrix in float64 on the device, which MPS does not have; here the matrix is made in
-    float64 on the host, and only its float32 goes to the device.
+    SpatialResample itself makes its matrix in float64 on the device, which MPS does not have; here the matrix is made
+    in float64 on the host, and only its float32 goes to the device.
     """
     import torch
     from monai.networks.layers import AffineTransform
