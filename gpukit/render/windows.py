@@ -31,7 +31,7 @@ def window_of(
     preset: str | None = None,
     center: float | None = None,
     width: float | None = None,
-    usual: str = "soft-tissue",
+    usual: str | None = None,
 ) -> tuple[float, float] | None:
     """The values shown black and white.
 
@@ -43,14 +43,15 @@ def window_of(
         One of `PRESETS`; for CT in Hounsfield units only.
     center, width : float, optional
         Both or neither; the width is positive.
-    usual : str
-        The preset for Hounsfield units where neither the arguments nor the header say anything.
+    usual : str, optional
+        A preset for Hounsfield units that comes before the header's window, which is made for slices and not for what
+        remains of many.
 
     Returns
     -------
     (float, float) or None
-        What was asked for, else the series' own first window, else for Hounsfield units the `usual` one, else None: the
-        range of the picture.
+        What was asked for, else for Hounsfield units the `usual` one, else the series' own first window, else for
+        Hounsfield units the soft tissue window, else None: the range of the picture.
 
     Raises
     ------
@@ -71,10 +72,11 @@ def window_of(
             )  # fmt: skip
         center, width = PRESETS[preset]
     if center is None and width is None:
-        found = header_window(volume.metadata)
-        if found is not None or volume.unit != ValueUnit.HU:
+        known = volume.unit == ValueUnit.HU
+        found = None if known and usual is not None else header_window(volume.metadata)
+        if found is not None or not known:
             return found
-        center, width = PRESETS[usual]
+        center, width = PRESETS[usual or "soft-tissue"]
     if center is None or width is None:
         raise InputError("a window needs a centre and a width", attribute="window", fix="give both")
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):

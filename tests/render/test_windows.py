@@ -21,6 +21,9 @@ def test_order_of_sources() -> None:
     assert window_of(with_header, preset="lung") == (-1350, 150)
     assert window_of(with_header) == (-0.5, 199.5)  # PS3.3 C.11.2.1.2.1: centre - 0.5, -+ (width - 1) / 2
     assert window_of(volume()) == (-160, 240)
+    # a projection of Hounsfield units is not what the header's window was chosen for
+    assert window_of(with_header, usual="angio") == (0, 600)
+    assert window_of(volume("BQML", WindowCenter=100, WindowWidth=201), usual="angio") == (-0.5, 199.5)
     assert window_of(volume("BQML")) is None
 
 

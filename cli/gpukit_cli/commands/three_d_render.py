@@ -140,7 +140,7 @@ def mpr(
     _tell("mpr", dict(zip(wanted, zip(made, targets, strict=True), strict=True)), window, as_json)
 
 
-def projection(method: str, what: str, usual: str) -> Callable[..., None]:
+def projection(method: str, what: str, usual: str | None) -> Callable[..., None]:
     """The command that shows `method` of the voxels behind one another."""
 
     def command(
@@ -202,7 +202,7 @@ def register(app: typer.Typer) -> None:
     app.command()(mpr)
     app.command("mip")(projection("mip", "Maximum", "angio"))
     app.command("minip")(projection("minip", "Minimum", "lung"))
-    app.command("average")(projection("mean", "Mean", "soft-tissue"))
+    app.command("average")(projection("mean", "Mean", None))
 
 
 # --- shared by the commands -------------------------------------------------------------------------------------------
