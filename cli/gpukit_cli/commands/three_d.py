@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpukit_cli.commands import three_d_render, three_d_volume
+from gpukit_cli.commands import three_d_render, three_d_surface, three_d_volume
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -90,6 +90,7 @@ def export(
 
 three_d_render.register(app)
 three_d_volume.register(app)
+three_d_surface.register(app)
 
 
 def target_of(output: Path, kind: str) -> Path:

@@ -1,0 +1,102 @@
+"""Surfaces as binary STL, OBJ, PLY and GLB."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpukit.errors import DependencyError, OutputError
+from gpukit.files.atomic import atomic_path
+from gpukit.ops.isosurface import Mesh
+
+__all__ = ["MESH_SUFFIXES", "is_watertight", "write_mesh"]
+
+MESH_SUFFIXES = (".stl", ".obj", ".ply", ".glb")
+
+#: LPS mm to the frame of glTF 2.0 (3.4): metres, y up, the front towards +z.
+_LPS_TO_GLTF = 0.001 * np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1000]])
+_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+
+def write_mesh(mesh: Mesh, path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Write a surface; the suffix decides the format.
+
+    STL, OBJ and PLY are in LPS mm. The numbers of a GLB are LPS mm too, under a node that turns them to the metres and
+    the upright y axis that its specification demands.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        In LPS mm.
+    path : path-like
+        ``.stl`` (binary), ``.obj``, ``.ply`` (binary) or ``.glb``.
+    force : bool
+        Overwrite an existing file.
+
+    Raises
+    ------
+    OutputExistsError
+        The file exists and `force` is false.
+    OutputError
+        The suffix stands for no mesh format, or the file cannot be written.
+    DependencyError
+        trimesh is missing (every format but STL).
+    """
+    target = Path(path)
+    kind = target.suffix.lower()
+    if kind not in MESH_SUFFIXES:
+        raise OutputError("the name's suffix stands for no surface", file=path, fix=f"use {', '.join(MESH_SUFFIXES)}")
+    with atomic_path(target, force=force) as temporary:
+        temporary.write_bytes(_stl(mesh) if kind == ".stl" else _exported(mesh, kind[1:]))
+    return target
+
+
+def is_watertight(mesh: Mesh) -> bool:
+    """Whether every edge belongs to exactly two faces that run along it in opposite directions.
+
+    Raises
+    ------
+    DependencyError
+        trimesh is missing.
+    """
+    made = _trimesh(mesh)
+    return bool(made.is_watertight and made.is_winding_consistent)
+
+
+def _stl(mesh: Mesh) -> bytes:
+    """80 bytes of header, a count, 50 bytes a triangle. Viewers take the frame from the header's SPACE."""
+    if len(mesh.faces) >= 2**32:
+        raise OutputError("an STL file holds less than 2^32 triangles", fix="decimate the surface")
+    corners = mesh.points[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    triangles = np.zeros(len(mesh.faces), _TRIANGLE)
+    triangles["normal"] = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+    triangles["corners"] = corners
+    header = b"gpukit surface in mm; SPACE=LPS".ljust(80)
+    content: bytes = header + np.uint32(len(mesh.faces)).astype("<u4").tobytes() + triangles.tobytes()
+    return content
+
+
+def _exported(mesh: Mesh, kind: str) -> bytes:
+    made = _trimesh(mesh)
+    if kind == "glb":
+        import trimesh
+
+        scene = trimesh.Scene()
+        scene.add_geometry(made, node_name="surface", geom_name="surface", transform=_LPS_TO_GLTF)
+        content: Any = scene.export(file_type="glb")
+    else:
+        content = made.export(file_type=kind, **({"digits": 6} if kind == "obj" else {}))
+    return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def _trimesh(mesh: Mesh) -> Any:
+    try:
+        import trimesh
+    except ImportError as error:
+        raise DependencyError("this needs trimesh", fix='pip install "gpukit[viz]"') from error
+    return trimesh.Trimesh(mesh.points, mesh.faces, process=False)

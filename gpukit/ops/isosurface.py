@@ -1,0 +1,258 @@
+"""Closed surfaces around the voxels that reach a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.device import move
+from gpukit.errors import DependencyError, InputError
+from gpukit.geometry import Grid
+
+__all__ = ["Mesh", "decimate", "isosurface", "largest_part", "smooth"]
+
+Points = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles in the patient.
+
+    Parameters
+    ----------
+    points : array of float64, (n, 3)
+        LPS mm.
+    faces : array of int64, (m, 3)
+        Indices of points, counter-clockwise as seen from outside.
+    """
+
+    points: Points
+    faces: Faces
+
+    @property
+    def volume(self) -> float:
+        """Enclosed volume in mm³, by the divergence theorem; positive where the faces look outward."""
+        return float(_shares(self.points, self.faces).sum())
+
+    @property
+    def area(self) -> float:
+        """Area of the triangles in mm²."""
+        a, b, c = (self.points[self.faces[:, n]] for n in range(3))
+        return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[float] | None = None) -> Mesh:
+    """The surface around all voxels of at least `threshold`, by VTK's flying edges (Schroeder et al. 2015).
+
+    Where the object reaches the border of the volume it is closed half a voxel beyond the outermost voxel centres, so a
+    voxel at the border counts in full. Where voxels equal the threshold, the surface is laid half way to the next lower
+    value that occurs, because surfaces through voxel centres collapse.
+
+    Parameters
+    ----------
+    data : array, (nk, nj, ni)
+        On any device; the surface is computed on the CPU.
+    threshold : float
+        In the unit of `data`.
+    grid : Grid
+        Where the voxels lie; may be sheared or left-handed.
+    padding : (float, float), optional
+        Voxels with values in this closed interval, and NaN, are no measurement: outside, and no surface of their own.
+
+    Returns
+    -------
+    Mesh
+        Closed, its faces looking outward, in LPS mm.
+
+    Raises
+    ------
+    InputError
+        No surface: the threshold is not between the lowest and the highest value.
+    DependencyError
+        VTK is missing.
+    """
+    if not np.isfinite(threshold):
+        raise InputError(f"the threshold {threshold} is not finite", attribute="threshold")
+    values = np.asarray(move(data, "cpu"))
+    if values.ndim != 3 or values.shape != grid.shape:
+        raise InputError(f"a volume of the shape {grid.shape} is needed, not {values.shape}")
+    if values.dtype.kind in "iub" and values.dtype.itemsize < 4:
+        values = values.astype(np.float32)  # exact
+    elif values.dtype != np.float32:
+        values = values.astype(np.float64)
+    lost = ~np.isfinite(values)
+    if padding is not None:
+        lost |= (values >= padding[0]) & (values <= padding[1])
+    any_lost = bool(lost.any())
+    valid = values[~lost] if any_lost else values.reshape(-1)
+    low, high = (float(valid.min()), float(valid.max())) if valid.size else (np.nan, np.nan)
+    if not low < threshold <= high:
+        raise InputError(
+            f"there is no surface at {threshold:g}: the values go from {low:g} to {high:g}",
+            attribute="threshold",
+            fix="choose a threshold between them",
+        )
+    level = float(threshold)
+    if bool((valid == threshold).any()):
+        level = (level + float(valid[valid < threshold].max())) / 2
+    if any_lost:
+        values = np.where(lost, values.dtype.type(min(low, 2 * level - high)), values)
+    points, faces = _contour(_framed(values, level), level)
+    placed = grid.to_world(points - 1)
+    if _shares(placed, faces).sum() < 0:  # a closed surface that encloses less than nothing looks inward
+        faces = faces[:, ::-1]
+    return Mesh(placed, np.ascontiguousarray(faces))
+
+
+def smooth(mesh: Mesh, iterations: int) -> Mesh:
+    """Windowed-sinc smoothing (Taubin, Zhang and Golub 1996): a low-pass filter, so it shrinks nothing.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        Closed.
+    iterations : int
+        Degree of the filter, one or more; 20 is customary.
+
+    Raises
+    ------
+    InputError
+        `iterations` is less than one.
+    """
+    if iterations < 1:
+        raise InputError(f"smoothing takes one or more iterations, not {iterations}", attribute="smooth")
+    core = _vtk("vtkFiltersCore")
+    action = core.vtkWindowedSincPolyDataFilter()
+    action.SetNumberOfIterations(int(iterations))
+    action.SetPassBand(0.1)
+    action.NormalizeCoordinatesOn()
+    action.FeatureEdgeSmoothingOff()
+    action.NonManifoldSmoothingOn()
+    return _through(action, mesh)
+
+
+def decimate(mesh: Mesh, share: float) -> Mesh:
+    """Fewer triangles, without tearing or joining anything: near `share` of them, more where that would be needed.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        Closed.
+    share : float
+        Of the triangles to keep, more than 0 and less than 1.
+
+    Raises
+    ------
+    InputError
+        `share` is out of range.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"the share of triangles to keep is between 0 and 1, not {share}", attribute="decimate")
+    action = _vtk("vtkFiltersCore").vtkDecimatePro()
+    action.SetTargetReduction(1 - float(share))
+    action.PreserveTopologyOn()
+    action.SplittingOff()
+    action.BoundaryVertexDeletionOff()
+    return _through(action, mesh)
+
+
+def largest_part(mesh: Mesh) -> Mesh:
+    """Only the connected surface that encloses most volume; cavities within it are surfaces of their own and go."""
+    try:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+    except ImportError as error:
+        raise DependencyError("the parts of a surface need SciPy", fix='pip install "gpukit[viz]"') from error
+    start, end = mesh.faces[:, :2].reshape(-1), mesh.faces[:, 1:].reshape(-1)
+    edges = coo_array((np.ones(start.size, np.int8), (start, end)), shape=(len(mesh.points),) * 2)
+    region = connected_components(edges, directed=False)[1][mesh.faces[:, 0]]
+    volumes = np.bincount(region, weights=_shares(mesh.points, mesh.faces))
+    faces = mesh.faces[region == int(volumes.argmax())]
+    used, renumbered = np.unique(faces, return_inverse=True)
+    return Mesh(mesh.points[used], renumbered.reshape(faces.shape).astype(np.int64))
+
+
+def _shares(points: Points, faces: Faces) -> Points:
+    """Signed volume of the tetrahedron of each face and a point in the middle (not the origin: rounding)."""
+    centred = points - points.mean(axis=0)
+    a, b, c = (centred[faces[:, n]] for n in range(3))
+    return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
+
+
+def _framed(values: NDArray[Any], level: float) -> NDArray[Any]:
+    """One more voxel all around that mirrors its neighbour at the level, so that crossings are half a voxel outside."""
+    framed = np.pad(values, 1, mode="edge")
+    for axis in range(3):
+        for end in (0, -1):
+            side = np.moveaxis(framed, axis, 0)[end]
+            np.minimum(side, 2 * level - side, out=side)
+    return framed
+
+
+def _contour(values: NDArray[Any], level: float) -> tuple[Points, Faces]:
+    support = _numpy()
+    image = _vtk("vtkCommonDataModel").vtkImageData()
+    image.SetDimensions(*values.shape[::-1])
+    flat = np.ascontiguousarray(values).reshape(-1)
+    image.GetPointData().SetScalars(support.numpy_to_vtk(flat))
+    action = _vtk("vtkFiltersCore").vtkFlyingEdges3D()
+    action.SetInputData(image)
+    action.ComputeNormalsOff()
+    action.ComputeGradientsOff()
+    action.ComputeScalarsOff()
+    action.SetValue(0, level)
+    action.Update()
+    mesh = _from_vtk(action.GetOutput())
+    return mesh.points, mesh.faces
+
+
+def _through(action: Any, mesh: Mesh) -> Mesh:
+    """A filter's result; it works in single precision, so around the middle of the mesh."""
+    middle = mesh.points.mean(axis=0)
+    action.SetInputData(_to_vtk(Mesh(mesh.points - middle, mesh.faces)))
+    action.Update()
+    made = _from_vtk(action.GetOutput())
+    return Mesh(made.points + middle, made.faces)
+
+
+def _to_vtk(mesh: Mesh) -> Any:
+    support, model = _numpy(), _vtk("vtkCommonDataModel")
+    points = _vtk("vtkCommonCore").vtkPoints()
+    points.SetData(support.numpy_to_vtk(np.ascontiguousarray(mesh.points), deep=True))
+    cells = model.vtkCellArray()
+    offsets = np.arange(0, 3 * len(mesh.faces) + 1, 3, dtype=np.int64)
+    cells.SetData(
+        support.numpy_to_vtkIdTypeArray(offsets, deep=True),
+        support.numpy_to_vtkIdTypeArray(np.ascontiguousarray(mesh.faces).reshape(-1), deep=True),
+    )
+    out = model.vtkPolyData()
+    out.SetPoints(points)
+    out.SetPolys(cells)
+    return out
+
+
+def _from_vtk(made: Any) -> Mesh:
+    support = _numpy()
+    if made.GetNumberOfPolys() == 0:
+        raise InputError("nothing is left of the surface")
+    points = support.vtk_to_numpy(made.GetPoints().GetData()).astype(np.float64)
+    faces = support.vtk_to_numpy(made.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
+    return Mesh(points, faces)
+
+
+def _vtk(module: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"vtkmodules.{module}")
+    except ImportError as error:
+        raise DependencyError("surfaces need VTK", fix='pip install "gpukit[viz]"') from error
+
+
+def _numpy() -> Any:
+    return _vtk("util.numpy_support")
