@@ -21,7 +21,7 @@ from gpukit.render.views import PLANES, View, is_aligned, missed, view_along, vi
 from gpukit.units import parse_length
 from gpukit.volume import Volume
 
-__all__ = ["INTERPOLATIONS", "SLABS", "mip", "mpr", "squared"]
+__all__ = ["INTERPOLATIONS", "SLABS", "check_volume", "mip", "mpr", "squared"]
 
 #: What remains of the voxels behind one another -> the word of `gpukit.ops.project`.
 SLABS = {"mip": "max", "minip": "min", "mean": "mean"}
@@ -93,7 +93,7 @@ def mpr(
     InputError
         An argument is out of its domain.
     """
-    _check(volume, interpolation)
+    check_volume(volume, interpolation)
     if slab not in SLABS:
         raise InputError(f"there is no slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
     depth = 0.0 if thickness is None else _positive(thickness)
@@ -161,7 +161,7 @@ def mip(
     InputError, SelectionError
         An argument is out of its domain, or the volume has phases or colours.
     """
-    _check(volume, interpolation)
+    check_volume(volume, interpolation)
     if method not in SLABS:
         raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")
     depth = None if thickness is None else _positive(thickness)
@@ -177,7 +177,7 @@ def mip(
 
 def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
     """The same slices in square pixels of their smaller spacing; itself where they are square already."""
-    _check(volume, interpolation)
+    check_volume(volume, interpolation)
     si, sj, sk = volume.grid.spacing
     if abs(si / sj - 1.0) < 1e-3:
         return volume
@@ -193,7 +193,8 @@ def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _check(volume: Volume, interpolation: str) -> None:
+def check_volume(volume: Volume, interpolation: str) -> None:
+    """SelectionError for phases or colours, InputError for an unknown interpolation."""
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", attribute="phase", fix="choose one with phase=")
     if volume.axes != "kji":

@@ -153,3 +153,26 @@ def test_animation_in_a_folder_and_as_gif(run: Run, chest: Path, tmp_path: Path)
     assert np.corrcoef(front.ravel(), back.ravel())[0, 1] > 0.98
     assert np.corrcoef(front.ravel(), back[:, ::-1].ravel())[0, 1] < 0.9
     assert run(*words, "--output", "x.gif", "--method", "mip", "--preset", "ct-bone", cwd=tmp_path).returncode == 2
+
+
+def test_curved_mpr_along_a_centerline(run: Run, chest: Path, tmp_path: Path) -> None:
+    (tmp_path / "line.txt").write_text("60 100 5\n100 100 30\n110 120 55\n")
+    words = ("3d", "curved-mpr", chest, "--centerline", "line.txt", "--output")
+    done = run(*words, "curved.png", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    straight = sum(
+        float(np.linalg.norm(np.subtract(a, b) * (0.977, 0.977, 3)))
+        for a, b in (((60, 100, 5), (100, 100, 30)), ((100, 100, 30), (110, 120, 55)))
+    )
+    assert straight < report["along_mm"] < 1.1 * straight
+    assert report["across_mm"] == pytest.approx(80, abs=0.5)  # half a pixel
+    picture = np.asarray(Image.open(tmp_path / "curved.png"))
+    assert list(picture.shape) == report["shape"]
+    assert picture.std() > 20
+    for text, word in (("60 100 5\n", "2 to"), ("60 100 5\n900 100 5\n", "point 2"), ("a b c\nd e f\n", "line 2")):
+        (tmp_path / "line.txt").write_text(text)
+        done = run(*words, "wrong.png", cwd=tmp_path)
+        assert done.returncode == 1
+        assert word in done.stderr
+    assert not (tmp_path / "wrong.png").exists()

@@ -30,7 +30,7 @@ from gpukit_cli.progress import Progress
 if TYPE_CHECKING:
     from gpukit.volume import Volume
 
-__all__ = ["Center", "Width", "open_volume", "picture_file", "register"]
+__all__ = ["Center", "Interpolation", "Preset", "Width", "open_volume", "picture_file", "register"]
 
 _PLANES = ("axial", "coronal", "sagittal")
 _SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"}

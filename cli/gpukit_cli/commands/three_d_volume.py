@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit_cli.commands import three_d_curved
 from gpukit_cli.commands.three_d_render import Center, Width, open_volume, picture_file
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -201,6 +202,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``gpukit 3d``."""
     app.command()(volume)
     app.command()(animate)
+    three_d_curved.register(app)
 
 
 def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
