@@ -46,8 +46,8 @@ INTENSITY = (
     "ShiftIntensity",
     "ThresholdIntensity",
 )
-#: Transforms of MONAI on a label map that a description may name.
-POSTPROCESS = ("FillHoles", "KeepLargestConnectedComponent", "LabelFilter", "RemoveSmallObjects")
+#: Transforms on a label map that a description may name: MONAI's, and gpukit's own `KeepMainBody`.
+POSTPROCESS = ("FillHoles", "KeepLargestConnectedComponent", "KeepMainBody", "LabelFilter", "RemoveSmallObjects")
 
 _LARGEST_SIDE = 4096
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from gpukit.ai.bodies import keep_main_body
 from gpukit.ai.description import Model, TransformSpec
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.model import find_model
@@ -106,7 +107,7 @@ def segment(
             network, notes = _tried(network, quick, chosen, described, central(image, layout))
         labels = _label(volume, described, network, image, overlap, batch, progress)
         for transform in described.output.postprocess:
-            labels = _postprocess(labels, transform)
+            labels = _postprocess(labels, transform, volume)
     return Segmentation(
         array=as_array(labels, volume.array),
         grid=volume.grid,
@@ -175,9 +176,15 @@ def _label(
     return target.finish()
 
 
-def _postprocess(labels: torch.Tensor, spec: TransformSpec) -> torch.Tensor:
+def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> torch.Tensor:
     import torch
 
+    if spec.name == "KeepMainBody":
+        radius = spec.arguments.get("radius_mm")
+        if not isinstance(radius, (int, float)) or set(spec.arguments) != {"radius_mm"}:
+            raise ModelError("KeepMainBody takes one number, radius_mm", attribute=spec.path)
+        kept = keep_main_body(as_array(labels, volume.array), volume.grid.spacing, float(radius))
+        return as_tensor(kept)
     result = build_transform(spec)(labels[None])
     return torch.as_tensor(result)[0].to(labels.dtype).contiguous()
 
