@@ -89,3 +89,22 @@ def test_refusals(run: Run, chest: Path, tmp_path: Path, words: tuple[object, ..
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_export_of_volumes_and_a_surface(run: Run, tmp_path: Path) -> None:
+    z, y, x = np.indices((12, 14, 16))
+    values = (1000 - 100 * np.sqrt((x - 7) ** 2 + (y - 6) ** 2 + (z - 5) ** 2)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values.T, np.diag((-1.0, -1, 1, 1))), tmp_path / "in.nii.gz")
+    done = run("3d", "export", "in.nii.gz", "--output", "volume", "--formats", "nifti,stl,metaimage",
+               "--threshold", 600, cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["volume.nii.gz", "volume.stl", "volume.mha"]
+    mesh = trimesh.load(tmp_path / "volume.stl")
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * 4**3, rel=0.05)  # chords of a ball of four voxels
+    assert mesh.bounds.mean(axis=0) == pytest.approx((7, 6, 5), abs=0.05)
+    assert np.array_equal(np.asarray(nibabel.load(tmp_path / "volume.nii.gz").dataobj), values.T)
+    refused = run(
+        "3d", "export", "in.nii.gz", "--output", "b", "--formats", "nifti,stl", "--threshold", 6000, cwd=tmp_path
+    )
+    assert refused.returncode == 1 and "values go from" in refused.stderr
+    assert not (tmp_path / "b.nii.gz").exists()  # nothing is written where there is no surface

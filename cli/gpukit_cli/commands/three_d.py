@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 #: Formats that a volume can be exported to, with the suffix that gpukit gives.
-SUFFIXES = {"nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"}
+SUFFIXES = {
+    "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd",
+    "stl": ".stl", "obj": ".obj", "ply": ".ply", "glb": ".glb",
+}  # fmt: skip
+#: Formats of those that are surfaces.
+_MESHES = ("stl", "obj", "ply", "glb")
 #: Suffixes that a user may have put on the name already.
 _OTHER_SUFFIXES = {"nifti": (".nii.gz", ".nii"), "metaimage": (".mha", ".mhd"), "nrrd": (".nrrd", ".nhdr")}
 
@@ -48,6 +53,12 @@ def export(
     formats: Annotated[
         str, typer.Option("--formats", metavar="LIST", help=f"Any of {','.join(SUFFIXES)}, with commas between.")
     ] = "nifti",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", metavar="VALUE", help="Of surfaces: the lowest value inside [CT: 200 HU, else Otsu]."
+        ),
+    ] = None,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -57,7 +68,7 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Export one series as a volume: NAME.nii.gz, NAME.mha, NAME.nrrd.
+    """Export one series as a volume, NAME.nii.gz, NAME.mha, NAME.nrrd, or as a surface, NAME.stl, .obj, .ply, .glb.
 
     A NAME that has one of the format's suffixes already keeps it.
     """
@@ -65,6 +76,8 @@ def export(
     from gpukit.files.atomic import check_output
 
     wanted = names(formats, known=SUFFIXES, what="format of `3d export`")
+    if threshold is not None and not set(wanted) & set(_MESHES):
+        raise typer.BadParameter(f"--threshold is for surfaces: add one of {', '.join(_MESHES)} to --formats")
     targets = {kind: target_of(output, kind) for kind in wanted}
     for target in targets.values():
         check_output(target, force=force)
@@ -81,11 +94,21 @@ def export(
         )
         for note in volume.notes:
             warn(note)
+        mesh, level = None, None
+        if set(wanted) & set(_MESHES):  # before anything is written: there may be no surface
+            from gpukit.files.mesh import write_mesh
+            from gpukit.render.surface import surface
+
+            level = three_d_surface.threshold_for(volume, threshold)
+            mesh = surface(volume, level)
         for done, (kind, target) in enumerate(targets.items()):
             progress("writing", done, len(targets))
-            gpukit.save(volume, target, format=kind, force=force)
+            if kind in _MESHES and mesh is not None:
+                write_mesh(mesh, target, force=force)
+            else:
+                gpukit.save(volume, target, format=kind, force=force)
             progress("writing", done + 1, len(targets))
-    emit(_report(volume, targets) if as_json else "".join(f"{target}\n" for target in targets.values()))
+    emit(_report(volume, targets, level) if as_json else "".join(f"{target}\n" for target in targets.values()))
 
 
 three_d_render.register(app)
@@ -95,12 +118,12 @@ three_d_surface.register(app)
 
 def target_of(output: Path, kind: str) -> Path:
     """The file of one format: the name with the format's suffix, unless it has one already."""
-    if output.name.lower().endswith(_OTHER_SUFFIXES[kind]):
+    if output.name.lower().endswith(_OTHER_SUFFIXES.get(kind, (SUFFIXES[kind],))):
         return output
     return output.with_name(output.name + SUFFIXES[kind])
 
 
-def _report(volume: Volume, targets: dict[str, Path]) -> str:
+def _report(volume: Volume, targets: dict[str, Path], threshold: float | None) -> str:
     """What was written: numbers that a program needs to go on."""
     return json_text(
         "export",
@@ -116,5 +139,6 @@ def _report(volume: Volume, targets: dict[str, Path]) -> str:
             "phases": volume.phases,
             "instances": len({source.sop_instance_uid for source in volume.sources}),
             "notes": volume.notes,
+            "threshold": threshold,
         },
     )
