@@ -51,6 +51,7 @@ class Tool:
 TOOLS = (
     Tool("3d", "gpukit_cli.commands.three_d", "Planes, projections, pictures and exports of volumes.", standalone=True),
     Tool("ai", "gpukit_cli.commands.ai", "Run networks on series: segment.", standalone=True),
+    Tool("measure", "gpukit_cli.commands.measure", "Clinical measurements, each with its unit.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
     Tool("devices", "gpukit_cli.commands.devices", "Show which devices can be used, and why others can't."),
     Tool("demo", "gpukit_cli.commands.demo", "Segment a real head and write a DICOM segmentation."),

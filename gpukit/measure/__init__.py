@@ -1,0 +1,1 @@
+"""Tool ``measure``: lengths, areas, volumes and values, each with its unit and where its scale came from."""
