@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
@@ -12,22 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.colors import label_color, to_cielab
+from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text, source_header
 from gpukit.dicom.seg_planes import Planes, plan_planes
 from gpukit.errors import DependencyError, InputError
 from gpukit.volume import Label, Segmentation, SourceInstance
 
 if TYPE_CHECKING:
-    from pydicom import DataElement, Dataset
+    from pydicom import Dataset
 
 __all__ = ["write_seg"]
 
 Kind = Literal["binary", "labelmap"]
 
-#: Type 2 attributes of the patient and study modules that a source may lack and a Segmentation must have.
-_REQUIRED = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
-    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
-)
 #: An empty segmentation keeps all its planes while they are no bigger than this, else the first one only.
 _EMPTY_BYTES = 32 << 20
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -98,7 +93,7 @@ def build_seg(
     labels = sorted(segmentation.labels, key=lambda label: label.value)
     if not labels:
         raise InputError("the segmentation has no labels", fix="describe at least one label")
-    header = _header(sources[0])
+    header = source_header(sources[0])
     planes = plan_planes(segmentation.grid, sources, header)
     pixels = _pixels(np.asarray(segmentation.to("cpu").array), labels, kind)
     if not pixels.any():
@@ -118,7 +113,7 @@ def build_seg(
             segmentation_type=kind.upper(),
             segment_descriptions=_descriptions(highdicom, labels, algorithm, kind),
             series_instance_uid=generate_uid(prefix=None),
-            series_number=series_number if series_number is not None else _series_number(header),
+            series_number=series_number if series_number is not None else new_series_number(header),
             sop_instance_uid=generate_uid(prefix=None),
             instance_number=1,
             manufacturer="gpukit",
@@ -126,12 +121,12 @@ def build_seg(
             software_versions=__version__,
             device_serial_number=__version__,
             content_label="SEGMENTATION",
-            content_description=_text(
+            content_description=short_text(
                 f"Segmentation by {name}" if planes.aligned else f"Segmentation on a resampled grid by {name}"
             ),
             content_creator_name="gpukit^",
             omit_empty_frames=True,
-            series_description=_text(series_description or f"Segmentation: {name}"),
+            series_description=short_text(series_description or f"Segmentation: {name}"),
         )
     notes = "; ".join(segmentation.notes) if not planes.aligned else ""
     _set_references(result, planes, sources, str(header.SeriesInstanceUID), notes)
@@ -169,16 +164,16 @@ def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind:
 
     digest = algorithm.get("digest")
     identification = highdicom.AlgorithmIdentificationSequence(
-        name=_text(algorithm.get("name") or "unnamed model"),
+        name=short_text(algorithm.get("name") or "unnamed model"),
         family=codes.cid7162.ArtificialIntelligence,
-        version=_text(algorithm.get("version") or "unknown"),
+        version=short_text(algorithm.get("version") or "unknown"),
         source="gpukit",
         parameters={"weights-sha256": digest} if digest else None,
     )
     return [
         highdicom.seg.SegmentDescription(
             segment_number=label.value if kind == "labelmap" else number,
-            segment_label=_text(label.name),
+            segment_label=short_text(label.name),
             segmented_property_category=Code(*label.category),
             segmented_property_type=Code(*label.type),
             algorithm_type="AUTOMATIC",
@@ -187,31 +182,6 @@ def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind:
         )
         for number, label in enumerate(labels, 1)
     ]
-
-
-def _header(source: SourceInstance) -> Dataset:
-    """Header of a source instance, with what a Segmentation needs filled in where the source lacks it."""
-    from gpukit.dicom.headers import read_dataset
-    from gpukit.dicom.inputs import Location
-
-    header = read_dataset(Location(source.path, source.member))
-    for keyword in _REQUIRED:
-        if keyword not in header:
-            setattr(header, keyword, "")
-    removed = header.get("PatientIdentityRemoved") == "YES"
-    if removed and not header.get("DeidentificationMethod") and not header.get("DeidentificationMethodCodeSequence"):
-        header.DeidentificationMethod = "not stated in the source images"
-    for keyword, seed in (
-        ("StudyInstanceUID", "study"),
-        ("SeriesInstanceUID", "series"),
-        ("FrameOfReferenceUID", "frame"),
-    ):
-        if not header.get(keyword):
-            # Without these the object is invalid. The name is a function of the source, so that a second segmentation
-            # of the same over-anonymised series lands in the same study.
-            anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
-            setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
-    return header
 
 
 def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[Dataset]:
@@ -238,9 +208,9 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         image = Dataset()
         if number == 0:
             for element in header:
-                if element.keyword in _REQUIRED:
-                    image.add(element if _valid(element) else DataElement(element.tag, element.VR, ""))
-                elif not element.tag.is_private and element.keyword not in dropped and _valid(element):
+                if element.keyword in REQUIRED:
+                    image.add(element if is_valid(element) else DataElement(element.tag, element.VR, ""))
+                elif not element.tag.is_private and element.keyword not in dropped and is_valid(element):
                     image.add(element)
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):
             setattr(image, keyword, header.get(keyword))
@@ -253,23 +223,6 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         image.SliceThickness = DSfloat(planes.thickness, auto_format=True)
         images.append(image)
     return images
-
-
-def _valid(element: DataElement) -> bool:
-    """Whether a source's element may be passed on: a value, and one that its value representation allows."""
-    from pydicom import config
-    from pydicom.valuerep import validate_value
-
-    if element.VR == "SQ":
-        return bool(element.value)
-    if element.is_empty:
-        return False
-    try:
-        for value in element.value if element.VM > 1 else [element.value]:
-            validate_value(element.VR, value, config.RAISE)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _set_references(
@@ -322,17 +275,3 @@ def _first_plane(planes: Planes) -> Planes:
     from dataclasses import replace
 
     return replace(planes, positions=planes.positions[:1], references=planes.references[:1])
-
-
-def _series_number(header: Dataset) -> int:
-    """A number beside the source's, out of the way of the scanner's own numbering."""
-    try:
-        return min(int(header.get("SeriesNumber") or 0), 10**8) + 9000
-    except (TypeError, ValueError):
-        return 9000
-
-
-def _text(text: str) -> str:
-    """Text that fits a value of 64 characters (LO)."""
-    clean = " ".join(text.replace("\\", "/").split())
-    return clean if len(clean) <= 64 else clean[:63] + "…"

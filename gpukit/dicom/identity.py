@@ -1,0 +1,75 @@
+"""What an object that is made of others takes over from them: patient, study, frame of reference."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from gpukit.volume import SourceInstance
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
+
+__all__ = ["REQUIRED", "is_valid", "new_series_number", "short_text", "source_header"]
+
+#: Type 2 attributes of the patient and study modules that a source may lack and a new object must have.
+REQUIRED = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
+
+
+def source_header(source: SourceInstance) -> Dataset:
+    """Header of a source instance, without pixels, with what a new object needs filled in where the source lacks it."""
+    from gpukit.dicom.headers import read_dataset
+    from gpukit.dicom.inputs import Location
+
+    header = read_dataset(Location(source.path, source.member))
+    for keyword in REQUIRED:
+        if keyword not in header:
+            setattr(header, keyword, "")
+    removed = header.get("PatientIdentityRemoved") == "YES"
+    if removed and not header.get("DeidentificationMethod") and not header.get("DeidentificationMethodCodeSequence"):
+        header.DeidentificationMethod = "not stated in the source images"
+    for keyword, seed in (
+        ("StudyInstanceUID", "study"),
+        ("SeriesInstanceUID", "series"),
+        ("FrameOfReferenceUID", "frame"),
+    ):
+        if not header.get(keyword):
+            # Without these the object is invalid. The name is a function of the source, so that a second object of the
+            # same over-anonymised series lands in the same study.
+            anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
+            setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
+    return header
+
+
+def is_valid(element: DataElement) -> bool:
+    """Whether a source's element may be passed on: a value, and one that its value representation allows."""
+    from pydicom import config
+    from pydicom.valuerep import validate_value
+
+    if element.VR == "SQ":
+        return bool(element.value)
+    if element.is_empty:
+        return False
+    try:
+        for value in element.value if element.VM > 1 else [element.value]:
+            validate_value(element.VR, value, config.RAISE)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def new_series_number(header: Dataset) -> int:
+    """A number beside the source's, out of the way of the scanner's own numbering."""
+    try:
+        return min(int(header.get("SeriesNumber") or 0), 10**8) + 9000
+    except (TypeError, ValueError):
+        return 9000
+
+
+def short_text(text: str) -> str:
+    """Text that fits a value of 64 characters (LO)."""
+    clean = " ".join(text.replace("\\", "/").split())
+    return clean if len(clean) <= 64 else clean[:63] + "…"
