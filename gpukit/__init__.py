@@ -9,15 +9,23 @@ __version__ = "0.1.0"
 
 #: Public name -> module that defines it. Pinned by a test.
 _PUBLIC = {
+    "Box": "gpukit.measure.shapes",
+    "Circle": "gpukit.measure.shapes",
     "DeviceInfo": "gpukit.device",
+    "Ellipse": "gpukit.measure.shapes",
     "GpukitError": "gpukit.errors",
     "Grid": "gpukit.geometry",
     "Label": "gpukit.volume",
+    "Measurement": "gpukit.measure.results",
+    "Polygon": "gpukit.measure.shapes",
+    "Quantity": "gpukit.measure.results",
     "Segmentation": "gpukit.volume",
     "SourceInstance": "gpukit.volume",
+    "Sphere": "gpukit.measure.shapes",
     "Volume": "gpukit.volume",
     "count_transfers": "gpukit.device",
     "devices": "gpukit.device",
+    "distance": "gpukit.measure.lengths",
     "explain": "gpukit.device",
     "find_series": "gpukit.opening",
     "mip": "gpukit.render.planes",
@@ -38,6 +46,14 @@ if TYPE_CHECKING:
     from gpukit.device import explain as explain
     from gpukit.errors import GpukitError as GpukitError
     from gpukit.geometry import Grid as Grid
+    from gpukit.measure.lengths import distance as distance
+    from gpukit.measure.results import Measurement as Measurement
+    from gpukit.measure.results import Quantity as Quantity
+    from gpukit.measure.shapes import Box as Box
+    from gpukit.measure.shapes import Circle as Circle
+    from gpukit.measure.shapes import Ellipse as Ellipse
+    from gpukit.measure.shapes import Polygon as Polygon
+    from gpukit.measure.shapes import Sphere as Sphere
     from gpukit.opening import find_series as find_series
     from gpukit.opening import open as open
     from gpukit.render.camera import render as render

@@ -24,7 +24,7 @@ from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Progress", "Tilt", "collect_source", "read_dicom", "volume_of"]
+__all__ = ["Progress", "Tilt", "collect_source", "metadata_of", "read_dicom", "volume_of"]
 
 #: Called as ``progress(stage, done, total)``.
 Progress = Callable[[str, int, int], None]
@@ -166,7 +166,7 @@ def volume_of(
         padding=padding,
         phases=layout.phases,
         sources=_sources(layout),
-        metadata=_metadata(first),
+        metadata=metadata_of(first),
         notes=tuple(dict.fromkeys(told)),
     )
 
@@ -233,7 +233,8 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
     return tuple(found)
 
 
-def _metadata(plane: Plane) -> Mapping[str, Any]:
+def metadata_of(plane: Plane) -> Mapping[str, Any]:
+    """Facts of an image that a volume keeps, by keyword; no patient identity."""
     return {keyword: value for keyword in _KEPT if (value := plane.get(keyword)) is not None}
 
 

@@ -1,0 +1,146 @@
+"""Options that the commands of ``gpukit measure`` share, and what they do when the numbers are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpukit_cli.output import emit
+from gpukit_cli.params import numbers
+
+if TYPE_CHECKING:
+    from gpukit.measure.outputs import Format
+    from gpukit.measure.results import Calibration, Row
+
+__all__ = [
+    "AnnotationText",
+    "CalibrationText",
+    "FormatName",
+    "FrameText",
+    "Output",
+    "TrackingId",
+    "TrackingUid",
+    "calibration_given",
+    "finish",
+    "named",
+    "output_format",
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Where the result goes [default: standard output]."),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps, sr or seg [default: by suffix, else text]."),
+]
+AnnotationText = Annotated[
+    str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
+]
+FrameText = Annotated[
+    str | None,
+    typer.Option(
+        "--frame", metavar="LIST", help="Frames of multi-frame files, from 1: 3, 1-4,7 or all [default: all]."
+    ),
+]
+CalibrationText = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration", metavar="MM", help="Size of a pixel in mm, or of its width,height; before what the file says."
+    ),
+]
+TrackingId = Annotated[
+    str, typer.Option("--tracking-id", metavar="TEXT", help="Name of the finding through time.", show_default=False)
+]
+TrackingUid = Annotated[
+    str, typer.Option("--tracking-uid", metavar="UID", help="UID of the finding through time.", show_default=False)
+]
+
+
+def output_format(output: Path | None, name: str | None, *, as_json: bool, force: bool) -> Format:
+    """The format to write, and a check of the output before the work."""
+    from gpukit.errors import InputError
+    from gpukit.files.atomic import check_output
+    from gpukit.measure.outputs import format_of
+
+    if as_json and name not in (None, "json"):
+        raise typer.BadParameter(f"--json and --format {name} contradict each other")
+    try:
+        chosen = format_of(output, "json" if as_json else name)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+    if output is not None and str(output) != "-":
+        check_output(output, force=force)
+    return chosen
+
+
+def calibration_given(text: str | None) -> Calibration | None:
+    """What ``--calibration`` means."""
+    if text is None:
+        return None
+    from gpukit.errors import GpukitError
+    from gpukit.measure.calibration import manual
+
+    values = numbers(text)
+    if len(values) not in (1, 2):
+        raise typer.BadParameter(f"--calibration {text}: write the size of a pixel in mm, or its width,height")
+    try:
+        return manual(*values)
+    except GpukitError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def named(rows: Sequence[Row], *, annotation: str = "", tracking_id: str = "", tracking_uid: str = "") -> list[Row]:
+    """The rows with the user's names for what was measured."""
+    from dataclasses import replace
+
+    return [
+        row
+        if row.measurement is None
+        else replace(
+            row,
+            measurement=row.measurement.with_names(
+                label=annotation or None, tracking_id=tracking_id, tracking_uid=tracking_uid
+            ),
+        )
+        for row in rows
+    ]
+
+
+def finish(
+    rows: Sequence[Row],
+    output: Path | None,
+    form: Format,
+    *,
+    force: bool,
+    title: str = "",
+    values: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the rows; where one has an error, say so and exit with 1.
+
+    Raises
+    ------
+    typer.Exit
+        With 1, after everything is written, where a row has an error.
+    """
+    from gpukit.measure.outputs import Options, render, write
+
+    failed = [row for row in rows if row.error]
+    options = Options(title=title, values=values or {})
+    if len(failed) == len(rows) == 1 and not form.binary:  # one input, one error: nothing to keep a table for
+        typer.echo(f"Error: {failed[0].file}: {failed[0].error}", err=True)
+        raise typer.Exit(1)
+    if not (form.binary and len(failed) == len(rows)):
+        if output is None or str(output) == "-":
+            emit(render(rows, form, options))
+        else:
+            write(rows, output, form, options=options, force=force)
+    if failed:
+        for row in failed[:5]:
+            typer.echo(f"Error: {row.file}: {row.error}", err=True)
+        if len(rows) > 1:
+            typer.echo(f"{len(failed)} of {len(rows)} measurements failed.", err=True)
+        raise typer.Exit(1)

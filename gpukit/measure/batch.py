@@ -1,0 +1,129 @@
+"""One measurement on many frames, files or series: in parallel, one row each, a failed one a row with its error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from gpukit.dicom.headers import Header, scan
+from gpukit.dicom.inputs import Location, Source, discover
+from gpukit.errors import GpukitError, InputNotFoundError
+from gpukit.measure.images import Frame, frames_of, parse_frames
+from gpukit.measure.results import Measurement, Row
+
+__all__ = ["Progress", "each_frame", "in_parallel"]
+
+#: Called as ``progress(stage, done, total)``.
+Progress = Callable[[str, int, int], None]
+Item = TypeVar("Item")
+
+_BATCH = 16  # files a task
+
+
+def each_frame(
+    source: Source,
+    measure: Callable[[Frame], Measurement],
+    *,
+    frames: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Measure on every frame that a source names.
+
+    Parameters
+    ----------
+    source : path, glob, or several of them
+        Files, folders, a DICOMDIR or a zip. What is no DICOM in a folder is passed over; a file that was named and
+        cannot be read, and an object without an image among several, is a row with its error.
+    measure : callable
+        From a frame to a measurement; a `GpukitError` becomes the row's error.
+    frames : str, optional
+        Which frames of multi-frame files, as `gpukit.measure.images.parse_frames` reads it; all by default.
+    workers : int, optional
+        Threads.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    list of Row
+        In the order of the files, then of the frames.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is nothing to measure on.
+    """
+    locations = discover(source)
+    scanned = scan(locations, progress=None if progress is None else lambda d, n: progress("headers", d, n))
+    found: dict[Location, Header | GpukitError] = {header.location: header for header in scanned.headers}
+    found.update(scanned.problems)
+    items = [(place, found[place]) for place in locations if place in found]
+    if not items:
+        raise InputNotFoundError("holds no DICOM file", file=locations[0].path)
+
+    def one(item: tuple[Location, Header | GpukitError]) -> list[Row]:
+        place, header = item
+        if isinstance(header, GpukitError):
+            return [Row(file=str(place), error=_reason(header, str(place)))]
+        try:
+            available = frames_of(header)
+            chosen = [available[n] for n in parse_frames(frames, len(available), str(place))]
+        except GpukitError as error:
+            return [Row(file=str(place), error=_reason(error, str(place)))]
+        return [_row(frame, measure) for frame in chosen]
+
+    return [row for rows in in_parallel(items, one, workers=workers, progress=progress) for row in rows]
+
+
+def in_parallel(
+    items: Sequence[Item],
+    function: Callable[[Item], list[Row]],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[list[Row]]:
+    """Rows of every item, in order; an item's `GpukitError` must be turned into a row by `function`.
+
+    Raises
+    ------
+    BaseException
+        Whatever else a call raises; what has not begun does not run then.
+    """
+    pieces = [items[n : n + _BATCH] for n in range(0, len(items), _BATCH)]
+    threads = min(len(pieces), workers or min(32, 2 * (os.cpu_count() or 1)))
+
+    def piece(some: Sequence[Item]) -> list[list[Row]]:
+        return [function(item) for item in some]
+
+    made: list[list[Row]] = []
+    if threads <= 1:
+        for some in pieces:
+            made += piece(some)
+            if progress is not None:
+                progress("measuring", len(made), len(items))
+        return made
+    with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-measure") as pool:
+        try:
+            for rows in pool.map(piece, pieces):
+                made += rows
+                if progress is not None:
+                    progress("measuring", len(made), len(items))
+        except BaseException:  # also Ctrl-C: what has not begun must not run
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return made
+
+
+def _row(frame: Frame, measure: Callable[[Frame], Measurement]) -> Row:
+    try:
+        return Row(file=frame.file, frame=frame.number, measurement=measure(frame))
+    except GpukitError as error:
+        return Row(file=frame.file, frame=frame.number, error=_reason(error, frame.file))
+
+
+def _reason(error: GpukitError, file: str) -> str:
+    """The error's line without the file, which has its own column."""
+    return str(error).removeprefix(f"{file}: ")
