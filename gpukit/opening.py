@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpukit.dicom.series import Series
     from gpukit.volume import Volume
 
-__all__ = ["find_series", "open"]
+__all__ = ["file_reader", "find_series", "open"]
 
 Source = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -84,7 +84,7 @@ def open(
     from gpukit.device import resolve
 
     single = _single_path(source)
-    reader = None if single is None else _file_reader(single)
+    reader = None if single is None else file_reader(single)
     if single is None or reader is None:
         from gpukit.dicom.read import read_dicom
 
@@ -137,8 +137,8 @@ def _single_path(source: Source) -> str | None:
     return None
 
 
-def _file_reader(path: str) -> Any:
-    """The reader for a file of this suffix or content, or None for DICOM."""
+def file_reader(path: str) -> Any:
+    """The reader for a volume file of this suffix, called with the path; None for DICOM."""
     name = path.lower()
     suffix = name if not Path(path).is_dir() else ""
     if suffix.endswith(_NIFTI):

@@ -19,7 +19,7 @@ from gpukit.volume import Label, Segmentation, Volume
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["read_seg"]
+__all__ = ["read_seg", "segment_names"]
 
 _STORAGE = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
@@ -76,6 +76,24 @@ def read_seg(
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A hostile file can hold any value in any attribute; pydicom gives it out as it is.
+        raise FormatError(f"an attribute makes no sense: {error}", file=str(location)) from error
+
+
+def segment_names(path: str | PathLike[str] | Location) -> list[tuple[int, str]]:
+    """Number and label of each segment that an object describes.
+
+    Raises
+    ------
+    FormatError
+        No Segmentation object, or damaged.
+    """
+    location = path if isinstance(path, Location) else Location(fspath(path))
+    _, dataset = _open(location)
+    try:
+        return [(label.value, label.name) for label in _labels(dataset, str(location), None)[1]]
+    except GpukitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise FormatError(f"an attribute makes no sense: {error}", file=str(location)) from error
 
 
