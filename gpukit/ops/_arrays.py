@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "real_dtype",
     "signed",
     "signed_dtype",
+    "whole_padding",
 ]
 
 #: Values lo to hi (both included) are no measurement.
@@ -91,6 +93,13 @@ def check_padding(padding: Sequence[float] | None) -> Padding:
     return low, high
 
 
+def whole_padding(padding: tuple[float, float], lowest: int, highest: int) -> tuple[int, int] | None:
+    """The whole numbers of an interval (its ends may be infinite) that a type of this range holds; None for none."""
+    low, high = (min(max(end, lowest - 1.0), highest + 1.0) for end in padding)
+    first, last = max(math.ceil(low), lowest), min(math.floor(high), highest)
+    return (first, last) if first <= last else None
+
+
 def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
     """Mask of the voxels that are no measurement, or None where there can be none."""
     found = xp.isnan(data) if is_floating(xp, data.dtype) else None
@@ -99,10 +108,10 @@ def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
     low, high = padding
     if not is_floating(xp, data.dtype):
         info = xp.iinfo(data.dtype)
-        low_int, high_int = -(-low // 1), high // 1  # the integers inside the interval
-        if high_int < info.min or low_int > info.max or low_int > high_int:
+        whole = whole_padding((low, high), int(info.min), int(info.max))
+        if whole is None:
             return None
-        low, high = int(max(low_int, info.min)), int(min(high_int, info.max))
+        low, high = whole
         data = signed(xp, data)
     padded = (data >= low) & (data <= high)
     return padded if found is None else found | padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,7 +90,8 @@ def project(
 def _lowest(xp: Any, data: Any, padding: Padding) -> int:
     """The lowest integer that the padding declares to be no measurement."""
     assert padding is not None
-    return int(max(-(-padding[0] // 1), xp.iinfo(data.dtype).min))
+    info = xp.iinfo(data.dtype)
+    return math.ceil(min(max(padding[0], float(info.min)), float(info.max)))
 
 
 def _mean(xp: Any, view: Any, bad: Any | None, axis: int) -> Any:

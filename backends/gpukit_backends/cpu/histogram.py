@@ -14,11 +14,9 @@ from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._selection import check_like
 from gpukit.ops.histogram import check_edges, evenness, real_bounds, whole_bounds
 from gpukit_backends.cpu._groups import flat, inside, unsuitable
+from gpukit_backends.cpu._tally import spread, tally
 from gpukit_backends.cpu.library import library, pointer, type_number
-from gpukit_backends.cpu.threads import over_rows, thread_count
-
-#: Voxels below which another thread does not pay.
-LEAST = 1 << 16
+from gpukit_backends.cpu.threads import over_rows
 
 
 def _declines(data: Any, **_: Any) -> str | None:
@@ -44,41 +42,12 @@ def histogram(
     return _by_bin(voxels, where, limits, interval)
 
 
-def _spread(size: int) -> tuple[int, int]:
-    """How many tables are filled side by side, and by how many voxels each."""
-    tables = max(1, min(thread_count(), size // LEAST))
-    return tables, -(-size // tables)
-
-
 def _by_value(
     voxels: NDArray[Any], where: NDArray[np.uint8] | None, bounds: NDArray[np.int64], padding: Padding
 ) -> NDArray[np.int64]:
-    handle = library().handle
-    assert handle is not None
-    info = np.iinfo(voxels.dtype)
-    tables, step = _spread(voxels.size)
-    table = np.zeros((tables, int(info.max) - int(info.min) + 1), np.int64)
-
-    def work(begin: int, end: int) -> int:
-        for t in range(begin, end):
-            handle.gpukit_count_values(
-                pointer(voxels),
-                type_number(voxels.dtype),
-                None if where is None else pointer(where),
-                pointer(table[t]),
-                ctypes.c_int64(t * step),
-                ctypes.c_int64(min((t + 1) * step, voxels.size)),
-            )
-        return 0
-
-    over_rows(work, tables)
-    counted = table.sum(axis=0)
-    values = np.arange(int(info.min), int(info.max) + 1)
-    if padding is not None:
-        counted[(values >= padding[0]) & (values <= padding[1])] = 0
+    first, counted = tally(voxels, where, padding)
     below = np.concatenate(([0], np.cumsum(counted)))
-    at = np.clip(bounds, int(info.min), int(info.max) + 1) - int(info.min)
-    return np.diff(below[at])
+    return np.diff(below[np.clip(bounds - first, 0, counted.size)])
 
 
 def _by_bin(
@@ -91,7 +60,7 @@ def _by_bin(
         real_bounds(limits, np.float64) if floating else whole_bounds(limits), dtype=np.float64
     )
     bins = bounds.size - 1
-    tables, step = _spread(voxels.size)
+    tables, step = spread(voxels.size)
     counts = np.zeros((tables, bins), np.int64)
     low, high = padding or (0.0, 0.0)
     even, endless = evenness(bounds), int(floating and np.isposinf(limits[-1]))

@@ -14,6 +14,7 @@ from gpukit.ops._moments import Moments
 from gpukit.ops._selection import check_like
 from gpukit.ops.statistics import Statistics, check_labels
 from gpukit_backends.cpu._groups import flat, grouped, inside, unsuitable
+from gpukit_backends.cpu._tally import moments, small, tally
 from gpukit_backends.cpu.library import library, pointer, type_number
 from gpukit_backends.cpu.threads import over_rows
 
@@ -44,6 +45,8 @@ def statistics(
         check_like(data, mask)
     voxels = flat(data)
     if wanted is None or mask is None:
+        if small(data):
+            return Statistics.from_moments(moments(*tally(voxels, inside(mask), interval)))
         return Statistics.from_moments(_moments(voxels, inside(mask), 1, interval)[0])
     distinct = tuple(dict.fromkeys(wanted))
     found: dict[int, Moments] = {}

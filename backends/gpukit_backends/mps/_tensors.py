@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gpukit.ops._arrays import Padding
+from gpukit.ops._arrays import Padding, whole_padding
 
 __all__ = ["chosen", "real_dtype", "widened"]
 
@@ -35,10 +35,10 @@ def chosen(values: torch.Tensor, mask: torch.Tensor | None, padding: Padding) ->
         low, high = padding
         if not values.is_floating_point():  # the whole numbers in the interval, as far as the type reaches
             limits = torch.iinfo(values.dtype)
-            low, high = max(-(-low // 1), limits.min), min(high // 1, limits.max)
-            if low > high:
+            whole = whole_padding(padding, limits.min, limits.max)
+            if whole is None:
                 return keep
-            low, high = int(low), int(high)
+            low, high = whole
         measured = (values < low) | (values > high)
         keep = measured if keep is None else keep & measured
     return keep

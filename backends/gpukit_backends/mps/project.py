@@ -68,7 +68,7 @@ def _reduced(part: torch.Tensor, axis: int, method: str, padding: Padding) -> to
     else:
         assert padding is not None
         info, own = torch.iinfo(values.dtype), torch.iinfo(part.dtype)
-        neutral, nothing = (info.min if biggest else info.max), max(-int(-padding[0] // 1), own.min)
+        neutral, nothing = (info.min if biggest else info.max), math.ceil(min(max(padding[0], own.min), own.max))
     kept = values.masked_fill(bad, neutral)
     found: torch.Tensor = kept.amax(axis) if biggest else kept.amin(axis)
     return found.masked_fill(bad.all(axis), nothing)
