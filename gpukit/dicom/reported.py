@@ -1,0 +1,93 @@
+"""What a measurement report holds, free of DICOM's sequences: the words that its writer and reader share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpukit.dicom.annotations import Figure, ImageReference
+
+__all__ = ["Code", "ReportedGroup", "ReportedNumber", "SegmentReference"]
+
+
+class Code(NamedTuple):
+    """A coded concept: code value, coding scheme designator, code meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReference:
+    """One segment of a DICOM SEG."""
+
+    image: ImageReference
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedNumber:
+    """One number with its meaning.
+
+    Parameters
+    ----------
+    code : Code
+        What it is, such as SCT 410668003 Length.
+    value : float
+        Finite.
+    unit : str
+        UCUM.
+    derivation : Code or None
+        How it was reduced from many values, such as SCT 373098007 Mean.
+    method : Code or None
+        How it was computed.
+    figures : tuple of Figure
+        What this number was taken from, where that differs from the group's.
+    """
+
+    code: Code
+    value: float
+    unit: str
+    derivation: Code | None = None
+    method: Code | None = None
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedGroup:
+    """What was measured of one finding.
+
+    Parameters
+    ----------
+    numbers : tuple of ReportedNumber
+        The measurements.
+    tracking_uid, tracking_id : str
+        Identity of the finding, through time; the id is also what web viewers choose their drawing tool by.
+    label : str
+        The user's words.
+    images : tuple of ImageReference
+        What was measured on; pixel coordinates belong to the first.
+    figures : tuple of Figure
+        What was drawn: in pixels, or with three coordinates in LPS mm.
+    frame_of_reference_uid : str
+        Of figures in the patient.
+    segment : SegmentReference or None
+        The measured segment, for a volumetric region.
+    finding, method : Code or None
+        What was found, and how it was measured.
+    sites : tuple of Code
+        Where in the body.
+    """
+
+    numbers: tuple[ReportedNumber, ...]
+    tracking_uid: str
+    tracking_id: str = ""
+    label: str = ""
+    images: tuple[ImageReference, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    frame_of_reference_uid: str = ""
+    segment: SegmentReference | None = None
+    finding: Code | None = None
+    method: Code | None = None
+    sites: tuple[Code, ...] = ()
