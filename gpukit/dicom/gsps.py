@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Annotation, Figure, check_inside, image_size
-from gpukit.dicom.identity import is_valid, new_series_number, short_text
+from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text
 from gpukit.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def build_gsps(
     layer = highdicom.pr.GraphicLayer(LAYER, 1, "Measurements")
     colour = int(images[0].get("SamplesPerPixel") or 1) > 1
     options: dict[str, Any] = {}
-    if not colour:
+    if colour:
+        options["icc_profile"] = images[0].get("ICCProfile") or _srgb()
+    else:
         inverse = images[0].get("PhotometricInterpretation") == "MONOCHROME1"
         options["presentation_lut_transformation"] = highdicom.PresentationLUTTransformation(
             presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
@@ -130,18 +132,27 @@ def build_gsps(
     return state
 
 
+def _srgb() -> bytes:
+    """The colours that images without a profile are in, as far as anyone knows."""
+    from PIL import ImageCms
+
+    profile: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # DICOM wants the profile of an input device (PS3.3 C.11.15); one of matrix and curves serves both classes (ICC.1)
+    return profile[:12] + b"scnr" + profile[16:]
+
+
 def _clean(header: Dataset) -> Dataset:
-    """The header with what its value representations allow only, and without geometry of the stack."""
+    """The header with values that are there and valid: highdicom takes any other for a mistake of ours."""
     from pydicom import DataElement, Dataset
 
     image = Dataset()
     for element in header:
         if element.tag.is_private or element.tag.group == 0x0002:
             continue
-        if element.is_empty or is_valid(element):
+        if is_valid(element):
             image.add(element)
-        elif element.VR != "SQ":
-            image.add(DataElement(element.tag, element.VR, None))
+        elif element.keyword in REQUIRED:
+            image.add(DataElement(element.tag, element.VR, ""))
     if "SamplesPerPixel" not in image:
         image.SamplesPerPixel = 1
     return image

@@ -55,7 +55,8 @@ def is_valid(element: DataElement) -> bool:
         return False
     try:
         for value in element.value if element.VM > 1 else [element.value]:
-            validate_value(element.VR, value, config.RAISE)
+            # pydicom gives decimal and integer strings out as numbers, and takes only strings for valid
+            validate_value(element.VR, str(value) if element.VR in ("DS", "IS") else value, config.RAISE)
     except (TypeError, ValueError):
         return False
     return True
