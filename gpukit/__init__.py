@@ -23,6 +23,9 @@ _PUBLIC = {
     "SourceInstance": "gpukit.volume",
     "Sphere": "gpukit.measure.shapes",
     "Volume": "gpukit.volume",
+    "angle": "gpukit.measure.angles",
+    "area": "gpukit.measure.areas",
+    "cobb_angle": "gpukit.measure.angles",
     "count_transfers": "gpukit.device",
     "devices": "gpukit.device",
     "distance": "gpukit.measure.lengths",
@@ -31,6 +34,7 @@ _PUBLIC = {
     "mip": "gpukit.render.planes",
     "mpr": "gpukit.render.planes",
     "open": "gpukit.opening",
+    "polyline": "gpukit.measure.lengths",
     "render": "gpukit.render",
     "save": "gpukit.saving",
     "segment": "gpukit.ai",
@@ -46,7 +50,11 @@ if TYPE_CHECKING:
     from gpukit.device import explain as explain
     from gpukit.errors import GpukitError as GpukitError
     from gpukit.geometry import Grid as Grid
+    from gpukit.measure.angles import angle as angle
+    from gpukit.measure.angles import cobb_angle as cobb_angle
+    from gpukit.measure.areas import area as area
     from gpukit.measure.lengths import distance as distance
+    from gpukit.measure.lengths import polyline as polyline
     from gpukit.measure.results import Measurement as Measurement
     from gpukit.measure.results import Quantity as Quantity
     from gpukit.measure.shapes import Box as Box

@@ -82,6 +82,9 @@ _TABLE = """
 00181063 DS 1 FrameTime
 00181090 IS 1 CardiacNumberOfImages
 00181100 DS 1 ReconstructionDiameter
+00181110 DS 1 DistanceSourceToDetector
+00181111 DS 1 DistanceSourceToPatient
+00181114 DS 1 EstimatedRadiographicMagnificationFactor
 00181120 DS 1 GantryDetectorTilt
 00181130 DS 1 TableHeight
 00181150 IS 1 ExposureTime

@@ -78,6 +78,10 @@ class Frame:
         """Attribute of the frame, else of the file (of those that the header scan keeps)."""
         return self.plane.get(keyword, default)
 
+    def holds(self, point: tuple[float, float]) -> bool:
+        """Whether a point (column, row) lies on one of its pixels."""
+        return -0.5 <= point[0] <= self.columns - 0.5 and -0.5 <= point[1] <= self.rows - 0.5
+
     def to_patient(self, x: float, y: float) -> tuple[float, float, float] | None:
         """LPS mm of the point (column, row); None where the frame has no place in the patient (PS3.3 C.7.6.2.1-1)."""
         plane = self.plane

@@ -1,42 +1,111 @@
-"""Distance between points of a frame."""
+"""Lengths: the distance between two points, and the length of a line through several."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from gpukit.dicom.headers import Header
-from gpukit.dicom.inputs import Source
 from gpukit.errors import InputError
-from gpukit.measure.calibration import calibration_of
-from gpukit.measure.images import Frame, open_frame
-from gpukit.measure.results import Calibration, Code, Graphic, Measurement, Quantity
+from gpukit.measure.placed import Image, Placed, place
+from gpukit.measure.results import Calibration, Code, Measurement, Quantity
 
-__all__ = ["distance"]
+__all__ = ["distance", "polyline"]
 
 LENGTH = Code("410668003", "SCT", "Length")
+PATH_LENGTH = Code("121211", "DCM", "Path length")
+TIME = Code("110858", "DCM", "Time")
 
 
 def distance(
-    image: Source | Header | Frame,
+    image: Image,
     p1: Sequence[float],
     p2: Sequence[float],
     *,
     frame: int | None = None,
+    space: str = "voxel",
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Distance between two points (column, row) of a frame."""
-    opened = open_frame(image, frame=frame)
-    for point in (p1, p2):
-        if len(point) != 2 or not all(map(math.isfinite, point)):
-            raise InputError(f"{tuple(point)} is no point of a frame", attribute="point")
-    a, b = (float(p1[0]), float(p1[1])), (float(p2[0]), float(p2[1]))
-    scale = calibration_of(opened, (a, b), given=calibration)
-    length = math.hypot((b[0] - a[0]) * scale.scale[0], (b[1] - a[1]) * scale.scale[1])
+    """Distance between two points.
+
+    sqrt((dx sx)² + (dy sy)²) with the size (sx, sy) of a pixel; between points of a series the distance of their places
+    in the patient.
+
+    Parameters
+    ----------
+    image : path, Header, Frame, Volume or Space
+        One frame for points (column, row); a series for points of three numbers.
+    p1, p2 : sequence of float
+        (column, row) with (0, 0) the centre of the first pixel; or three numbers, see `space`.
+    frame : int, optional
+        1-based frame of a multi-frame file; needed where there are several.
+    space : {"voxel", "patient"}
+        What points of three numbers are: (i, j, k) = (column, row, slice) from 0, or LPS mm.
+    calibration : Calibration, optional
+        Size of a pixel from `gpukit.measure.calibration.manual`, before all that the file says.
+
+    Returns
+    -------
+    Measurement
+        ``length`` in mm, or in ``{pixels}`` where nothing calibrates the image. In an ultrasound region whose axes have
+        different units: ``horizontal``, ``vertical`` and ``slope``.
+
+    Raises
+    ------
+    InputError
+        A point lies outside the image or is none.
+    GeometryError
+        The points lie in ultrasound regions of different scale.
+    """
+    placed = place(image, (p1, p2), frame=frame, space=space, calibration=calibration)
+    if placed.calibration.units[0] != placed.calibration.units[1]:
+        quantities = _components(placed)
+    else:
+        length = math.hypot(*placed.between(0, 1))
+        quantities = (Quantity("length", length, placed.calibration.unit, LENGTH),)
+    return Measurement(kind="distance", quantities=quantities, graphics=(placed.line(),), **placed.facts())
+
+
+def polyline(
+    image: Image,
+    points: Sequence[Sequence[float]],
+    *,
+    frame: int | None = None,
+    space: str = "voxel",
+    calibration: Calibration | None = None,
+) -> Measurement:
+    """Length of a line through two or more points, the sum of its pieces; parameters and errors as `distance`.
+
+    Returns
+    -------
+    Measurement
+        ``length``.
+    """
+    if len(points) < 2:
+        raise InputError(f"a line needs two points or more, not {len(points)}", attribute="points")
+    placed = place(image, points, frame=frame, space=space, calibration=calibration)
+    unit = placed.calibration.unit
+    total = math.fsum(math.hypot(*placed.between(n, n + 1)) for n in range(len(points) - 1))
     return Measurement(
-        kind="distance",
-        quantities=(Quantity("length", length, scale.unit, LENGTH),),
-        graphics=(Graphic("POLYLINE", (a, b)),),
-        sources=(opened.source,),
-        calibration=scale,
+        kind="polyline",
+        quantities=(Quantity("length", total, unit, PATH_LENGTH),),
+        graphics=(placed.line(),),
+        **placed.facts(),
     )
+
+
+def _components(placed: Placed) -> tuple[Quantity, ...]:
+    """What can be said of a line whose axes have different units, as in M-mode (s, mm) or a spectrum (s, cm/s)."""
+    across, along = placed.between(0, 1)
+    units = placed.calibration.units
+    made = [
+        Quantity("horizontal", abs(across), units[0], _code_of(units[0])),
+        Quantity("vertical", abs(along), units[1], _code_of(units[1])),
+    ]
+    if across != 0 and "{pixels}" not in units:
+        # Upwards is positive, as a tracing is read; rows grow downwards.
+        made.append(Quantity("slope", -along / across, f"{units[1]}/{units[0]}"))
+    return tuple(made)
+
+
+def _code_of(unit: str) -> Code | None:
+    return {"s": TIME, "mm": LENGTH}.get(unit)

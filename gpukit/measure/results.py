@@ -21,7 +21,7 @@ Point = tuple[float, ...]
 UNITS = {
     "1": "",
     "{pixels}": "pixels",
-    "{pixels}2": "pixels²",
+    "{square_pixels}": "square pixels",
     "{voxels}": "voxels",
     "mm2": "mm²",
     "mm3": "mm³",

@@ -9,24 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpukit_cli.output import emit
-from gpukit_cli.params import numbers
+from gpukit_cli.params import box, length, numbers, point
 
 if TYPE_CHECKING:
     from gpukit.measure.outputs import Format
     from gpukit.measure.results import Calibration, Row
+    from gpukit.measure.shapes import Shape
 
 __all__ = [
     "AnnotationText",
     "CalibrationText",
+    "CircleText",
+    "EllipseText",
     "FormatName",
     "FrameText",
     "Output",
+    "PolygonPoints",
+    "RoiText",
     "TrackingId",
     "TrackingUid",
     "calibration_given",
     "finish",
     "named",
     "output_format",
+    "shape_given",
 ]
 
 Output = Annotated[
@@ -58,6 +64,79 @@ TrackingId = Annotated[
 TrackingUid = Annotated[
     str, typer.Option("--tracking-uid", metavar="UID", help="UID of the finding through time.", show_default=False)
 ]
+
+RoiText = Annotated[
+    str | None,
+    typer.Option("--roi", metavar="X,Y,W,H", help="A rectangle: its first column and row, width and height."),
+]
+#: For a command of class ``command_with_lists(polygon=point)``.
+PolygonPoints = Annotated[
+    list[str] | None,
+    typer.Option("--polygon", metavar="X,Y X,Y ...", help="A polygon: its corners, in order.", show_default=False),
+]
+EllipseText = Annotated[
+    str | None,
+    typer.Option(
+        "--ellipse", metavar="X,Y,A,B[,DEG]", help="An ellipse: centre, semi-axes, and the angle of A to the columns."
+    ),
+]
+CircleText = Annotated[
+    str | None,
+    typer.Option("--circle", metavar="X,Y,R", help="A circle: centre and radius in pixels, or such as 100,120,5mm."),
+]
+
+
+def shape_given(
+    roi: str | None = None,
+    polygon: Sequence[str] | None = None,
+    ellipse: str | None = None,
+    circle: str | None = None,
+    *,
+    needed: bool = True,
+) -> Shape | None:
+    """The one shape that the options give.
+
+    Raises
+    ------
+    typer.BadParameter
+        None or several are given, or one cannot be read or encloses nothing.
+    """
+    given = {"--roi": roi, "--polygon": polygon or None, "--ellipse": ellipse, "--circle": circle}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise typer.BadParameter(f"{' and '.join(named)}: give one shape")
+    if not named:
+        if needed:
+            raise typer.BadParameter(f"no shape is given: use one of {', '.join(given)}")
+        return None
+    from gpukit.errors import GpukitError
+    from gpukit.measure.shapes import Box, Ellipse, Polygon
+
+    try:
+        if roi is not None:
+            return Box(*box(roi))
+        if polygon:
+            return Polygon([point(text) for text in polygon])
+        if ellipse is not None:
+            values = numbers(ellipse)
+            if len(values) not in (4, 5):
+                raise typer.BadParameter(f"{ellipse!r} is no ellipse: write x,y,a,b or x,y,a,b,degrees")
+            return Ellipse(*values)
+        return _circle(str(circle))
+    except GpukitError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _circle(text: str) -> Shape:
+    from gpukit.measure.shapes import Circle
+
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise typer.BadParameter(f"{text!r} is no circle: write x,y,radius")
+    x, y = numbers(",".join(parts[:2]), count=2)
+    if parts[2].strip()[-1:].isalpha():
+        return Circle(x, y, length(parts[2]), "mm")
+    return Circle(x, y, numbers(parts[2], count=1)[0])
 
 
 def output_format(output: Path | None, name: str | None, *, as_json: bool, force: bool) -> Format:
@@ -93,7 +172,7 @@ def calibration_given(text: str | None) -> Calibration | None:
         raise typer.BadParameter(str(error)) from None
 
 
-def named(rows: Sequence[Row], *, annotation: str = "", tracking_id: str = "", tracking_uid: str = "") -> list[Row]:
+def named(rows: Sequence[Row], annotation: str = "", tracking_id: str = "", tracking_uid: str = "") -> list[Row]:
     """The rows with the user's names for what was measured."""
     from dataclasses import replace
 
