@@ -5,9 +5,9 @@ Usage: ``python benchmarks/loading.py [--files 300] [--repeat 7] [--folder SERIE
 Each round runs every contestant once, so that a busy machine slows all alike; medians over the rounds are printed, with
 the ratio to gpukit, of time on the clock and of processor time (all threads and child processes; it does not suffer
 from other load). With ``--quiet`` a run during which some task of the machine had to wait for a processor (Linux tells:
-pressure stall information) is repeated, for so many seconds at most. The files are read once before, so the page cache is warm for all. Contestants must deliver the
-whole series as one array in host memory, slices in order, values rescaled; ``dcm2niix`` writes a NIfTI file instead and
-is a process of its own.
+pressure stall information) is repeated, for so many seconds at most. The files are read once before, so the page cache
+is warm for all. Contestants must deliver the whole series as one array in host memory, slices in order, values
+rescaled; ``dcm2niix`` writes a NIfTI file instead and is a process of its own.
 """
 
 from __future__ import annotations
@@ -184,11 +184,21 @@ def waited() -> float | None:
         return None
 
 
+def processor_seconds() -> float:
+    """Processor time of this process, its threads and its children so far."""
+    try:
+        import resource  # finer than os.times
+    except ImportError:
+        return sum(os.times()[:4])
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def timed(run: Callable[[], object]) -> tuple[float, float, bool]:
     """Seconds on the clock, seconds of processors, and whether the machine was quiet meanwhile."""
-    stalled, began, spent = waited(), time.perf_counter(), sum(os.times()[:4])
+    stalled, began, spent = waited(), time.perf_counter(), processor_seconds()
     result = run()
-    clock, processor = time.perf_counter() - began, sum(os.times()[:4]) - spent
+    clock, processor = time.perf_counter() - began, processor_seconds() - spent
     ended = waited()
     del result
     return clock, processor, stalled is None or ended is None or ended - stalled < 0.02 * clock
