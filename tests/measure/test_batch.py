@@ -142,7 +142,7 @@ def test_no_overwriting_without_force(tmp_path: Path) -> None:
         "{", "{}", '{"kind": "series"}', '{"kind": "measurements", "schema_version": 99, "measurements": []}',
         '{"kind": "measurements", "schema_version": 1}',
         '{"kind": "measurements", "schema_version": 1, "measurements": [3]}',
-        '{"kind": "measurements", "schema_version": 1, "measurements": [{"file": "a", "type": "x", "quantities": [0]}]}',
+        '{"kind": "measurements", "schema_version": 1, "measurements": [{"file": "a", "type": "x", "quantities": 0}]}',
         "[" * 100_000,
     ],
 )  # fmt: skip
