@@ -16,9 +16,10 @@ __all__ = ["read_gsps", "read_sr"]
 
 #: Concepts by code -> the quantity's name; both SNOMED generations, because viewers write either.
 _NAMES = {
-    "410668003": "length", "G-D7FE": "length", "121206": "length", "42798000": "area", "G-A166": "area",
-    "131191004": "perimeter", "103339001": "long_axis", "G-A185": "long_axis", "103340004": "short_axis",
-    "G-A186": "short_axis", "1483009": "angle", "285285000": "cobb_angle", "118565006": "volume", "G-D705": "volume",
+    "410668003": "length", "G-D7FE": "length", "121206": "length", "121211": "length",
+    "42798000": "area", "G-A166": "area", "131191004": "perimeter",
+    "103339001": "long_axis", "G-A185": "long_axis", "103340004": "short_axis", "G-A186": "short_axis",
+    "1483009": "angle", "285285000": "cobb_angle", "118565006": "volume", "G-D705": "volume",
 }  # fmt: skip
 _TOOL_KINDS = {"Length": "distance", "Bidirectional": "bidirectional", "Angle": "angle", "CobbAngle": "cobb_angle"}
 #: A number with a unit at the end of a caption, as viewers write it.
