@@ -19,6 +19,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "nrrd": (".nrrd", ".nhdr"),
     "png": (".png",),
     "dicom-seg": (".dcm",),
+    "dicom": (),
     "dicom-seg-labelmap": (),
 }
 
@@ -56,12 +57,13 @@ def save(
     path : path-like
         Where to.
     format : str or None
-        ``nifti``, ``metaimage``, ``nrrd``, ``png`` (one slice), and for a `Segmentation` ``dicom-seg`` (one bit
-        plane a label) or ``dicom-seg-labelmap``; None takes it from the suffix (`FORMATS`).
+        ``nifti``, ``metaimage``, ``nrrd``, ``png`` (one slice); for a `Segmentation` ``dicom-seg`` (one bit plane a
+        label) or ``dicom-seg-labelmap``; for a `Volume` ``dicom``, a derived series: `path` is a folder, or for one
+        slice a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
     force : bool
         Overwrite an existing file.
     window : tuple of float or None
-        For ``png`` only: the values shown black and white; None takes the volume's own window, else its range.
+        For ``png`` and ``dicom``: the values shown black and white; None takes the volume's own window, else its range.
 
     Returns
     -------
@@ -76,10 +78,14 @@ def save(
         The format is unknown, does not suit the thing, or the file cannot be written.
     """
     kind = format or format_of(path)
+    if format is None and kind == "dicom-seg" and isinstance(thing, Volume):
+        kind = "dicom"
     if kind not in FORMATS:
         raise OutputError(f"unknown format {kind!r}", file=path, fix=f"use one of {', '.join(FORMATS)}")
-    if window is not None and kind != "png":
+    if window is not None and kind not in ("png", "dicom"):
         raise OutputError(f"a window is for pictures, not for {kind}", file=path)
+    if kind == "dicom":
+        return _save_derived(thing, Path(path), window=window, force=force)
     target = check_output(path, force=force)
     if kind.startswith("dicom-seg"):
         _save_seg(thing, target, labelmap=kind.endswith("labelmap"), force=force)
@@ -108,9 +114,29 @@ def _volume_writer(kind: str) -> Callable[..., None]:
     return write_nrrd
 
 
+def _save_derived(
+    thing: Volume | Segmentation, target: Path, *, window: tuple[float, float] | None, force: bool
+) -> Path:
+    if isinstance(thing, Segmentation):
+        raise OutputError("a label map is no image series", file=target, fix="save it as dicom-seg")
+    from gpukit.dicom.derived import derived_images, write_derived
+
+    if not target.name.lower().endswith(".dcm"):
+        write_derived(thing, target, window=window, force=force)
+        return target
+    check_output(target, force=force)
+    if thing.grid.shape[0] > 1:
+        raise OutputError(
+            f"{thing.grid.shape[0]} slices do not go into one file", file=target, fix="name a folder, without .dcm"
+        )
+    with atomic_path(target, force=force) as temporary:
+        next(derived_images(thing, window=window)).save_as(temporary, enforce_file_format=True)
+    return target
+
+
 def _save_seg(thing: Volume | Segmentation, target: Path, *, labelmap: bool, force: bool) -> None:
     if not isinstance(thing, Segmentation):
-        raise OutputError("a volume is no DICOM segmentation", file=target, fix="save it as nifti, metaimage or nrrd")
+        raise OutputError("a volume is no DICOM segmentation", file=target, fix="save it as dicom or nifti")
     from gpukit.dicom.seg import write_seg
 
     with atomic_path(target, force=force) as temporary:

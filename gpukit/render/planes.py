@@ -1,23 +1,24 @@
 """Reformatted planes and projections: `mpr` and `mip`.
 
 A volume whose axes run along the patient's is cut along named planes by indexing alone: voxels are moved, never
-blended. Everything else is sampled by `gpukit.ops`.
+blended. Everything else is sampled by `gpukit.ops`. The metadata of a result tell what was done, by DICOM keyword.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.ops.project import project, project_slab
 from gpukit.ops.resample import resample
-from gpukit.render.views import PLANES, View, is_aligned, missed, view_along, view_grid, view_of
+from gpukit.render.channels import each
+from gpukit.render.cuts import named_cut, named_stack, real_type, sampled_cut, sampled_stack
+from gpukit.render.views import PLANES, View, is_aligned, turned_normal, view_along, view_of
 from gpukit.units import parse_length
 from gpukit.volume import Volume
 
@@ -33,10 +34,13 @@ def mpr(
     *,
     planes: Sequence[str] = ("axial", "coronal", "sagittal"),
     normal: ArrayLike | None = None,
+    angles: Sequence[float] | None = None,
     point: ArrayLike | None = None,
     frame: str = "voxel",
     slice: int | None = None,
     position: float | None = None,
+    stack: bool = False,
+    spacing: str | float | None = None,
     thickness: str | float | None = None,
     slab: str = "mip",
     interpolation: str = "linear",
@@ -50,12 +54,16 @@ def mpr(
     Parameters
     ----------
     volume : Volume
-        3D, one value a voxel, on any device.
+        On any device. Of several phases each is cut; colours are cut one by one.
     planes : sequence of {"axial", "coronal", "sagittal"}
         Which planes; not used where `normal` is given.
     normal : array_like, (3,), optional
         One oblique plane instead. Its sign does not matter: the viewer stands where the nearest named plane is seen
         from.
+    angles : (float, float), optional
+        One oblique plane instead: the one named plane in `planes`, turned by two angles in degrees, -90 to 90. The
+        first tips its upper edge away from the viewer (negative: its lower edge), the second then its right edge
+        (negative: its left edge). They give the plane only; the picture is turned as for `normal`.
     point : array_like, (3,), optional
         A point of the plane (of all planes); the middle of the volume by default.
     frame : {"voxel", "patient"}
@@ -66,6 +74,10 @@ def mpr(
         counted away from the viewer (axial from the feet, coronal from the front, sagittal from the patient's left).
     position : float, optional
         Instead of `point`, for one named plane: LPS mm along its axis (axial z, coronal y, sagittal x).
+    stack : bool
+        All planes of the volume in this direction instead of one, away from the viewer.
+    spacing : str or float, optional
+        ``"3mm"`` or mm between the planes of a stack, which it implies; by default the voxels' own.
     thickness : str or float, optional
         ``"20mm"``, ``"2cm"`` or mm: a slab of that thickness around the plane instead of the plane.
     slab : {"mip", "minip", "mean"}
@@ -79,9 +91,10 @@ def mpr(
     Returns
     -------
     tuple of Volume
-        One slice each, on the volume's device, with its place in the patient; the slice spacing is the slab's
-        thickness. Planes along the axes of the volume keep its values and their type, and are then the nearest plane of
-        voxels, a slab those whose centres lie in it. Others are float with NaN outside (a slab: the volume's type and
+        One slice each (or a stack), on the volume's device, with its place in the patient; the spacing of a single
+        slice is the slab's thickness. Planes along the axes of the volume keep its values and their type, and are then
+        the nearest plane of voxels, a slab those whose centres lie in it; a stack whose spacing is no multiple of the
+        voxels' is interpolated in depth only. Others are float with NaN outside (a slab: the volume's type and
         `Volume.padding`), in square pixels of the volume's smallest spacing.
 
     Raises
@@ -89,34 +102,46 @@ def mpr(
     GeometryError
         The plane does not meet the volume.
     SelectionError
-        No such slice, or the volume has phases or colours.
+        No such slice, or a slab of colours, which have no largest or smallest.
     InputError
         An argument is out of its domain.
     """
-    check_volume(volume, interpolation)
+    _check_interpolation(interpolation)
     if slab not in SLABS:
         raise InputError(f"there is no slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
+    if thickness is not None:
+        _check_colours(volume, slab)
     depth = 0.0 if thickness is None else _positive(thickness)
-    order = INTERPOLATIONS[interpolation]
-    if normal is None and not planes:
+    order, method = INTERPOLATIONS[interpolation], SLABS[slab]
+    if angles is not None and len(planes) != 1:
+        raise InputError("angles turn one plane", attribute="planes", fix="name one plane")
+    view = _oblique(volume.grid, planes[0] if planes else "axial", normal, angles, frame)
+    piled = stack or spacing is not None
+    if piled and any(given is not None for given in (point, slice, position)):
+        raise InputError("a stack has all planes", attribute="point", fix="leave the place out, or the stack")
+    if view is not None and (slice is not None or position is not None):
+        raise InputError("an oblique plane is placed by a point", attribute="normal", fix="give a point")
+    if view is None and not planes:
         raise InputError("no plane was named", attribute="planes", fix=f"use some of {', '.join(PLANES)}")
+    if sum(given is not None for given in (point, slice, position)) > 1:
+        raise InputError("point, slice and position exclude one another", attribute="point", fix="give one of them")
+    if view is None and len(planes) > 1 and (slice is not None or position is not None):
+        raise InputError(
+            "a slice or position belongs to one plane", attribute="planes", fix="name one plane, or give a point"
+        )
+    apart = None if spacing is None else _positive(spacing, "spacing")
+    done = _Done("MPR", depth, slab, interpolation)
     made = []
-    if normal is not None:
-        if slice is not None or position is not None:
-            raise InputError("a plane with a normal is placed by a point", attribute="normal", fix="give a point")
-        view = view_along(_direction(volume.grid, normal, frame))
-        made.append(_sampled(volume, view, _point(volume.grid, point, frame), depth, SLABS[slab], order))
-    else:
-        if sum(given is not None for given in (point, slice, position)) > 1:
-            raise InputError("point, slice and position exclude one another", attribute="point", fix="give one of them")
-        if len(planes) > 1 and (slice is not None or position is not None):
-            raise InputError(
-                "a slice or position belongs to one plane", attribute="planes", fix="name one plane, or give a point"
-            )
-        for plane in planes:
-            centre = _centre(volume.grid, plane, point, frame, slice, position)
-            made.append(_named(volume, plane, centre, depth, SLABS[slab], order))
-    return tuple(squared(one, interpolation=interpolation) if square else one for one in made)
+    for name in planes if view is None else ("oblique",):
+        if piled:
+            cut = _piles(name, view, apart, depth, method, order)
+        elif view is not None:
+            cut = _cuts(name, view, _point(volume.grid, point, frame), depth, method, order)
+        else:
+            cut = _cuts(name, None, _centre(volume.grid, name, point, frame, slice, position), depth, method, order)
+        one = done.to(each(volume, cut), name)
+        made.append(squared(one, interpolation=interpolation) if square else one)
+    return tuple(made)
 
 
 def mip(
@@ -125,69 +150,87 @@ def mip(
     method: str = "mip",
     plane: str = "axial",
     normal: ArrayLike | None = None,
+    angles: Sequence[float] | None = None,
     point: ArrayLike | None = None,
     frame: str = "voxel",
     thickness: str | float | None = None,
+    spacing: str | float | None = None,
     interpolation: str = "linear",
     square: bool = False,
 ) -> Volume:
-    """Maximum, minimum or mean along a direction, through the whole volume or a slab.
+    """Maximum, minimum or mean along a direction, through the whole volume, a slab, or a slab that slides.
 
     Parameters
     ----------
     volume : Volume
-        3D, one value a voxel, on any device.
+        On any device. Of several phases each is projected. To project the inside of a mask only, see
+        `gpukit.render.masks.masked`.
     method : {"mip", "minip", "mean"}
         What remains of the voxels behind one another; padding takes no part.
     plane : {"axial", "coronal", "sagittal"}
         The plane of the picture.
-    normal, point, frame
+    normal, angles, point, frame
         As in `mpr`: an oblique direction of view, and a point in the middle of the slab.
     thickness : str or float, optional
         ``"20mm"``, ``"2cm"`` or mm: a slab around `point`, by default around the middle of the volume. None takes all
         of the volume.
+    spacing : str or float, optional
+        ``"5mm"`` or mm: slabs of that thickness through all of the volume, their middles this far apart.
     interpolation, square
         As in `mpr`. Along the axes of the volume nothing is interpolated.
 
     Returns
     -------
     Volume
-        One slice, as from `mpr`.
+        One slice, or one for each slab, as from `mpr`.
 
     Raises
     ------
     GeometryError
         The slab does not meet the volume.
     InputError, SelectionError
-        An argument is out of its domain, or the volume has phases or colours.
+        An argument is out of its domain, or the volume has colours, which have no largest or smallest.
     """
-    check_volume(volume, interpolation)
+    _check_interpolation(interpolation)
     if method not in SLABS:
         raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")
+    _check_colours(volume, method)
     depth = None if thickness is None else _positive(thickness)
-    order = INTERPOLATIONS[interpolation]
-    centre = _point(volume.grid, point, frame)
-    if normal is not None:
-        view = view_along(_direction(volume.grid, normal, frame))
-        made = _sampled(volume, view, centre, depth, SLABS[method], order)
+    order, way = INTERPOLATIONS[interpolation], SLABS[method]
+    if spacing is not None and depth is None:
+        raise InputError("slabs need a thickness", attribute="thickness", fix="give one, or leave the spacing out")
+    if spacing is not None and point is not None:
+        raise InputError("sliding slabs go through all of the volume", attribute="point", fix="leave the point out")
+    apart = None if spacing is None else _positive(spacing, "spacing")
+    view = _oblique(volume.grid, plane, normal, angles, frame)
+    if view is None:
+        view_of(plane)
+    if apart is not None and depth is not None:
+        cut = _piles(plane, view, apart, depth, way, order)
     else:
-        made = _named(volume, plane, centre, depth, SLABS[method], order)
+        cut = _cuts(plane, view, _point(volume.grid, point, frame), depth, way, order)
+    done = _Done("PROJECTION IMAGE", depth, method, interpolation)
+    made = done.to(each(volume, cut), plane if view is None else "oblique")
     return squared(made, interpolation=interpolation) if square else made
 
 
 def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
     """The same slices in square pixels of their smaller spacing; itself where they are square already."""
-    check_volume(volume, interpolation)
+    _check_interpolation(interpolation)
     si, sj, sk = volume.grid.spacing
     if abs(si / sj - 1.0) < 1e-3:
         return volume
     side = min(si, sj)
     grid = volume.grid.with_spacing((side, side, sk))
-    array = resample(
-        volume.array, volume.grid.matrix_from(grid), grid.shape, order=INTERPOLATIONS[interpolation],
-        fill=float("nan"), padding=volume.padding, dtype=_real(volume.array),
-    )  # fmt: skip
-    return volume.with_array(array, grid=grid)
+
+    def finer(v: Volume) -> Volume:
+        array = resample(
+            v.array, v.grid.matrix_from(grid), grid.shape, order=INTERPOLATIONS[interpolation],
+            fill=float("nan"), padding=v.padding, dtype=real_type(v.array),
+        )  # fmt: skip
+        return v.with_array(array, grid=grid)
+
+    return each(volume, finer)
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -199,6 +242,10 @@ def check_volume(volume: Volume, interpolation: str) -> None:
         raise SelectionError("the volume has several phases", attribute="phase", fix="choose one with phase=")
     if volume.axes != "kji":
         raise SelectionError("the volume is in colour, and this shows one value a voxel")
+    _check_interpolation(interpolation)
+
+
+def _check_interpolation(interpolation: str) -> None:
     if interpolation not in INTERPOLATIONS:
         raise InputError(
             f"there is no interpolation {interpolation!r}", attribute="interpolation",
@@ -206,18 +253,32 @@ def check_volume(volume: Volume, interpolation: str) -> None:
         )  # fmt: skip
 
 
-def _positive(thickness: str | float) -> float:
-    value = parse_length(thickness)
-    if not value > 0:
-        raise InputError(f"a thickness must be positive, not {thickness}", attribute="thickness")
-    return value
+def _check_colours(volume: Volume, method: str) -> None:
+    if volume.axes.endswith("c") and method != "mean":
+        raise SelectionError("colours have no largest or smallest", attribute="slab", fix="use mean")
 
 
-def _direction(grid: Grid, normal: ArrayLike, frame: str) -> Any:
+def _positive(value: str | float, what: str = "thickness") -> float:
+    mm = parse_length(value)
+    if not mm > 0:
+        raise InputError(f"a {what} must be positive, not {value}", attribute=what)
+    return mm
+
+
+def _oblique(
+    grid: Grid, plane: str, normal: ArrayLike | None, angles: Sequence[float] | None, frame: str
+) -> View | None:
+    """The view across a normal or an angled plane; None where neither is given."""
+    if angles is not None:
+        if normal is not None:
+            raise InputError("angles and a normal exclude one another", attribute="angles", fix="give one of them")
+        return view_along(turned_normal(plane, angles))
+    if normal is None:
+        return None
     n = np.asarray(normal, dtype=np.float64)
     if n.shape != (3,):
         raise InputError("a plane's normal is three numbers", attribute="normal")
-    return grid.direction @ n if _is_voxel(frame) else n
+    return view_along(grid.direction @ n if _is_voxel(frame) else n)
 
 
 def _point(grid: Grid, point: ArrayLike | None, frame: str) -> Any:
@@ -261,100 +322,52 @@ def _centre(
     return centre
 
 
-# --- pixels -----------------------------------------------------------------------------------------------------------
+def _cuts(
+    plane: str, view: View | None, centre: Any, depth: float | None, method: str, order: int
+) -> Callable[[Volume], Volume]:
+    """What cuts one plane or slab out of one phase or colour."""
+    if view is None:
+        return lambda volume: named_cut(volume, plane, centre, depth, method, order)
+    return lambda volume: sampled_cut(volume, view, centre, depth, method, order)
 
 
-def _named(volume: Volume, plane: str, centre: Any, depth: float | None, method: str, order: int) -> Volume:
-    view = view_of(plane)
-    if is_aligned(volume.grid):
-        return _indexed(volume, PLANES[plane], centre, depth, method)
-    return _sampled(volume, view, centre, depth, method, order)
+def _piles(
+    plane: str, view: View | None, spacing: float | None, depth: float, method: str, order: int
+) -> Callable[[Volume], Volume]:
+    """What cuts a stack of them."""
+    if view is None:
+        return lambda volume: named_stack(volume, plane, spacing, depth, method, order)
+    return lambda volume: sampled_stack(volume, view, spacing, depth, method, order)
 
 
-def _indexed(volume: Volume, codes: str, centre: Any, depth: float | None, method: str) -> Volume:
-    """Voxels along the volume's own axes, moved and reduced but not interpolated."""
-    turned, axes, flips = volume.grid.reoriented(codes)
-    count = turned.shape[0]
-    at, step = float(turned.to_index(centre)[2]), turned.spacing[2]
-    if depth is None:
-        first, stop = 0, count
-    elif not _touches(at, depth / step, count):
-        raise missed(volume.grid, centre)
-    else:
-        half = depth / step / 2
-        first, stop = max(0, int(np.ceil(at - half - 1e-6))), min(count, int(np.floor(at + half + 1e-6)) + 1)
-        if depth == 0.0 or first >= stop:  # thinner than the distance of slices: the nearest one
-            first = min(max(int(np.floor(at + 0.5)), 0), count - 1)
-            stop = first + 1
-    xp = array_namespace(volume.array)
-    along = axes[0]
-    start, end = (count - stop, count - first) if flips[0] else (first, stop)
-    if stop - first == 1 and method != "mean":
-        picture = volume.array[tuple(start if a == along else _ALL for a in range(3))]
-    else:
-        picture = project(volume.array, along, method=method, start=start, stop=end, padding=volume.padding)
-    if axes[1] > axes[2]:
-        picture = xp.permute_dims(picture, (1, 0))
-    turn = tuple(a for a in (0, 1) if flips[a + 1])
-    if turn:
-        picture = xp.flip(picture, axis=turn)
-    affine = turned.affine.copy()
-    affine[:3, 3] = turned.to_world((0, 0, (first + stop - 1) / 2))
-    affine[:3, 2] *= stop - first
-    return volume.with_array(xp.expand_dims(picture, axis=0), grid=Grid((1, turned.shape[1], turned.shape[2]), affine))
+# --- what was done ----------------------------------------------------------------------------------------------------
 
 
-_ALL = slice(None)
+@dataclass(frozen=True)
+class _Done:
+    """What was done, for the metadata of the result."""
 
+    kind: str
+    depth: float | None  # of a slab in mm; 0 for planes, None for all of the volume
+    method: str
+    interpolation: str
 
-def _touches(at: float, width: float, count: int) -> bool:
-    """Whether a slab of `width` voxels around index `at` reaches the volume's outer voxels' faces."""
-    return at + width / 2 >= -0.5 - 1e-6 and at - width / 2 <= count - 0.5 + 1e-6
-
-
-def _sampled(volume: Volume, view: View, centre: Any, depth: float | None, method: str, order: int) -> Volume:
-    """The plane or slab sampled in square pixels."""
-    grid = view_grid(volume.grid, view, centre, thickness=depth)
-    matrix = volume.grid.matrix_from(grid)
-    if depth == 0.0:
-        real = _real(volume.array)
-        array = resample(
-            volume.array, matrix, grid.shape, order=order, fill=float("nan"), padding=volume.padding, dtype=real
-        )
-        return volume.with_array(array, grid=grid)
-    fill, padding = _nothing(volume)
-    picture = project_slab(
-        volume.array, matrix, grid.shape, method=method, order=order, fill=fill, padding=volume.padding
-    )
-    affine = grid.affine.copy()
-    affine[:3, 3] = grid.to_world((0, 0, (grid.shape[0] - 1) / 2))
-    affine[:3, 2] *= grid.shape[0]
-    xp = array_namespace(picture)
-    made = volume.with_array(xp.expand_dims(picture, axis=0), grid=Grid((1, grid.shape[1], grid.shape[2]), affine))
-    return made if padding == made.padding else _padded(made, padding)
-
-
-def _padded(volume: Volume, padding: tuple[float, float] | None) -> Volume:
-    from dataclasses import replace
-
-    return replace(volume, padding=padding)
-
-
-def _nothing(volume: Volume) -> tuple[float, tuple[float, float] | None]:
-    """What stands for "no measurement" in a slab of this volume: the value, and the padding that declares it."""
-    xp = array_namespace(volume.array)
-    if xp.isdtype(volume.array.dtype, "real floating"):
-        return float("nan"), volume.padding
-    info = xp.iinfo(volume.array.dtype)
-    if volume.padding is not None:
-        return float(min(max(np.ceil(volume.padding[0]), info.min), info.max)), volume.padding
-    if info.min == 0:
-        return 0.0, None  # black, which is all that an unsigned picture can say
-    return float(info.min), (float(info.min), float(info.min))
-
-
-def _real(array: Any) -> str:
-    """A floating type that holds the values: float32 up to 16 bits."""
-    xp = array_namespace(array)
-    small = xp.isdtype(array.dtype, "real floating") or xp.iinfo(array.dtype).bits <= 16
-    return "float32" if small and array.dtype != getattr(xp, "float64", None) else "float64"
+    def to(self, made: Volume, plane: str) -> Volume:
+        """The result with its derivation in the metadata, by DICOM keyword."""
+        facts = dict(made.metadata)
+        words = {"mip": "maximum", "minip": "minimum", "mean": "mean"}
+        told = f"{'planes' if self.kind == 'MPR' else 'projection'}, {plane}"
+        if self.depth != 0.0:
+            told += f", {words[self.method]} of {'everything' if self.depth is None else f'{self.depth:g} mm'}"
+        name = ("MPR " if self.kind == "MPR" else f"{self.method.upper()} ") + plane
+        if self.depth:
+            name += f" {self.depth:g} mm"
+            facts["SliceThickness"] = self.depth
+        else:
+            facts.pop("SliceThickness", None)
+        of = str(facts.get("SeriesDescription") or "")
+        facts["SeriesDescription"] = f"{name}: {of}" if of else name
+        facts["DerivationDescription"] = f"{told}, {self.interpolation} interpolation where resampled"
+        contrast = () if self.depth == 0.0 else (words[self.method].upper(),)  # the words of PS3.3 C.8.16.1.4
+        facts["ImageType"] = ("DERIVED", "SECONDARY", self.kind, *contrast)
+        return replace(made, metadata=facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gpukit.errors import GeometryError, InputError, TooLargeError
 from gpukit.geometry import Grid
 
-__all__ = ["PLANES", "View", "is_aligned", "missed", "view_along", "view_grid", "view_of"]
+__all__ = ["PLANES", "View", "is_aligned", "missed", "turned_normal", "view_along", "view_grid", "view_of"]
 
 Vector = NDArray[np.float64]
 
@@ -81,6 +82,31 @@ def view_along(normal: ArrayLike) -> View:
         return View(right, np.cross(away, right), away)
     down = _across(base.down, away)
     return View(np.cross(down, away), down, away)
+
+
+def turned_normal(plane: str, angles: Sequence[float]) -> Vector:
+    """The normal of a named plane turned by two angles.
+
+    Parameters
+    ----------
+    plane : {"axial", "coronal", "sagittal"}
+        Where to begin.
+    angles : (float, float)
+        Degrees, -90 to 90: the first tips the picture's upper edge away from the viewer, the second then its right
+        edge.
+
+    Returns
+    -------
+    array, (3,)
+        LPS, of length 1, away from the viewer.
+    """
+    view = view_of(plane)
+    pair = np.asarray(angles, dtype=np.float64)
+    if pair.shape != (2,) or not (np.abs(pair) <= 90.0).all():
+        raise InputError("a plane is turned by two angles from -90 to 90 degrees", attribute="angles")
+    tip, turn = np.radians(pair)
+    away = np.cos(tip) * view.away + np.sin(tip) * view.down
+    return np.asarray(np.cos(turn) * away - np.sin(turn) * view.right)
 
 
 def _across(direction: Vector, away: Vector) -> Vector:

@@ -201,11 +201,38 @@ def test_bad_arguments_are_told_apart(arguments: dict[str, object], error: type[
         gk.mpr(volume, **arguments)  # type: ignore[arg-type]
 
 
-def test_phases_and_colours_are_refused() -> None:
-    grid = Grid.from_axes((2, 3, 4))
-    for axes, shape in (("tkji", (5, 2, 3, 4)), ("kjic", (2, 3, 4, 3))):
-        with pytest.raises(SelectionError):
-            gk.mpr(Volume(array=np.zeros(shape, np.uint8), grid=grid, axes=axes))
+def test_phases_are_all_cut_and_keep_their_names() -> None:
+    one = painted(turned_grid(ALL_48[9]), numbered)
+    array = np.stack([one.array, 2 * one.array, -one.array])
+    sources = tuple(gk.SourceInstance("1", str(t), "x", phase=t) for t in range(3))
+    both = Volume(array=array, grid=one.grid, axes="tkji", phases=("a", "b", "c"), sources=sources)
+    for made, wanted in (
+        (gk.mpr(both, planes=("coronal",))[0], gk.mpr(one, planes=("coronal",))[0]),
+        (gk.mpr(both, normal=(1, 0.4, 0.2))[0], gk.mpr(one, normal=(1, 0.4, 0.2))[0]),
+        (gk.mip(both, method="mean", plane="sagittal"), gk.mip(one, method="mean", plane="sagittal")),
+    ):
+        assert (made.axes, made.phases, len(made.sources)) == ("tkji", ("a", "b", "c"), 3)
+        assert made.grid.same_as(wanted.grid)
+        for t, factor in enumerate((1, 2, -1)):
+            assert np.allclose(made.array[t], factor * wanted.array, rtol=1e-6, equal_nan=True)  # float32
+
+
+def test_colours_stay_together_and_have_no_largest() -> None:
+    one = painted(turned_grid(ALL_48[9]), numbered)
+    grey = (one.array // 3).astype(np.uint8)
+    colour = Volume(array=np.stack([grey, 255 - grey, grey // 2], axis=-1), grid=one.grid, axes="kjic", unit="RGB")
+    (made,) = gk.mpr(colour, planes=("sagittal",))
+    (wanted,) = gk.mpr(one.with_array(grey), planes=("sagittal",))
+    assert made.axes == "kjic"
+    assert np.array_equal(made.array[..., 0], wanted.array)
+    assert np.array_equal(made.array[..., 1], 255 - wanted.array)
+    (tilted,) = gk.mpr(colour, normal=(1, 0.3, 0.2))
+    (alone,) = gk.mpr(one.with_array(grey), normal=(1, 0.3, 0.2))
+    assert tilted.array.dtype == np.uint8
+    assert np.array_equal(tilted.array[..., 0], np.round(np.nan_to_num(alone.array)))
+    with pytest.raises(SelectionError, match="mean"):
+        gk.mip(colour)
+    assert gk.mip(colour, method="mean").array.shape[-1] == 3
 
 
 def test_numbers_of_slices_need_a_volume_along_the_patient() -> None:

@@ -153,9 +153,9 @@ def segment(
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the models that come with gpukit, ready for `--model NAME`."""
-    from gpukit.ai import find_model, sample_names
+    from gpukit.ai import find_model, samples
 
-    found = [(name, find_model(name)) for name in sample_names()]
+    found = [(name, find_model(name)) for name in samples()]
     if as_json:
         listed = [
             {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit_cli.commands.three_d_output import ENDINGS, KINDS, Target, aim, write
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -33,12 +34,25 @@ if TYPE_CHECKING:
 __all__ = ["Center", "Interpolation", "Preset", "Width", "open_volume", "picture_file", "register"]
 
 _PLANES = ("axial", "coronal", "sagittal")
-_SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"}
-_ENDINGS = (".png", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 Normal = Annotated[
     str | None,
     typer.Option("--plane-normal", metavar="A,B,C", help="An oblique plane: its normal along i, j, k (see --frame)."),
+]
+Angles = Annotated[
+    str | None,
+    typer.Option(
+        "--angles",
+        metavar="A,B",
+        help="An oblique plane: the named one with its upper edge tipped away by A degrees, then its right edge by B.",
+    ),
+]
+Spacing = Annotated[
+    str | None, typer.Option("--spacing", metavar="LENGTH", help="All planes (slabs) of the volume, this far apart.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="WORD", help=f"Of files in a folder: {', '.join(KINDS)} [default: png]."),
 ]
 Point = Annotated[
     str | None,
@@ -67,12 +81,14 @@ Width = Annotated[
 def mpr(
     inputs: Inputs,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PATH", help="A folder, or for one plane a file (.png, .nii.gz).")
+        Path,
+        typer.Option("--output", "-o", metavar="PATH", help="A folder, or for one plane a file (.png, .nii.gz, .dcm)."),
     ],
     planes: Annotated[
         str | None, typer.Option("--planes", metavar="LIST", help=f"Any of {','.join(_PLANES)} [default: all three].")
     ] = None,
     plane_normal: Normal = None,
+    angles: Angles = None,
     plane_point: Point = None,
     frame: Frame = "voxel",
     slice_: Annotated[
@@ -82,6 +98,10 @@ def mpr(
     position: Annotated[
         float | None, typer.Option("--position", metavar="MM", help="LPS mm of the plane: axial z, coronal y, ...")
     ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="All planes of the volume, as far apart as its voxels (see --spacing).")
+    ] = False,
+    spacing: Spacing = None,
     thickness: Thickness = None,
     slab: Annotated[
         str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
@@ -90,9 +110,7 @@ def mpr(
     preset: Preset = None,
     window_center: Center = None,
     window_width: Width = None,
-    kind: Annotated[
-        str, typer.Option("--format", metavar="WORD", help=f"Files in a folder: {', '.join(_SUFFIXES)}.")
-    ] = "png",
+    kind: Format = None,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -106,38 +124,45 @@ def mpr(
 
     Planes are the patient's, through the middle of the volume unless placed. The patient's right is on the left of
     axial and coronal pictures; head or front is up. Planes along the axes of the volume are not interpolated, except to
-    give a PNG square pixels.
+    give a PNG square pixels. --format dicom writes a derived series for each plane.
     """
-    if planes is not None and plane_normal is not None:
-        raise typer.BadParameter("--planes and --plane-normal exclude one another")
+    if plane_normal is not None and (planes is not None or angles is not None):
+        raise typer.BadParameter("--planes or --angles and --plane-normal exclude one another")
     if slab is not None and thickness is None:
         raise typer.BadParameter("--slab needs a --thickness")
-    wanted = names(planes or ",".join(_PLANES), known=_PLANES, what="plane")
-    if plane_normal is not None:
-        wanted = ("oblique",)
+    bases = names(planes or ("axial" if angles else ",".join(_PLANES)), known=_PLANES, what="plane")
+    is_oblique = plane_normal is not None or angles is not None
+    wanted = ("oblique",) if is_oblique else bases
     normal, point = _three(plane_normal), _three(plane_point)
-    depth = None if thickness is None else length(thickness)
-    targets = _targets(output, wanted, names(kind, known=_SUFFIXES, what="format of `3d mpr`")[0], force=force)
+    turns = None if angles is None else numbers(angles, count=2)
+    depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
+    piled = stack or apart is not None
+    targets = aim(output, wanted, _kind(kind), stacked=piled, apart=True, force=force)
     import gpukit
     from gpukit.render.windows import window_of
 
     with Progress() as progress:
         volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        check_phases(volume, phase)
         window = window_of(volume, preset=preset, center=window_center, width=window_width)
         made = gpukit.mpr(
             volume,
-            planes=() if normal is not None else wanted,
+            planes=() if normal is not None else bases,
             normal=normal,
+            angles=turns,
             point=point,
             frame=frame,
             slice=slice_,
             position=position,
+            stack=stack,
+            spacing=apart,
             thickness=depth,
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        _write(made, targets, interpolation, window, force, progress)
-    _tell("mpr", dict(zip(wanted, zip(made, targets, strict=True), strict=True)), window, as_json)
+        asked = window if preset is not None or window_center is not None else None
+        files = _write(made, targets, interpolation, window, asked, force, progress)
+    _tell("mpr", wanted, made, files, window, as_json)
 
 
 def projection(method: str, what: str, usual: str | None) -> Callable[..., None]:
@@ -145,18 +170,31 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
 
     def command(
         inputs: Inputs,
-        output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha or .nrrd.")],
+        output: Annotated[
+            Path,
+            typer.Option("--output", "-o", metavar="PATH", help=".png, .nii.gz, .mha, .nrrd, .dcm; a folder for many."),
+        ],
         plane: Annotated[
             str, typer.Option("--plane", metavar="WORD", help=f"Plane of the picture: {', '.join(_PLANES)}.")
         ] = "axial",
         plane_normal: Normal = None,
+        angles: Angles = None,
         plane_point: Point = None,
         frame: Frame = "voxel",
         thickness: Thickness = None,
+        spacing: Spacing = None,
+        mask: Annotated[
+            Path | None,
+            typer.Option("--mask", metavar="FILE", help="Only its inside: SEG, RTSTRUCT, NIfTI, MetaImage, NRRD."),
+        ] = None,
+        label: Annotated[
+            str | None, typer.Option("--label", metavar="LIST", help="Labels of the mask, by number or name [all].")
+        ] = None,
         interpolation: Interpolation = "linear",
         preset: Preset = None,
         window_center: Center = None,
         window_width: Width = None,
+        kind: Format = None,
         series: Series = None,
         phase: Phase = None,
         fill_gaps: FillGaps = False,
@@ -167,32 +205,50 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
         as_json: Json = False,
     ) -> None:
         names(plane, known=_PLANES, what="plane")
+        if plane_normal is not None and angles is not None:
+            raise typer.BadParameter("--angles and --plane-normal exclude one another")
+        if spacing is not None and thickness is None:
+            raise typer.BadParameter("--spacing needs a --thickness")
+        if label is not None and mask is None:
+            raise typer.BadParameter("--label needs a --mask")
         normal, point = _three(plane_normal), _three(plane_point)
-        depth = None if thickness is None else length(thickness)
-        targets = [picture_file(output, endings=_ENDINGS, force=force)]
+        turns = None if angles is None else numbers(angles, count=2)
+        depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
+        shown = plane if normal is None and turns is None else "oblique"
+        is_folder = apart is not None or _kind(kind) == "dicom"
+        if not is_folder and kind is None:
+            picture_file(output, endings=ENDINGS, force=force)
+        targets = aim(output, [shown], _kind(kind), stacked=apart is not None, apart=False, force=force)
         import gpukit
         from gpukit.render.windows import window_of
 
         with Progress() as progress:
             volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+            check_phases(volume, phase)
             window = window_of(volume, preset=preset, center=window_center, width=window_width, usual=usual)
+            if mask is not None:
+                volume = inside_of(volume, mask, label)
             made = gpukit.mip(
                 volume,
                 method=method,
                 plane=plane,
                 normal=normal,
+                angles=turns,
                 point=point,
                 frame=frame,
                 thickness=depth,
+                spacing=apart,
                 interpolation=interpolation,
             )
-            _write([made], targets, interpolation, window, force, progress)
-        shown = "oblique" if normal is not None else plane
-        _tell(method, {shown: (made, targets[0])}, window, as_json)
+            # what remains of many slices needs the same window in a viewer as in a picture
+            files = _write([made], targets, interpolation, window, window, force, progress)
+        _tell(method, [shown], [made], files, window, as_json)
 
     command.__doc__ = f"""{what} of the voxels behind one another, through the whole volume or a slab.
 
-    --thickness makes it a slab around --plane-point, by default around the middle of the volume. Padding takes no part.
+    --thickness makes it a slab around --plane-point, by default around the middle of the volume; with --spacing slabs
+    of that thickness slide through the whole volume, as a folder of PNGs or one file of slices. Padding takes no part,
+    nor does what lies outside --mask.
     """
     return command
 
@@ -221,22 +277,33 @@ def picture_file(output: Path, *, endings: tuple[str, ...], force: bool) -> Path
     return check_output(output, force=force)
 
 
-def _targets(output: Path, wanted: Sequence[str], kind: str, *, force: bool) -> list[Path]:
-    """One file a plane: the output itself where it is a file's name, else files in the folder of that name."""
-    from gpukit.errors import OutputError
-    from gpukit.files.atomic import check_output
+def _kind(text: str | None) -> str | None:
+    """What ``--format`` says, if anything."""
+    return None if text is None else names(text, known=KINDS, what="format of planes")[0]
 
-    if output.name.lower().endswith(_ENDINGS) and not output.is_dir():
-        if len(wanted) > 1:
-            raise typer.BadParameter(f"{output} is one file and there are {len(wanted)} planes: name a folder")
-        return [check_output(output, force=force)]
-    if output.exists() and not output.is_dir():
-        raise OutputError("the output is no folder", file=output, fix="name a folder, or a file that ends in .png")
-    if not output.is_dir() and not output.parent.is_dir():
-        raise OutputError("the folder of the output does not exist", file=output, fix="create it first")
-    if not output.is_dir():
-        return [output / f"{plane}{_SUFFIXES[kind]}" for plane in wanted]
-    return [check_output(output / f"{plane}{_SUFFIXES[kind]}", force=force) for plane in wanted]
+
+def check_phases(volume: Volume, phase: str | None) -> None:
+    """SelectionError for several phases of which none was chosen, nor all."""
+    from gpukit.errors import SelectionError
+
+    if volume.axes.startswith("t") and phase is None:
+        some = "; ".join(volume.phases[:4]) + ("; ..." if len(volume.phases) > 4 else "")
+        raise SelectionError(
+            f"the volume has {volume.array.shape[0]} phases ({some})", attribute="phase",
+            fix="choose one with --phase, or take them all with --phase all",
+        )  # fmt: skip
+
+
+def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
+    """The volume inside a mask; what was done to the mask is told as notes."""
+    from gpukit.masking import open_mask
+    from gpukit.render.masks import masked
+
+    labels = None if label is None else [word.strip() for word in label.split(",")]
+    region = open_mask(mask, volume, labels=None if labels is None else [int(w) if w.isdigit() else w for w in labels])
+    for note in region.notes:
+        warn(note)
+    return masked(volume, region)
 
 
 def open_volume(
@@ -257,7 +324,7 @@ def open_volume(
         device=device,
         series=series,
         fill_gaps=fill_gaps,
-        phase=phase,
+        phase=None if phase == "all" else phase,
         tilt="keep" if keep_tilt else "remove",
         skip_damaged=skip_damaged,
         progress=progress,
@@ -269,39 +336,46 @@ def open_volume(
 
 def _write(
     made: Sequence[Volume],
-    targets: Sequence[Path],
+    targets: Sequence[Target],
     interpolation: str,
     window: tuple[float, float] | None,
+    header_window: tuple[float, float] | None,
     force: bool,
     progress: Progress,
-) -> None:
-    import gpukit
-    from gpukit.render.planes import squared
-
-    targets[0].parent.mkdir(exist_ok=True)
+) -> list[list[Path]]:
+    """Write each result; its files or folders."""
+    files = []
     for n, (one, target) in enumerate(zip(made, targets, strict=True)):
         progress("writing", n, len(targets))
-        if target.name.lower().endswith(".png"):
-            gpukit.save(squared(one, interpolation=interpolation), target, window=window, force=force)
-        else:
-            gpukit.save(one, target, force=force)
+        files.append(
+            write(one, target, interpolation=interpolation, window=window, header_window=header_window, force=force)
+        )
         progress("writing", n + 1, len(targets))
+    return files
 
 
 def _tell(
-    kind: str, made: Mapping[str, tuple[Volume, Path]], window: tuple[float, float] | None, as_json: bool
+    kind: str,
+    shown: Sequence[str],
+    made: Sequence[Volume],
+    files: Sequence[Sequence[Path]],
+    window: tuple[float, float] | None,
+    as_json: bool,
 ) -> None:
     if not as_json:
-        return emit("".join(f"{path}\n" for _, path in made.values()))
+        return emit("".join(f"{path}\n" for paths in files for path in paths))
     pictures = [
         {
             "plane": plane,
-            "path": str(path),
-            "shape": volume.shape[1:],
+            "path": str(paths[0]),
+            "paths": [str(path) for path in paths],
+            "slices": volume.grid.shape[0],
+            "shape": volume.grid.shape[1:],
             "spacing_mm": volume.grid.spacing,
             "affine_lps_mm": volume.grid.affine,
             "unit": str(volume.unit),
+            "phases": volume.phases,
         }
-        for plane, (volume, path) in made.items()
+        for plane, volume, paths in zip(shown, made, files, strict=True)
     ]
     return emit(json_text(kind, {"pictures": pictures, "window": window}))
