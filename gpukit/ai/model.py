@@ -11,14 +11,14 @@ from gpukit.ai.bundle import is_bundle, open_bundle, read_bundle
 from gpukit.ai.description import FORMATS, Model, read_description
 from gpukit.errors import InputNotFoundError, ModelError
 
-__all__ = ["SAMPLES", "find_model", "samples"]
+__all__ = ["SAMPLES", "find_model", "sample_names"]
 
 SAMPLES = Path(__file__).parent / "samples"
 DESCRIPTION = "model.json"
 _SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
 
 
-def samples() -> tuple[str, ...]:
+def sample_names() -> tuple[str, ...]:
     """Names of the models that come with gpukit."""
     return tuple(sorted(file.parent.name.replace("_", "-") for file in SAMPLES.glob(f"*/{DESCRIPTION}")))
 
@@ -45,12 +45,12 @@ def find_model(model: str | PathLike[str]) -> Model:
     if path.is_file():
         return _described(path) if path.suffix.lower() == ".json" else _from_weights(path)
     name = os.fspath(model)
-    if name.replace("_", "-") in samples():
+    if name.replace("_", "-") in sample_names():
         return _described(SAMPLES / name.replace("-", "_") / DESCRIPTION)
     raise InputNotFoundError(
         "no such model: neither a file or folder nor a model that comes with gpukit",
         file=name,
-        fix=f"the models that come with gpukit are: {', '.join(samples()) or 'none'}",
+        fix=f"the models that come with gpukit are: {', '.join(sample_names()) or 'none'}",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Annotation, Figure, check_inside, image_size
-from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text
+from gpukit.dicom.identity import REQUIRED, fit_character_set, is_valid, new_series_number, short_text
 from gpukit.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def build_gsps(
             series_description=short_text(description),
             **options,
         )
+    fit_character_set(state, [description, *(word for a in annotations for word in (a.text, a.tracking_id))])
     state.Laterality = str(headers[used[0]].get("Laterality") or "")  # type 2C, and nobody knows the body part
     _set_pixel_shape(state, images[0])
     if raster and len(images) == 1 and not colour and int(images[0].get("NumberOfFrames") or 1) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gpukit.volume import SourceInstance
@@ -10,7 +11,7 @@ from gpukit.volume import SourceInstance
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
-__all__ = ["REQUIRED", "is_valid", "new_series_number", "short_text", "source_header"]
+__all__ = ["REQUIRED", "fit_character_set", "is_valid", "new_series_number", "short_text", "source_header"]
 
 #: Type 2 attributes of the patient and study modules that a source may lack and a new object must have.
 REQUIRED = (
@@ -60,6 +61,23 @@ def is_valid(element: DataElement) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def fit_character_set(dataset: Dataset, texts: Iterable[str]) -> None:
+    """Declare UTF-8 where the data set's own character set has no letters for the texts, so that none is lost.
+
+    Names that were read keep their letters: pydicom holds them decoded and writes them in the declared set.
+    """
+    from pydicom.charset import convert_encodings
+
+    try:
+        encodings = convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 6")
+        for text in texts:
+            text.encode("ascii" if dataset.get("SpecificCharacterSet") in (None, "") else encodings[0])
+    except (LookupError, UnicodeEncodeError):
+        for element in dataset.iterall():  # decode under the old set before the new one is declared
+            _ = element.value
+        dataset.SpecificCharacterSet = "ISO_IR 192"
 
 
 def new_series_number(header: Dataset) -> int:

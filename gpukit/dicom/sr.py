@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Figure, ImageReference, check_inside
-from gpukit.dicom.identity import new_series_number, short_text
+from gpukit.dicom.identity import fit_character_set, new_series_number, short_text
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import DependencyError, InputError
 
@@ -124,6 +124,8 @@ def build_measurement_report(
             is_verified=False,
             series_description=short_text(description),
         )
+    words = [description, observer or "", *(word for group in groups for word in (group.label, group.tracking_id))]
+    fit_character_set(report, words)
     if "ReferencedPerformedProcedureStepSequence" not in report:
         report.ReferencedPerformedProcedureStepSequence = []
     return report

@@ -14,7 +14,7 @@ from gpukit.errors import DependencyError, InputError, OutputError, SelectionErr
 from gpukit.files.atomic import atomic_path
 from gpukit.volume import Volume
 
-__all__ = ["header_window", "write_picture"]
+__all__ = ["header_window", "shown_plane", "write_picture"]
 
 _INCH = 25.4  # mm
 
@@ -64,14 +64,20 @@ def write_picture(
     index = slice or 0
     if not 0 <= index < count:
         raise SelectionError(f"there is no slice {index} among {count}", file=path)
-    plane = np.asarray(volume.with_array(volume.array).to("cpu").array[index])
-    if not volume.axes.endswith("c"):
-        plane = _grey(plane, window or header_window(volume.metadata), volume.padding)
-    elif plane.dtype != np.uint8:
+    plane = shown_plane(volume, window=window, slice=index)
+    if plane.dtype != np.uint8:
         raise OutputError(f"colour of type {plane.dtype} is not 8 bit", file=path)
     si, sj, _ = volume.grid.spacing
     with atomic_path(path, force=force) as temporary:
         Image.fromarray(plane).save(os.fspath(temporary), format="PNG", dpi=(_INCH / si, _INCH / sj))
+
+
+def shown_plane(volume: Volume, *, window: tuple[float, float] | None = None, slice: int = 0) -> NDArray[Any]:
+    """One slice as `write_picture` shows it: ``[row, column]`` uint8, or colour as it is; on the host."""
+    plane = np.asarray(volume.with_array(volume.array).to("cpu").array[slice])
+    if volume.axes.endswith("c"):
+        return plane
+    return _grey(plane, window or header_window(volume.metadata), volume.padding)
 
 
 def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -77,6 +77,8 @@ FORMATS: dict[str, Format] = {
         Format("text", (".txt",), "gpukit.measure.outputs:text"),
         Format("json", (".json",), "gpukit.measure.outputs:json_text"),
         Format("csv", (".csv",), "gpukit.measure.outputs:csv_text"),
+        Format("gsps", (".dcm",), "gpukit.measure.objects:write_gsps", binary=True),
+        Format("sr", (".dcm",), "gpukit.measure.objects:write_sr", binary=True),
     )
 }
 

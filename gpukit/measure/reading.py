@@ -18,7 +18,10 @@ __all__ = ["DICOM_READERS", "read_measurements"]
 
 #: Reader of each SOP class, ``module:function``, called as ``function(path) -> list[Row]``. A key may be the beginning
 #: of several UIDs, ending in a dot.
-DICOM_READERS: dict[str, str] = {}
+DICOM_READERS: dict[str, str] = {
+    "1.2.840.10008.5.1.4.1.1.11.": "gpukit.measure.objects_read:read_gsps",
+    "1.2.840.10008.5.1.4.1.1.88.": "gpukit.measure.objects_read:read_sr",
+}
 
 _LIMIT = 256 * 1024 * 1024
 

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gpukit.ai import samples
+from gpukit.ai import sample_names
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 MAPS = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
@@ -30,7 +30,7 @@ def template_map(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.slow
 def test_demo_segments_a_real_head(run: Run, tmp_path: Path) -> None:
-    if "brain-tissue" not in samples():
+    if "brain-tissue" not in sample_names():
         pytest.skip("the sample model is not in this checkout")
     out = tmp_path / "demo"
     done = run("demo", "--output", out, HTTPS_PROXY="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")

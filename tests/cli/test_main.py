@@ -60,7 +60,7 @@ def test_dicom_tool_is_gpukit_tool(run: Run) -> None:
         (["3d", "nonsense"], "nonsense"),
         (["3d", "export", "x"], "--output"),
         (["3d", "export", "--output", "x"], "INPUT"),
-        (["3d", "export", "x", "--output", "v", "--formats", "nifti,stl"], "nifti, metaimage, nrrd"),
+        (["3d", "export", "x", "--output", "v", "--formats", "nifti,vtk"], "nifti, metaimage, nrrd"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what(words: list[str], say: str, run: Run) -> None:

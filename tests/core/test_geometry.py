@@ -52,8 +52,10 @@ def test_index_zero_is_the_centre_of_the_first_voxel_and_i_runs_along_the_row() 
 def test_codes_are_nibabels(grid: Grid) -> None:
     expected = "".join(nibabel.aff2axcodes(grid.ras_affine))
     cosines = np.abs(grid.direction)
-    # Where two directions are nearly as close, either name is right; the joint best and nibabel's may then differ.
-    if np.sort(cosines, axis=0)[-1].min() - np.sort(cosines, axis=0)[-2].max() > 1e-3:
+    # Where two directions are nearly as close, or two axes are closest to the same one, several names are right; the
+    # joint best and nibabel's, which goes axis by axis, may then differ.
+    clear = np.sort(cosines, axis=0)[-1].min() - np.sort(cosines, axis=0)[-2].max() > 1e-3
+    if clear and len(set(cosines.argmax(axis=0))) == 3:
         assert grid.codes == expected
 
 

@@ -153,9 +153,9 @@ def segment(
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the models that come with gpukit, ready for `--model NAME`."""
-    from gpukit.ai import find_model, samples
+    from gpukit.ai import find_model, sample_names
 
-    found = [(name, find_model(name)) for name in samples()]
+    found = [(name, find_model(name)) for name in sample_names()]
     if as_json:
         listed = [
             {

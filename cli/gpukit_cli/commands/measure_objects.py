@@ -1,11 +1,69 @@
-"""``gpukit measure``: the commands about objects."""
+"""``gpukit measure list`` and ``again``: measurements that somebody wrote down, here or elsewhere."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from gpukit_cli.commands.measure_options import FormatName, Output, finish, output_format
+from gpukit_cli.params import Force, Json, source_of
+from gpukit_cli.progress import Progress
+
 __all__ = ["register"]
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="DICOM SR, presentation state, or gpukit's JSON.", show_default=False),
+]
+
+
+def list_(
+    files: Files,
+    output: Output = None,
+    form: FormatName = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """List the measurements in structured reports (TID 1500), presentation states and gpukit's JSON."""
+    chosen = output_format(output, form, as_json=as_json, force=force)
+    from gpukit.errors import GpukitError
+    from gpukit.measure.reading import read_measurements
+    from gpukit.measure.results import Row
+
+    rows = []
+    for file in files:
+        try:
+            rows += read_measurements(file)
+        except GpukitError as error:
+            rows.append(Row(file=str(file), error=str(error).removeprefix(f"{file}: ")))
+    if not rows:
+        typer.echo("No measurements.", err=True)
+    finish(rows, output, chosen, force=force)
+
+
+def again(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="DICOM SR, presentation state, or gpukit's JSON.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="The images measured on: files, folders, globs, a zip.")
+    ],
+    output: Output = None,
+    form: FormatName = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Measure once more what a file states, on its images, and tell the difference."""
+    chosen = output_format(output, form, as_json=as_json, force=force)
+    from gpukit.measure.again import measure_again
+    from gpukit.measure.reading import read_measurements
+
+    with Progress() as progress:
+        rows = measure_again(read_measurements(file), source_of(images), progress=progress)
+    finish(rows, output, chosen, force=force)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``gpukit measure``."""
+    app.command("list")(list_)
+    app.command("again")(again)

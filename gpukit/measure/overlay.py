@@ -1,0 +1,124 @@
+"""A measurement drawn over its image, for people."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.headers import read_header
+from gpukit.dicom.inputs import Location
+from gpukit.errors import DependencyError, InputError
+from gpukit.files.atomic import atomic_path
+from gpukit.files.picture import shown_plane
+from gpukit.measure.images import Frame, open_frame
+from gpukit.measure.objects import caption
+from gpukit.measure.results import Graphic, Measurement
+
+__all__ = ["draw_overlay"]
+
+_COLOR = (255, 210, 0)
+_INK = (0, 0, 0)
+#: Pictures smaller than this are enlarged by a whole number, so that lines and words are no broader than anatomy.
+_LEAST_SIDE = 512
+_SIDES = 180
+_MARK = 6
+#: Pillow's own font has no such glyphs.
+_PLAIN = str.maketrans({"²": "2", "³": "3", "µ": "u"})
+
+
+def draw_overlay(
+    measured: Measurement,
+    path: str | os.PathLike[str],
+    *,
+    window: tuple[float, float] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a PNG of the measured frame with the figures and the caption of a measurement.
+
+    Pixels are shown square in the patient: an image whose pixels are not is stretched.
+
+    Parameters
+    ----------
+    measured : Measurement
+        With figures in pixels, on an image that is at hand.
+    path : path-like
+        ``.png``.
+    window : (float, float), optional
+        The values shown black and white; the image's own window, else its range, by default.
+    force : bool
+        Overwrite an existing file.
+
+    Raises
+    ------
+    InputError
+        Nothing was drawn in pixels, or the image is not at hand.
+    """
+    try:
+        from PIL import Image, ImageDraw, ImageFont
+    except ImportError as error:
+        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+    flat = [graphic for graphic in measured.graphics if graphic.space == "pixel"]
+    if not flat or not measured.sources:
+        raise InputError(f"this {measured.kind} has nothing drawn on one image", attribute="overlay")
+    frame = _frame(measured)
+    volume = frame.read()
+    plane = shown_plane(volume, window=window)
+    x_scale, y_scale = _scales(frame, plane.shape[:2])
+    size = (max(1, round(plane.shape[1] * x_scale)), max(1, round(plane.shape[0] * y_scale)))
+    picture = Image.fromarray(plane).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+
+    def placed(points: NDArray[np.float64]) -> list[tuple[float, float]]:
+        # the first pixel's centre is half an enlarged pixel from the border
+        return [((x + 0.5) * x_scale - 0.5, (y + 0.5) * y_scale - 0.5) for x, y in points]
+
+    for graphic in flat:
+        points = placed(_outline(graphic))
+        if graphic.type in ("POINT", "MULTIPOINT"):
+            for x, y in points:
+                draw.line([(x - _MARK, y), (x + _MARK, y)], fill=_COLOR, width=2)
+                draw.line([(x, y - _MARK), (x, y + _MARK)], fill=_COLOR, width=2)
+        else:
+            draw.line(points, fill=_COLOR, width=2, joint="curve")
+    words = caption(measured).translate(_PLAIN)
+    font: Any = ImageFont.load_default(size=max(14, size[0] // 40))
+    left, top, right, bottom = draw.textbbox((0, 0), words, font=font)
+    x, y = max(placed(_outline(flat[-1])), key=lambda point: point[1])  # below the figure, not across it
+    x = min(max(4.0, x + 8), max(4.0, size[0] - (right - left) - 8))
+    y = min(max(4.0, y + 8), max(4.0, size[1] - (bottom - top) - 8))
+    draw.text((x, y), words, font=font, fill=_COLOR, stroke_width=2, stroke_fill=_INK)
+    with atomic_path(path, force=force) as temporary:
+        picture.save(os.fspath(temporary), format="PNG")
+
+
+def _frame(measured: Measurement) -> Frame:
+    source = measured.sources[0]
+    if not source.path:
+        raise InputError("the measured image is not at hand", fix="measure again on the images")
+    return open_frame(read_header(Location(source.path, source.member)), frame=source.frame)
+
+
+def _scales(frame: Frame, shape: tuple[int, ...]) -> tuple[float, float]:
+    """How much columns and rows are enlarged."""
+    rows, columns = shape
+    spacing = frame.plane.spacing
+    ratio = spacing[0] / spacing[1] if spacing is not None and min(spacing) > 0 else 1.0  # height by width of a pixel
+    x, y = (1.0, ratio) if ratio >= 1 else (1 / ratio, 1.0)
+    enlarged = max(1, math.ceil(_LEAST_SIDE / max(columns * x, rows * y)))
+    return x * enlarged, y * enlarged
+
+
+def _outline(graphic: Graphic) -> NDArray[np.float64]:
+    points = np.asarray(graphic.points, dtype=np.float64)
+    turns = np.linspace(0.0, 2.0 * np.pi, _SIDES + 1)[:, None]
+    if graphic.type == "CIRCLE":
+        radius = float(np.linalg.norm(points[1] - points[0]))
+        return np.asarray(points[0] + radius * np.hstack([np.cos(turns), np.sin(turns)]))
+    if graphic.type == "ELLIPSE":
+        middle, a, b = points.mean(axis=0), (points[1] - points[0]) / 2, (points[3] - points[2]) / 2
+        return np.asarray(middle + np.cos(turns) * a + np.sin(turns) * b)
+    return points
