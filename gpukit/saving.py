@@ -17,6 +17,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "nifti": (".nii.gz", ".nii"),
     "metaimage": (".mha", ".mhd"),
     "nrrd": (".nrrd", ".nhdr"),
+    "raw": (".raw",),
     "png": (".png",),
     "dicom-seg": (".dcm",),
     "dicom": (),
@@ -57,9 +58,10 @@ def save(
     path : path-like
         Where to.
     format : str or None
-        ``nifti``, ``metaimage``, ``nrrd``, ``png`` (one slice); for a `Segmentation` ``dicom-seg`` (one bit plane a
-        label) or ``dicom-seg-labelmap``; for a `Volume` ``dicom``, a derived series: `path` is a folder, or for one
-        slice a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
+        ``nifti``, ``metaimage``, ``nrrd``, ``raw`` (with JSON beside it), ``png`` (one slice); for a `Segmentation`
+        ``dicom-seg`` (one bit plane a label) or ``dicom-seg-labelmap``; for a `Volume` ``dicom``, a derived series:
+        `path` is a folder, or for one slice a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what
+        suits the thing).
     force : bool
         Overwrite an existing file.
     window : tuple of float or None
@@ -109,6 +111,10 @@ def _volume_writer(kind: str) -> Callable[..., None]:
         from gpukit.files.metaimage import write_metaimage
 
         return write_metaimage
+    if kind == "raw":
+        from gpukit.files.raw import write_raw
+
+        return write_raw
     from gpukit.files.nrrd import write_nrrd
 
     return write_nrrd

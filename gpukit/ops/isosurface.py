@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.device import move
+from gpukit.device import array_namespace, move
 from gpukit.errors import DependencyError, InputError
 from gpukit.geometry import Grid
+from gpukit.ops.contour import contour
 
 __all__ = ["Mesh", "decimate", "isosurface", "largest_part", "smooth"]
 
@@ -47,22 +48,24 @@ class Mesh:
 
 
 def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[float] | None = None) -> Mesh:
-    """The surface around all voxels of at least `threshold`, by VTK's flying edges (Schroeder et al. 2015).
+    """The surface around all voxels of at least `threshold`, by `gpukit.ops.contour.contour`.
 
     Where the object reaches the border of the volume it is closed half a voxel beyond the outermost voxel centres, so a
     voxel at the border counts in full. Where voxels equal the threshold, the surface is laid half way to the next lower
     value that occurs, because surfaces through voxel centres collapse.
 
+    The volume is passed over slice by slice: beside it, one bit a voxel and the surface itself are held.
+
     Parameters
     ----------
     data : array, (nk, nj, ni)
-        On any device; the surface is computed on the CPU.
+        On any device, where the surface is made; the mesh comes to the CPU.
     threshold : float
         In the unit of `data`.
     grid : Grid
         Where the voxels lie; may be sheared or left-handed.
     padding : (float, float), optional
-        Voxels with values in this closed interval, and NaN, are no measurement: outside, and no surface of their own.
+        Voxels with values in this closed interval, and such as are not finite, are no measurement: outside.
 
     Returns
     -------
@@ -73,40 +76,25 @@ def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[flo
     ------
     InputError
         No surface: the threshold is not between the lowest and the highest value.
-    DependencyError
-        VTK is missing.
     """
-    if not np.isfinite(threshold):
-        raise InputError(f"the threshold {threshold} is not finite", attribute="threshold")
-    values = np.asarray(move(data, "cpu"))
-    if values.ndim != 3 or values.shape != grid.shape:
-        raise InputError(f"a volume of the shape {grid.shape} is needed, not {values.shape}")
-    if values.dtype.kind in "iub" and values.dtype.itemsize < 4:
-        values = values.astype(np.float32)  # exact
-    elif values.dtype != np.float32:
-        values = values.astype(np.float64)
-    lost = ~np.isfinite(values)
-    if padding is not None:
-        lost |= (values >= padding[0]) & (values <= padding[1])
-    any_lost = bool(lost.any())
-    valid = values[~lost] if any_lost else values.reshape(-1)
-    low, high = (float(valid.min()), float(valid.max())) if valid.size else (np.nan, np.nan)
-    if not low < threshold <= high:
-        raise InputError(
-            f"there is no surface at {threshold:g}: the values go from {low:g} to {high:g}",
-            attribute="threshold",
-            fix="choose a threshold between them",
-        )
-    level = float(threshold)
-    if bool((valid == threshold).any()):
-        level = (level + float(valid[valid < threshold].max())) / 2
-    if any_lost:
-        values = np.where(lost, values.dtype.type(min(low, 2 * level - high)), values)
-    points, faces = _contour(_framed(values, level), level)
-    placed = grid.to_world(points - 1)
-    if _shares(placed, faces).sum() < 0:  # a closed surface that encloses less than nothing looks inward
-        faces = faces[:, ::-1]
-    return Mesh(placed, np.ascontiguousarray(faces))
+    if len(data.shape) != 3 or tuple(int(n) for n in data.shape) != grid.shape:
+        raise InputError(f"a volume of the shape {grid.shape} is needed, not {tuple(data.shape)}")
+    values = _countable(data)
+    points, faces = contour(values, float(threshold), grid.affine, padding=padding)
+    placed = np.asarray(move(points, "cpu"), dtype=np.float64)
+    return Mesh(placed, np.asarray(move(faces, "cpu"), dtype=np.int64))
+
+
+def _countable(data: Any) -> Any:
+    """The same values in a type that kernels take, most often as they are."""
+    xp = array_namespace(data)
+    for kind, wanted in (("bool", "uint8"), ("int8", "int16"), ("float16", "float32"), ("uint32", "float64"),
+                         ("int64", "float64"), ("uint64", "float64")):  # fmt: skip
+        if data.dtype == getattr(xp, kind, None):
+            return xp.astype(data, getattr(xp, wanted))
+    if isinstance(data, np.ndarray) and not data.dtype.isnative:
+        return data.astype(data.dtype.newbyteorder("="))
+    return data
 
 
 def smooth(mesh: Mesh, iterations: int) -> Mesh:
@@ -182,33 +170,6 @@ def _shares(points: Points, faces: Faces) -> Points:
     centred = points - points.mean(axis=0)
     a, b, c = (centred[faces[:, n]] for n in range(3))
     return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
-
-
-def _framed(values: NDArray[Any], level: float) -> NDArray[Any]:
-    """One more voxel all around that mirrors its neighbour at the level, so that crossings are half a voxel outside."""
-    framed = np.pad(values, 1, mode="edge")
-    for axis in range(3):
-        for end in (0, -1):
-            side = np.moveaxis(framed, axis, 0)[end]
-            np.minimum(side, 2 * level - side, out=side)
-    return framed
-
-
-def _contour(values: NDArray[Any], level: float) -> tuple[Points, Faces]:
-    support = _numpy()
-    image = _vtk("vtkCommonDataModel").vtkImageData()
-    image.SetDimensions(*values.shape[::-1])
-    flat = np.ascontiguousarray(values).reshape(-1)
-    image.GetPointData().SetScalars(support.numpy_to_vtk(flat))
-    action = _vtk("vtkFiltersCore").vtkFlyingEdges3D()
-    action.SetInputData(image)
-    action.ComputeNormalsOff()
-    action.ComputeGradientsOff()
-    action.ComputeScalarsOff()
-    action.SetValue(0, level)
-    action.Update()
-    mesh = _from_vtk(action.GetOutput())
-    return mesh.points, mesh.faces
 
 
 def _through(action: Any, mesh: Mesh) -> Mesh:

@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 #: Formats that a volume can be exported to, with the suffix that gpukit gives.
 SUFFIXES = {
-    "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd",
+    "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd", "raw": ".raw",
     "stl": ".stl", "obj": ".obj", "ply": ".ply", "glb": ".glb",
 }  # fmt: skip
 #: Formats of those that are surfaces.
