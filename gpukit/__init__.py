@@ -25,6 +25,7 @@ _PUBLIC = {
     "Volume": "gpukit.volume",
     "angle": "gpukit.measure.angles",
     "area": "gpukit.measure.areas",
+    "bidirectional": "gpukit.measure.bidirectional",
     "cobb_angle": "gpukit.measure.angles",
     "count_transfers": "gpukit.device",
     "devices": "gpukit.device",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from gpukit.measure.angles import angle as angle
     from gpukit.measure.angles import cobb_angle as cobb_angle
     from gpukit.measure.areas import area as area
+    from gpukit.measure.bidirectional import bidirectional as bidirectional
     from gpukit.measure.lengths import distance as distance
     from gpukit.measure.lengths import polyline as polyline
     from gpukit.measure.results import Measurement as Measurement

@@ -25,6 +25,7 @@ NAMES = {
     "__version__",
     "angle",
     "area",
+    "bidirectional",
     "cobb_angle",
     "count_transfers",
     "devices",
