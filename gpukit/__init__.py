@@ -27,6 +27,7 @@ _PUBLIC = {
     "area": "gpukit.measure.areas",
     "bidirectional": "gpukit.measure.bidirectional",
     "cobb_angle": "gpukit.measure.angles",
+    "compare": "gpukit.measure.compare",
     "count_transfers": "gpukit.device",
     "devices": "gpukit.device",
     "distance": "gpukit.measure.lengths",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from gpukit.measure.angles import cobb_angle as cobb_angle
     from gpukit.measure.areas import area as area
     from gpukit.measure.bidirectional import bidirectional as bidirectional
+    from gpukit.measure.compare import compare as compare
     from gpukit.measure.lengths import distance as distance
     from gpukit.measure.lengths import polyline as polyline
     from gpukit.measure.results import Measurement as Measurement

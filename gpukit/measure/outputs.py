@@ -212,7 +212,7 @@ def json_text(rows: Sequence[Row], options: Options) -> str:
         **({"title": options.title} if options.title else {}),
         "measurements": [_row_object(row) for row in rows],
     }
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _row_object(row: Row) -> dict[str, Any]:
@@ -254,18 +254,18 @@ def measurement_object(measured: Measurement) -> dict[str, Any]:
     return made
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Only what JSON knows; numbers that it has no word for become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (str, bool, int)) or value is None:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)
 
 
@@ -297,14 +297,14 @@ def csv_text(rows: Sequence[Row], options: Options) -> str:
                 cells += ["", ""]
             else:
                 quantity = measured.quantity(name)
-                cells += ["" if math.isnan(quantity.value) else repr(_plain(quantity.value)), quantity.unit]
+                cells += ["" if math.isnan(quantity.value) else repr(plain(quantity.value)), quantity.unit]
         cells.append("" if measured is None or measured.calibration is None else measured.calibration.source)
         cells += ["" if measured is None else "; ".join(measured.notes), row.error]
-        writer.writerow([_guarded(cell) for cell in cells])
+        writer.writerow([guarded(cell) for cell in cells])
     return out.getvalue()
 
 
-def _guarded(cell: Any) -> Any:
+def guarded(cell: Any) -> Any:
     """Text that a spreadsheet would run as a formula, with a quote in front of it."""
     if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r"):
         return "'" + cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gpukit_cli.commands import measure_lengths, measure_objects, measure_values
+from gpukit_cli.commands import measure_compare, measure_lengths, measure_objects, measure_values
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -18,5 +18,6 @@ def measure() -> None:
 
 
 measure_lengths.register(app)
+measure_compare.register(app)
 measure_values.register(app)
 measure_objects.register(app)
