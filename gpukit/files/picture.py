@@ -25,6 +25,7 @@ def write_picture(
     *,
     window: tuple[float, float] | None = None,
     slice: int | None = None,
+    rulers: bool = False,
     force: bool = False,
 ) -> None:
     """Write one slice as an 8-bit PNG, its first row on top.
@@ -40,6 +41,8 @@ def write_picture(
         the range of the slice without its padding. Colour is written as it is. Padding and NaN are black.
     slice : int or None
         Index k from 0; may be None where there is only one slice.
+    rulers : bool
+        Rulers in mm beside the picture, see `gpukit.files.ruler`.
     force : bool
         Overwrite an existing file.
 
@@ -68,6 +71,10 @@ def write_picture(
     if plane.dtype != np.uint8:
         raise OutputError(f"colour of type {plane.dtype} is not 8 bit", file=path)
     si, sj, _ = volume.grid.spacing
+    if rulers:
+        from gpukit.files.ruler import with_rulers
+
+        plane = with_rulers(plane, si, sj)
     with atomic_path(path, force=force) as temporary:
         Image.fromarray(plane).save(os.fspath(temporary), format="PNG", dpi=(_INCH / si, _INCH / sj))
 

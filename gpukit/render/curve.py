@@ -1,106 +1,20 @@
-"""Centrelines: read, made smooth, walked at equal steps with a frame that does not twist."""
+"""Centrelines made smooth and walked at equal steps, with a frame that does not twist."""
 
 from __future__ import annotations
 
-import json
-import os
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.errors import FormatError, InputError, InputNotFoundError, TooLargeError
+from gpukit.errors import InputError, TooLargeError
 
-__all__ = ["frames_along", "read_centerline", "walk"]
+__all__ = ["frames_along", "smoothed", "unrolled", "walk"]
 
 Points = NDArray[np.float64]
 
-_LARGEST = 1 << 24  # bytes of a file
-_MOST_POINTS = 10_000
 _MOST_STEPS = 100_000
 _FINE = 64  # pieces that each span of the spline is measured in
-
-
-def read_centerline(path: str | os.PathLike[str]) -> tuple[Points, str | None]:
-    """Points of a centreline from a file.
-
-    Text and CSV have one point a line: three numbers with blanks, commas or semicolons between; a first line of words
-    and lines that begin with ``#`` are passed over. JSON is a list of points, or an object with ``points`` and maybe
-    ``frame`` (``voxel`` or ``patient``). A markups file of 3D Slicer (``markups`` with ``controlPoints``) is in patient
-    mm, in the coordinate system that it names.
-
-    Returns
-    -------
-    array, (n, 3)
-        At least two points.
-    {"voxel", "patient"} or None
-        What the file says that they are in: voxel indices (i, j, k) or LPS mm.
-
-    Raises
-    ------
-    InputNotFoundError
-        There is no such file.
-    FormatError
-        It is no list of at least two points.
-    """
-    file = Path(path)
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise FormatError("the file is too large for a centreline", file=file)
-        text = file.read_text(encoding="utf-8-sig")
-        rows, frame = _from_json(json.loads(text)) if file.suffix.lower() == ".json" else (_lines(text), None)
-        points = np.array(rows, dtype=np.float64)
-    except FileNotFoundError:
-        raise InputNotFoundError("there is no such centreline", file=file) from None
-    except OSError as error:
-        raise FormatError(f"the centreline cannot be read: {error.strerror}", file=file) from error
-    except FormatError:
-        raise
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise FormatError(f"this is no list of points with three numbers each ({error})", file=file) from error
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise FormatError("this is no list of points with three finite numbers each", file=file)
-    if not 2 <= len(points) <= _MOST_POINTS:
-        raise FormatError(f"a centreline has 2 to {_MOST_POINTS} points, not {len(points)}", file=file)
-    return points, frame
-
-
-def _lines(text: str) -> list[list[float]]:
-    rows: list[list[float]] = []
-    titled = False
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.replace(",", " ").replace(";", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            if rows or titled:
-                raise ValueError(f"line {number}") from None
-            titled = True
-            continue
-        if len(row) != 3:
-            raise ValueError(f"line {number} has {len(row)} numbers")
-        rows.append(row)
-    return rows or [[]]
-
-
-def _from_json(document: Any) -> tuple[Any, str | None]:
-    if isinstance(document, list):
-        return document, None
-    if "markups" in document:
-        markup = document["markups"][0]
-        points = np.array([point["position"] for point in markup["controlPoints"]], dtype=np.float64).reshape(-1, 3)
-        system = str(markup.get("coordinateSystem", "LPS")).upper()
-        if system not in ("LPS", "RAS", "0", "1"):
-            raise ValueError("coordinateSystem is neither LPS nor RAS")
-        return points * ((-1, -1, 1) if system in ("RAS", "0") else (1, 1, 1)), "patient"
-    frame = document.get("frame")
-    if frame not in (None, "voxel", "patient"):
-        raise ValueError("frame is neither voxel nor patient")
-    return document["points"], frame
 
 
 def walk(points: ArrayLike, step: float) -> Points:
@@ -135,6 +49,74 @@ def walk(points: ArrayLike, step: float) -> Points:
         raise TooLargeError(f"the centreline is {length[-1]:.0f} mm long, too long for steps of {step:g} mm")
     at = np.interp(np.linspace(0.0, length[-1], count), length, fine)
     return _spline(t, p, at)
+
+
+def smoothed(curve: Points, sigma: float) -> Points:
+    """A curve of equally distant points, averaged along itself with a Gaussian; its ends stay where they are.
+
+    Parameters
+    ----------
+    curve : array, (n, 3)
+        From `walk`.
+    sigma : float
+        mm along the curve. A wave of length w keeps ``exp(-2 (pi sigma / w) ** 2)`` of its height; an arc of radius r
+        shrinks by ``1 - exp(-sigma ** 2 / (2 r ** 2))``, far from its ends.
+    """
+    step = float(np.linalg.norm(np.diff(curve, axis=0), axis=1).mean())
+    reach = min(int(np.ceil(4 * sigma / step)), len(curve) - 1)
+    if not sigma > 0 or reach < 1:
+        return curve
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / sigma) ** 2)
+    weights /= weights.sum()
+    # reflected through its end points, so that a straight end stays straight
+    before, after = 2 * curve[0] - curve[reach:0:-1], 2 * curve[-1] - curve[-2 : -reach - 2 : -1]
+    long = np.concatenate([before, curve, after])
+    made = np.stack([np.convolve(long[:, axis], weights, mode="valid") for axis in range(3)], axis=1)
+    made[0], made[-1] = curve[0], curve[-1]
+    return made
+
+
+def unrolled(curve: Points, across: Points, step: float) -> tuple[Points, Points, float]:
+    """A curve seen across one direction, and unrolled: the lines along that direction through it, made flat.
+
+    The surface of all lines along `across` through the curve is a cylinder (not a round one), so it unrolls without
+    stretching anything: down the picture is the length of the curve's shadow across that direction, to the right is the
+    place along it (the stretched reformation of Kanitsar et al., CPR - curved planar reformation, IEEE Visualization
+    2002). Lengths measured along the drawn curve are the curve's own.
+
+    Parameters
+    ----------
+    curve : array, (n, 3)
+        Finely spaced points.
+    across : array, (3,)
+        Unit vector.
+    step : float
+        mm between rows, changed by less than a row's share so that both ends are met.
+
+    Returns
+    -------
+    rows : array, (m, 3)
+        A point of the shadow for each row, in the plane through the origin across that direction.
+    places : array, (m,)
+        Where along `across` the curve passes each row.
+    along : float
+        mm between rows, along the shadow.
+
+    Raises
+    ------
+    InputError
+        The curve runs along that direction, so that it has no shadow.
+    """
+    place = curve @ across
+    shadow = curve - place[:, None] * across
+    down = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(shadow, axis=0), axis=1))])
+    if down[-1] < step:
+        raise InputError("the centreline runs along the lines of the picture", attribute="angle", fix="turn it")
+    count = max(2, round(float(down[-1]) / step) + 1)
+    keep = np.concatenate([[True], np.diff(down) > 1e-9])
+    at = np.linspace(0.0, down[-1], count)
+    rows = np.stack([np.interp(at, down[keep], shadow[keep, axis]) for axis in range(3)], axis=1)
+    return rows, np.interp(at, down[keep], place[keep]), float(at[1])
 
 
 def _spline(t: Points, p: Points, at: Points) -> Points:

@@ -22,7 +22,7 @@ from gpukit.render.views import PLANES, View, is_aligned, turned_normal, view_al
 from gpukit.units import parse_length
 from gpukit.volume import Volume
 
-__all__ = ["INTERPOLATIONS", "SLABS", "check_volume", "mip", "mpr", "squared"]
+__all__ = ["INTERPOLATIONS", "SLABS", "check_interpolation", "mip", "mpr", "squared"]
 
 #: What remains of the voxels behind one another -> the word of `gpukit.ops.project`.
 SLABS = {"mip": "max", "minip": "min", "mean": "mean"}
@@ -106,7 +106,7 @@ def mpr(
     InputError
         An argument is out of its domain.
     """
-    _check_interpolation(interpolation)
+    check_interpolation(interpolation)
     if slab not in SLABS:
         raise InputError(f"there is no slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
     if thickness is not None:
@@ -191,7 +191,7 @@ def mip(
     InputError, SelectionError
         An argument is out of its domain, or the volume has colours, which have no largest or smallest.
     """
-    _check_interpolation(interpolation)
+    check_interpolation(interpolation)
     if method not in SLABS:
         raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")
     _check_colours(volume, method)
@@ -216,7 +216,7 @@ def mip(
 
 def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
     """The same slices in square pixels of their smaller spacing; itself where they are square already."""
-    _check_interpolation(interpolation)
+    check_interpolation(interpolation)
     si, sj, sk = volume.grid.spacing
     if abs(si / sj - 1.0) < 1e-3:
         return volume
@@ -236,16 +236,8 @@ def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
-def check_volume(volume: Volume, interpolation: str) -> None:
-    """SelectionError for phases or colours, InputError for an unknown interpolation."""
-    if volume.axes.startswith("t"):
-        raise SelectionError("the volume has several phases", attribute="phase", fix="choose one with phase=")
-    if volume.axes != "kji":
-        raise SelectionError("the volume is in colour, and this shows one value a voxel")
-    _check_interpolation(interpolation)
-
-
-def _check_interpolation(interpolation: str) -> None:
+def check_interpolation(interpolation: str) -> None:
+    """InputError for an unknown interpolation."""
     if interpolation not in INTERPOLATIONS:
         raise InputError(
             f"there is no interpolation {interpolation!r}", attribute="interpolation",

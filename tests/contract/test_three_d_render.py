@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -168,8 +169,17 @@ def test_curved_mpr_along_a_centerline(run: Run, chest: Path, tmp_path: Path) ->
     assert straight < report["along_mm"] < 1.1 * straight
     assert report["across_mm"] == pytest.approx(80, abs=0.5)  # half a pixel
     picture = np.asarray(Image.open(tmp_path / "curved.png"))
-    assert list(picture.shape) == report["shape"]
-    assert picture.std() > 20
+    column, row = report["origin"]  # rulers in mm stand beside the picture
+    rows, columns = report["shape"]
+    assert picture.shape[0] > row + rows and picture.shape[1] > column + columns
+    assert picture[row : row + rows, column : column + columns].std() > 20
+    done = run(*words, "plain.png", "--no-scale", "--mode", "stretched", "--smoothing", "4mm", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(np.asarray(Image.open(tmp_path / "plain.png")).shape) == json.loads(done.stdout)["shape"]
+    assert run(*words, "curved.dcm", cwd=tmp_path).returncode == 0
+    image = pydicom.dcmread(tmp_path / "curved.dcm")
+    assert "ImagePositionPatient" not in image  # it has no place in the patient, but its pixels have a size
+    assert [float(v) for v in image.PixelSpacing] == pytest.approx(report["pixel_mm"][::-1])
     for text, word in (("60 100 5\n", "2 to"), ("60 100 5\n900 100 5\n", "point 2"), ("a b c\nd e f\n", "line 2")):
         (tmp_path / "line.txt").write_text(text)
         done = run(*words, "wrong.png", cwd=tmp_path)

@@ -10,7 +10,8 @@ import pytest
 
 from gpukit.errors import FormatError, GeometryError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
-from gpukit.render.curve import frames_along, read_centerline, walk
+from gpukit.render.centerline import read_centerline
+from gpukit.render.curve import frames_along, smoothed, unrolled, walk
 from gpukit.render.curved import straighten
 from gpukit.volume import Volume
 
@@ -48,6 +49,102 @@ def test_frames_turn_against_the_torsion_of_a_helix() -> None:
     torsion, length = c / (radius**2 + c**2), 2 * np.hypot(2 * np.pi * radius, pitch)
     # differences of 4000 steps, one-sided at the ends
     assert angle[-1] - angle[0] == pytest.approx(-torsion * length, abs=0.01)
+
+
+def places_of(curve: np.ndarray, **arguments: object) -> tuple[np.ndarray, tuple[float, float]]:
+    """LPS of every pixel of a curved plane, read out of pictures of x, y and z, and mm across and along a pixel."""
+    grid = Grid.from_axes((46, 46, 46), spacing=(2, 2, 2), origin=(-45, -45, -15))
+    k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    at = grid.to_world(np.stack([i, j, k], axis=-1))
+    pictures = [
+        straighten(Volume(array=at[..., axis], grid=grid), curve, frame="patient", **arguments)  # type: ignore[arg-type]
+        for axis in range(3)
+    ]
+    across, along, _ = pictures[0].grid.spacing
+    return np.stack([picture.array[0] for picture in pictures], axis=-1), (across, along)
+
+
+@pytest.mark.parametrize("angle", [0.0, 50.0])
+def test_straightened_helix_has_its_length_and_its_distances(angle: float) -> None:
+    radius, pitch, turns = 20.0, 30.0, 2
+    at, (across, along) = places_of(helix(turns, radius, pitch, 80), width=16, angle=angle)
+    rows, columns, _ = at.shape
+    # cubic spline through 80 points, natural at its ends: some tenths of a millimetre of 258
+    assert along * (rows - 1) == pytest.approx(turns * np.hypot(2 * np.pi * radius, pitch), abs=0.3)
+    # linear values are interpolated exactly, so these are the sampled places; columns lie at +-1, +-3, +-5, +-7 mm
+    middle = (at[:, columns // 2 - 1] + at[:, columns // 2]) / 2
+    assert np.hypot(middle[:, 0], middle[:, 1])[4:-4] == pytest.approx(radius, abs=0.02)
+    assert np.linalg.norm(np.diff(at, axis=1), axis=-1) == pytest.approx(across)
+    # a chord of 2 mm on a bend of radius 21 mm is shorter than its arc by 2**3 / (24 * 21**2)
+    assert np.linalg.norm(np.diff(middle, axis=0), axis=1) == pytest.approx(along, abs=1e-3)
+    # what is beside the curve is at right angles to it: its distance from the curve is its column's
+    edge = np.linalg.norm(at[20, -1] - middle, axis=1)
+    assert edge.min() == pytest.approx(7, abs=0.01)
+    assert int(edge.argmin()) == 20
+
+
+def test_stretched_helix_keeps_its_length_and_its_bends() -> None:
+    from scipy.special import ellipe
+
+    radius, pitch, turns = 20.0, 30.0, 2
+    c = pitch / (2 * np.pi)
+    at, (across, along) = places_of(helix(turns, radius, pitch, 80), width=16, mode="stretched")
+    rows, columns, _ = at.shape
+    # the shadow of a helix across one direction: a sine curve, whose length is an elliptic integral
+    shadow = 4 * turns * np.hypot(radius, c) * ellipe(radius**2 / (radius**2 + c**2))
+    assert along * (rows - 1) == pytest.approx(shadow, abs=0.3)
+    assert across * columns == pytest.approx(2 * radius + 16, abs=across)
+    # columns run to the patient's left, all rows alike
+    assert np.allclose(at[..., 0], at[:1, :, 0]) and np.all(np.diff(at[0, :, 0]) > 0)
+    assert np.ptp(at[..., 1:], axis=1).max() < 1e-9
+    chords = np.linalg.norm(np.diff(at[:, 0], axis=0), axis=1)
+    assert chords.max() <= along + 1e-6
+    assert np.median(chords) == pytest.approx(along, rel=1e-3)  # shorter only where the shadow bends with 1 mm radius
+    # the helix drawn over the picture: it passes each row where the surface has it, and has its own length
+    a = np.linspace(0, 2 * np.pi * turns, 40_000)
+    points = np.stack([radius * np.cos(a), radius * np.sin(a), c * a], axis=1)
+    down = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points[:, 1:], axis=0), axis=1))])
+    row, column = down / along, (points[:, 0] - at[0, 0, 0]) / across
+    drawn = np.hypot(np.diff(row * along), np.diff(column * across)).sum()
+    assert drawn == pytest.approx(turns * np.hypot(2 * np.pi * radius, pitch), rel=1e-4)
+    near = np.rint(row).astype(int).clip(0, rows - 1)
+    # the nearest row is half a row away at most, and the spline some hundredths
+    assert np.linalg.norm(at[near, 0, 1:] - points[:, 1:], axis=1).max() < along / 2 + 0.15
+
+
+def test_smoothing_shrinks_waves_as_said_and_keeps_ends_and_lines() -> None:
+    line = walk([(0, 0, 0), (30, 40, 0), (60, 80, 0)], 0.5)
+    assert np.allclose(smoothed(line, 5), line)
+    z = np.arange(0, 240, 0.5)
+    wave = np.stack([3 * np.sin(2 * np.pi * z / 24), 0 * z, z], axis=1)
+    flat = smoothed(wave, 4)
+    inner = np.abs(z - 120) < 60
+    # step of 0.5 mm is taken along the wave, which is longer than z by 15 %
+    assert np.abs(flat[inner, 0]).max() == pytest.approx(3 * np.exp(-2 * (np.pi * 4 / 24) ** 2), rel=0.2)
+    assert np.array_equal(flat[[0, -1]], wave[[0, -1]])
+    arc = np.linspace(0, np.pi, 400)
+    bow = smoothed(20 * np.stack([np.cos(arc), np.sin(arc), 0 * arc], axis=1), 4)
+    assert np.linalg.norm(bow[150:250], axis=1) == pytest.approx(20 * np.exp(-(4**2) / (2 * 20**2)), rel=1e-3)
+
+
+def test_modes_are_refused_where_they_make_no_sense() -> None:
+    volume = Volume(array=np.zeros((10, 10, 10)), grid=Grid.from_axes((10, 10, 10)))
+    with pytest.raises(InputError, match="projected"):
+        straighten(volume, [(1, 1, 1), (8, 8, 8)], mode="projected")
+    with pytest.raises(InputError, match="runs along"):
+        unrolled(walk([(0, 0, 0), (9, 0, 0)], 0.5), np.array([1.0, 0, 0]), 1.0)
+
+
+def test_phases_and_colours_along_a_curve() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 14, 16)).astype(np.uint8)
+    volume = Volume(array=noise, grid=Grid.from_axes(noise.shape))
+    line = [(3, 3, 2), (8, 7, 6), (12, 6, 10)]
+    alone = straighten(volume, line, width=8).array
+    phases = straighten(Volume(array=np.stack([noise, noise // 2]), grid=volume.grid, axes="tkji"), line, width=8)
+    assert phases.axes == "tkji" and np.allclose(phases.array[0], alone, equal_nan=True)
+    colour = straighten(Volume(array=np.stack([noise] * 3, axis=-1), grid=volume.grid, axes="kjic"), line, width=8)
+    assert colour.array.dtype == np.uint8
+    assert np.array_equal(colour.array[..., 1], np.round(np.nan_to_num(alone)))
 
 
 def linear(at: np.ndarray) -> np.ndarray:
@@ -108,6 +205,24 @@ def test_outside_and_padding_take_no_part() -> None:
         ("b.csv", "1; 2; 3\r\n4; 5; 6.5\r\n", None),
         ("a.json", "[[1, 2, 3], [4, 5, 6.5]]", None),
         ("b.json", '{"frame": "patient", "points": [[1, 2, 3], [4, 5, 6.5]]}', "patient"),
+        ("d.csv", "name,x,y,z,radius\na,1,2,3,9\nb,4,5,6.5,9\n", None),
+        ("e.csv", "R,A,S\n-1,-2,3\n-4,-5,6.5\n", "patient"),
+        ("f.tsv", "L\tP\tS\n1\t2\t3\n4\t5\t6.5\n", "patient"),
+        ("g.csv", "k,j,i\n3,2,1\n6.5,5,4\n", "voxel"),
+        (
+            "h.fcsv",
+            "# Markups fiducial file version = 4.6\n# CoordinateSystem = 0\n# columns = id,x,y,z,ow,label\n"
+            "v1,-1,-2,3,0,F-1\nv2,-4,-5,6.5,0,F-2\n",
+            "patient",
+        ),
+        ("c.json", '{"coordinateSystem": "RAS", "points": [{"x": -1, "y": -2, "z": 3}, [-4, -5, 6.5]]}', "patient"),
+        (
+            "d.mrk.json",
+            json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": [
+                {"position": [1, 2, 3]}, {"positionStatus": "undefined", "position": [0, 0, 0]},
+                {"position": [4, 5, 6.5], "positionStatus": "defined"}]}]}),
+            "patient",
+        ),
         (
             "c.mrk.json",
             json.dumps({"markups": [{"coordinateSystem": "RAS", "controlPoints": [
@@ -131,6 +246,9 @@ def test_files_of_points(name: str, text: str, frame: str | None, tmp_path: Path
         ("a.json", "[[1,2],[3]]"), ("a.json", "{\"markups\": []}"),
         ("a.json", "{\"markups\": [{\"controlPoints\": []}]}"),
         ("a.json", "[" * 99999),
+        ("a.json", '{"frame": "voxel", "coordinateSystem": "RAS", "points": [[1, 2, 3], [4, 5, 6]]}'),
+        ("a.json", '{"coordinateSystem": "table", "points": [[1, 2, 3], [4, 5, 6]]}'),
+        ("a.csv", "# CoordinateSystem = table\n1,2,3\n4,5,6\n"),
     ],
 )  # fmt: skip
 def test_what_is_no_centerline(name: str, text: str, tmp_path: Path) -> None:

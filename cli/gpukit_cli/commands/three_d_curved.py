@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from gpukit_cli.commands.three_d_render import Center, Interpolation, Preset, Width, open_volume, picture_file
+from gpukit_cli.commands.three_d_output import Target, write
+from gpukit_cli.commands.three_d_render import (
+    Center,
+    Interpolation,
+    Preset,
+    Width,
+    check_phases,
+    open_volume,
+    picture_file,
+)
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
     Device,
@@ -25,12 +34,13 @@ from gpukit_cli.progress import Progress
 
 __all__ = ["register"]
 
-_ENDINGS = (".png", ".nii", ".nii.gz", ".mha", ".nrrd")
+_ENDINGS = (".png", ".nii", ".nii.gz", ".mha", ".nrrd", ".dcm")
+_MODES = ("straightened", "stretched")
 
 
 def curved_mpr(
     inputs: Inputs,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha or .nrrd.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha, .nrrd or .dcm.")],
     centerline: Annotated[
         Path, typer.Option("--centerline", metavar="FILE", help="Points: text, CSV, JSON or a 3D Slicer markups file.")
     ],
@@ -40,6 +50,17 @@ def curved_mpr(
             "--frame", metavar="WORD", help="What the points are in: voxel (i,j,k from 0) or patient (LPS mm)."
         ),
     ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            metavar="WORD",
+            help="straightened (the curve becomes a line) or stretched (it keeps its bends).",
+        ),
+    ] = "straightened",
+    smoothing: Annotated[
+        str, typer.Option("--smoothing", metavar="LENGTH", help="Smooths the curve along itself, such as 5mm.")
+    ] = "0mm",
     width: Annotated[str, typer.Option("--width", metavar="LENGTH", help="Across the curve.")] = "80mm",
     angle: Annotated[float, typer.Option("--angle", metavar="DEGREES", help="Turns the plane around the curve.")] = 0.0,
     thickness: Annotated[
@@ -52,6 +73,7 @@ def curved_mpr(
     preset: Preset = None,
     window_center: Center = None,
     window_width: Width = None,
+    scale: Annotated[bool, typer.Option("--scale/--no-scale", help="Rulers in mm beside a PNG.")] = True,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -61,14 +83,19 @@ def curved_mpr(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Straighten one series along a centreline: the curve is the middle column of the picture, its start on top."""
+    """Flatten one series along a centreline, whose start is on top.
+
+    A PNG has rulers in mm beside it: along the curve on its left, across the curve below it.
+    """
     if slab is not None and thickness is None:
         raise typer.BadParameter("--slab needs a --thickness")
+    if mode not in _MODES:
+        raise typer.BadParameter(f"{mode!r} is no mode: there are {', '.join(_MODES)}")
     target = picture_file(output, endings=_ENDINGS, force=force)
     wide, deep = length(width), None if thickness is None else length(thickness)
-    import gpukit
+    sigma = 0.0 if smoothing.strip().rstrip("m").strip() in ("0", "0.0") else length(smoothing)
     from gpukit.errors import InputError
-    from gpukit.render.curve import read_centerline
+    from gpukit.render.centerline import read_centerline
     from gpukit.render.curved import straighten
     from gpukit.render.windows import window_of
 
@@ -79,29 +106,49 @@ def curved_mpr(
         )
     with Progress() as progress:
         volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        check_phases(volume, phase)
         window = window_of(volume, preset=preset, center=window_center, width=window_width)
         made = straighten(
             volume,
             points,
             frame=frame or said or "voxel",
+            mode=mode,
+            smoothing=sigma,
             width=wide,
             angle=angle,
             thickness=deep,
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        gpukit.save(made, target, window=window if target.suffix.lower() == ".png" else None, force=force)
+        asked = window if preset is not None or window_center is not None else None
+        files = write(
+            made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=interpolation,
+            window=window, header_window=asked, force=force, rulers=scale, squares=False,
+        )  # fmt: skip
+    if not as_json:
+        return emit("".join(f"{path}\n" for path in files))
     across, along, _ = made.grid.spacing
-    if as_json:
-        size = {"across_mm": across * made.shape[2], "along_mm": along * (made.shape[1] - 1)}
-        emit(
-            json_text(
-                "curved-mpr",
-                {"path": str(target), "shape": made.shape[1:], "pixel_mm": (across, along), **size, "window": window},
-            )
-        )
-    else:
-        emit(f"{target}\n")
+    report = {
+        "path": str(files[0]),
+        "paths": [str(path) for path in files],
+        "mode": mode,
+        "shape": made.grid.shape[1:],
+        "pixel_mm": (across, along),
+        "across_mm": across * made.grid.shape[2],
+        "along_mm": along * (made.grid.shape[1] - 1),
+        "origin": _origin(target, scale),
+        "window": window,
+    }
+    return emit(json_text("curved-mpr", report))
+
+
+def _origin(target: Path, scale: bool) -> tuple[int, int]:
+    """Column and row of the file's pixel at which the curved plane begins, right of and below its rulers."""
+    if not scale or target.suffix.lower() != ".png":
+        return 0, 0
+    from gpukit.files.ruler import LEFT, UPPER
+
+    return LEFT, UPPER
 
 
 def register(app: typer.Typer) -> None:

@@ -125,6 +125,8 @@ def write(
     window: tuple[float, float] | None,
     header_window: tuple[float, float] | None = None,
     force: bool,
+    rulers: bool = False,
+    squares: bool = True,
 ) -> list[Path]:
     """Write one result; the files or folders that were made.
 
@@ -142,8 +144,13 @@ def write(
         What the header of a DICOM image shows, where the user chose it.
     force : bool
         Overwrite.
+    rulers : bool
+        Rulers in mm beside a PNG.
+    squares : bool
+        Give a PNG square pixels.
     """
     import gpukit
+    from gpukit.files.picture import write_picture
     from gpukit.render.channels import phase_of
     from gpukit.render.planes import squared
 
@@ -156,7 +163,7 @@ def write(
             one = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
             made += write(
                 phase_of(volume, t), one, interpolation=interpolation, window=window, header_window=header_window,
-                force=force,
+                force=force, rulers=rulers, squares=squares,
             )  # fmt: skip
         return made
     path.parent.mkdir(exist_ok=True)
@@ -164,9 +171,10 @@ def write(
         return [gpukit.save(volume, path, format="dicom", window=header_window, force=force)]
     if not is_png:
         return [gpukit.save(volume, path, force=force)]
-    flat = squared(volume, interpolation=interpolation)
+    flat = squared(volume, interpolation=interpolation) if squares else volume
     if not target.is_folder:
-        return [gpukit.save(flat, path, window=window, force=force)]
+        write_picture(flat, path, window=window, rulers=rulers, force=force)
+        return [path]
     _write_pictures(flat, path, window, force=force)
     return [path]
 
