@@ -104,13 +104,25 @@ def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
 
 
+def value_range(volume: Volume) -> tuple[float, float] | None:
+    """Lowest and highest measured value over all slices and phases, so that pictures of them compare; None for none."""
+    values = np.asarray(volume.to("cpu").array)
+    valid = _valid(values, volume.padding)
+    return (float(values[valid].min()), float(values[valid].max())) if valid.any() else None
+
+
+def _valid(values: NDArray[Any], padding: tuple[float, float] | None) -> NDArray[np.bool_]:
+    valid = np.isfinite(values)
+    if padding is not None:
+        valid &= ~((values >= padding[0]) & (values <= padding[1]))
+    return valid
+
+
 def _grey(
     plane: NDArray[Any], window: tuple[float, float] | None, padding: tuple[float, float] | None
 ) -> NDArray[np.uint8]:
     values = plane.astype(np.float64)
-    valid = np.isfinite(values)
-    if padding is not None:
-        valid &= ~((values >= padding[0]) & (values <= padding[1]))
+    valid = _valid(values, padding)
     if window is None:
         window = (float(values[valid].min()), float(values[valid].max())) if valid.any() else (0.0, 1.0)
     low, high = window

@@ -186,3 +186,67 @@ def test_curved_mpr_along_a_centerline(run: Run, chest: Path, tmp_path: Path) ->
         assert done.returncode == 1
         assert word in done.stderr
     assert not (tmp_path / "wrong.png").exists()
+
+
+def test_planes_as_derived_series(run: Run, chest: Path, tmp_path: Path) -> None:
+    words = ("3d", "mpr", chest / "dicom", "--planes", "axial,coronal", "--format", "dicom")
+    done = run(*words, "--spacing", "30mm", "--preset", "lung", "--output", "out", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = {one["plane"]: one for one in json.loads(done.stdout)["pictures"]}
+    assert [one["path"] for one in report.values()] == ["out/axial", "out/coronal"]
+    assert report["axial"]["slices"] == len(list((tmp_path / "out/axial").iterdir())) == 6  # every tenth of 60
+    image = pydicom.dcmread(tmp_path / "out/axial/0001.dcm")
+    assert (image.WindowCenter, image.WindowWidth) == pytest.approx((-600 + 0.5, 1500 + 1))  # DICOM counts steps
+    planes = [pydicom.dcmread(tmp_path / "out/axial" / f"{n:04d}.dcm") for n in (1, 2)]
+    assert planes[1].ImagePositionPatient[2] - planes[0].ImagePositionPatient[2] == pytest.approx(30)
+    assert planes[0].SpacingBetweenSlices == pytest.approx(30)
+    assert planes[0].SeriesInstanceUID == planes[1].SeriesInstanceUID
+    assert run(*words, "--output", "out", cwd=tmp_path).returncode == 1  # they are there
+    done = run(*words, "--output", "two.dcm", cwd=tmp_path)
+    assert done.returncode == 2 and "folder" in done.stderr
+
+
+def test_sliding_slabs_inside_a_mask(run: Run, chest: Path, tmp_path: Path) -> None:
+    structures = next(path for path in chest.rglob("*.dcm") if pydicom.dcmread(path).Modality == "RTSTRUCT")
+    words = ("3d", "mip", chest / "dicom", "--thickness", "12mm", "--spacing", "9mm")
+    done = run(*words, "--output", "slabs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "slabs").iterdir())
+    assert names == [f"{n:04d}.png" for n in range(20)]  # every third of 60
+    done = run(*words, "--output", "inside.nii.gz", "--mask", structures, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    inside = nibabel.load(tmp_path / "inside.nii.gz")
+    mask = nibabel.load(next((chest / "nifti" / "mask").glob("*.nii*")))
+    assert inside.shape[2] == 20
+    values = np.asarray(inside.dataobj)
+    seen = (values > values.min()).sum() * 0.977**2
+    # each slab of 12 mm shows the area that the mask covers in it: at least the mask's mean area, at most the union
+    covered = np.asarray(mask.dataobj) > 0
+    area = covered.any(axis=2).sum() * 0.977**2
+    assert 0 < seen / 20 < area
+    assert run(*words, "--output", "x.png", cwd=tmp_path).returncode == 2  # many slabs do not go into one picture
+    assert run("3d", "mip", chest, "--output", "x", "--spacing", "9mm", cwd=tmp_path).returncode == 2
+
+
+def test_all_phases_or_one_of_them(run: Run, data: Path, tmp_path: Path) -> None:
+    window = ("--window-center", "500", "--window-width", "1000")  # the header of each phase has its own
+    words = ("3d", "mpr", data / "mr_mosaic/mr_0003", "--planes", "axial", *window, "--output")
+    done = run(*words, "some", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "2 phases" in done.stderr and "--phase all" in done.stderr
+    done = run(*words, "all", "--phase", "all", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["all/axial_phase_000.png", "all/axial_phase_001.png"]
+    assert run(*words, "one", "--phase", "1", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "one/axial.png").read_bytes() == (tmp_path / "all/axial_phase_001.png").read_bytes()
+
+
+def test_oblique_plane_by_angles(run: Run, chest: Path, tmp_path: Path) -> None:
+    words = ("3d", "mpr", chest, "--output")
+    done = run(*words, "tipped.nii.gz", "--angles", "90,0", cwd=tmp_path)  # an axial plane tipped to a coronal one
+    assert done.returncode == 0, done.stderr
+    assert run(*words, "coronal.nii.gz", "--planes", "coronal", cwd=tmp_path).returncode == 0
+    tipped, coronal = (nibabel.load(tmp_path / f"{name}.nii.gz") for name in ("tipped", "coronal"))
+    assert nibabel.aff2axcodes(tipped.affine) == nibabel.aff2axcodes(coronal.affine)
+    for words_ in (("--angles", "90"), ("--angles", "10,20", "--plane-normal", "1,0,0")):
+        assert run(*words, "x.png", *words_, cwd=tmp_path).returncode == 2

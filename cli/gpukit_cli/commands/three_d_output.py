@@ -150,12 +150,16 @@ def write(
         Give a PNG square pixels.
     """
     import gpukit
-    from gpukit.files.picture import write_picture
+    from gpukit.files.picture import header_window as picture_window
+    from gpukit.files.picture import value_range, write_picture
     from gpukit.render.channels import phase_of
     from gpukit.render.planes import squared
 
     path = target.path
     is_png, is_dicom = path.name.lower().endswith(".png") or target.kind == "png", target.kind == "dicom"
+    if is_png and window is None and not volume.axes.endswith("c") and (target.is_folder or volume.phases):
+        # pictures of one series are compared: all of them in one window
+        window = picture_window(volume.metadata) or value_range(volume)
     if volume.axes.startswith("t") and (is_png or is_dicom):
         stem, suffix = (path, "") if target.is_folder else (path.with_suffix(""), path.suffix)
         made = []
