@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from gpukit.dicom.headers import Header, scan
 from gpukit.dicom.inputs import Location, Source, discover
+from gpukit.dicom.planes import is_image
 from gpukit.errors import GpukitError, InputNotFoundError
 from gpukit.measure.images import Frame, frames_of, parse_frames
 from gpukit.measure.results import Measurement, Row
@@ -35,8 +36,8 @@ def each_frame(
     Parameters
     ----------
     source : path, glob, or several of them
-        Files, folders, a DICOMDIR or a zip. What is no DICOM in a folder is passed over; a file that was named and
-        cannot be read, and an object without an image among several, is a row with its error.
+        Files, folders, a DICOMDIR or a zip. What is no DICOM image in a folder, a glob or an archive is passed over; a
+        file that was named and is none, and one that is damaged, is a row with its error.
     measure : callable
         From a frame to a measurement; a `GpukitError` becomes the row's error.
     frames : str, optional
@@ -60,7 +61,8 @@ def each_frame(
     scanned = scan(locations, progress=None if progress is None else lambda d, n: progress("headers", d, n))
     found: dict[Location, Header | GpukitError] = {header.location: header for header in scanned.headers}
     found.update(scanned.problems)
-    items = [(place, found[place]) for place in locations if place in found]
+    items = [(place, found[place]) for place in locations if place in found and not _passed_over(place, found[place])]
+    items = items or [(place, found[place]) for place in locations if place in found]
     if not items:
         raise InputNotFoundError("holds no DICOM file", file=locations[0].path)
 
@@ -115,6 +117,11 @@ def in_parallel(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return made
+
+
+def _passed_over(place: Location, header: Header | GpukitError) -> bool:
+    """Whether a file that was found, not named, is something else than an image: a report, contours, a segmentation."""
+    return place.walked and isinstance(header, Header) and bool(is_image(header))
 
 
 def _row(frame: Frame, measure: Callable[[Frame], Measurement]) -> Row:

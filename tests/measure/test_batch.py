@@ -12,6 +12,7 @@ from made_images import write_image
 
 import gpukit as gk
 from gpukit.errors import FormatError, InputError, InputNotFoundError, OutputExistsError
+from gpukit.measure import results
 from gpukit.measure.batch import each_frame
 from gpukit.measure.outputs import FORMATS, Options, format_of, render, write
 from gpukit.measure.reading import read_measurements
@@ -43,6 +44,9 @@ def test_what_fails_is_a_row_and_costs_the_others_nothing(tmp_path: Path) -> Non
     assert [bool(row.error) for row in rows] == [False, True]
     assert "outside the image" in rows[1].error
     assert str(tmp_path) not in rows[1].error  # the file has its own column
+    report = write_image(tmp_path / "d.dcm", "OT", Modality="SR")  # passed over too, unless it is named
+    assert len(each_frame(tmp_path, across)) == 2
+    assert "no image" in each_frame(report, across)[0].error
     named = each_frame([tmp_path / "a.dcm", tmp_path / "c.txt"], across)
     assert "not a DICOM file" in named[1].error
 
@@ -159,3 +163,25 @@ def test_names_of_patients_are_nowhere(tmp_path: Path) -> None:
         text = render(rows, FORMATS[name])
         assert "Secret" not in text and "secret" not in text
     assert json.loads(render(rows, FORMATS["json"]))["measurements"][0]["type"] == "distance"
+
+
+def test_json_keeps_to_its_schema(tmp_path: Path) -> None:
+    """The schema that is shipped, checked by an independent validator; and that it forbids what it should."""
+    import jsonschema
+
+    schema = json.loads((Path(results.__file__).parent / "measurements.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    file = write_image(tmp_path / "a.dcm", PixelSpacing=[1, 1])
+    made = [
+        gk.distance(file, (0, 0), (3, 4)),
+        gk.polyline(file, [(0, 0), (3, 4), (5, 5)]),
+        gk.angle(file, [(0, 0), (3, 4), (5, 5)]),
+        gk.area(file, gk.Ellipse(20, 20, 5, 6)),
+        gk.bidirectional(file, gk.Polygon([(0, 0), (9, 4), (5, 8)])),
+    ]
+    rows = [*ROWS, *(Row(file=str(file), measurement=one) for one in made)]
+    document = json.loads(render(rows, FORMATS["json"], Options(title="All")))
+    assert [error.message for error in check.iter_errors(document)] == []
+    document["measurements"][0]["quantities"][0]["unit"] = 3
+    assert len(list(check.iter_errors(document))) == 1
