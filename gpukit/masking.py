@@ -17,7 +17,7 @@ from gpukit.opening import file_reader
 from gpukit.ops.resample import resample
 from gpukit.volume import Label, Segmentation, Volume
 
-__all__ = ["Wanted", "mask_labels", "open_mask", "open_masks"]
+__all__ = ["Wanted", "chosen_labels", "mask_labels", "open_mask", "open_masks"]
 
 #: How a user names labels: one number or name, or several.
 Wanted = int | str | Iterable[int | str] | None
@@ -109,6 +109,20 @@ def open_masks(
         told = f"left out, because they do not meet the volume: {', '.join(missed)}"
         found[0] = replace(found[0], notes=(*found[0].notes, told))
     return tuple(found)
+
+
+def chosen_labels(found: Segmentation, labels: Wanted) -> Segmentation:
+    """The same label map with only the labels that are wanted described; voxels of the others stay as they are.
+
+    Raises
+    ------
+    SelectionError
+        A wanted label does not exist.
+    """
+    wanted = _select([(label.value, label.name) for label in found.labels], labels, "the mask")
+    if wanted is None:
+        return found
+    return replace(found, labels=tuple(label for label in found.labels if label.value in wanted))
 
 
 def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[int, str]]:

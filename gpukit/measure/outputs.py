@@ -189,6 +189,10 @@ def _block(row: Row, *, alone: bool) -> str:
         lines += [
             f"  {_words(key)}:\n{_indent(value)}" for key, value in measured.extra.items() if isinstance(value, str)
         ]
+        if isinstance(measured.extra.get("histogram"), Mapping):
+            from gpukit.measure.histograms import draw_text
+
+            lines += ["  histogram:", *(f"    {line}" for line in draw_text(measured.extra["histogram"]))]
     lines += [f"  note: {note}" for note in measured.notes]
     return "\n".join(lines)
 

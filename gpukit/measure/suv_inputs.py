@@ -217,7 +217,7 @@ def injection_of(
         if wrong_day and given is None:
             if half_life > _DAY:
                 raise _contradiction(facts, source, seconds)
-            moment, clock = None, moment.time()
+            clock, moment = moment.time(), None
             notes.append(f"the date of {source} cannot belong to this series: only its time of day was used")
     if moment is None:
         assert clock is not None

@@ -196,6 +196,8 @@ class _Work:
             return reference_given(given, None, min(acquired) if acquired else None), "--reference-time"
         reference, source, told = reference_time(facts.times, facts.private_time, half_life, facts.file)
         self.notes += told
+        if len(facts.times) == 1:
+            self.notes.append("of the series only this slice was given: an earlier acquisition would not be known")
         return reference, source
 
     def _decay(self, reference: datetime, source: str, half_life: float) -> float:
