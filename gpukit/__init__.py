@@ -33,13 +33,20 @@ _PUBLIC = {
     "distance": "gpukit.measure.lengths",
     "explain": "gpukit.device",
     "find_series": "gpukit.opening",
+    "hu": "gpukit.measure.values",
     "mip": "gpukit.render.planes",
     "mpr": "gpukit.render.planes",
     "open": "gpukit.opening",
+    "open_mask": "gpukit.masking",
+    "pixel": "gpukit.measure.values",
     "polyline": "gpukit.measure.lengths",
     "render": "gpukit.render",
+    "roi": "gpukit.measure.values",
     "save": "gpukit.saving",
     "segment": "gpukit.ai",
+    "suv": "gpukit.measure.suv",
+    "suv_volume": "gpukit.measure.suv",
+    "volume": "gpukit.volume",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
     from gpukit.device import explain as explain
     from gpukit.errors import GpukitError as GpukitError
     from gpukit.geometry import Grid as Grid
+    from gpukit.masking import open_mask as open_mask
     from gpukit.measure.angles import angle as angle
     from gpukit.measure.angles import cobb_angle as cobb_angle
     from gpukit.measure.areas import area as area
@@ -66,6 +74,12 @@ if TYPE_CHECKING:
     from gpukit.measure.shapes import Ellipse as Ellipse
     from gpukit.measure.shapes import Polygon as Polygon
     from gpukit.measure.shapes import Sphere as Sphere
+    from gpukit.measure.suv import suv as suv
+    from gpukit.measure.suv import suv_volume as suv_volume
+    from gpukit.measure.values import hu as hu
+    from gpukit.measure.values import pixel as pixel
+    from gpukit.measure.values import roi as roi
+    from gpukit.measure.volumes import volume as volume
     from gpukit.opening import find_series as find_series
     from gpukit.opening import open as open
     from gpukit.render.camera import render as render
@@ -82,7 +96,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'gpukit' has no attribute {name!r}")
     module = import_module(_PUBLIC[name])
-    value = module if name == "render" else getattr(module, name)  # a package that can be called
+    # Modules that can be called: they stay what they are, whoever imports them.
+    value = module if name in ("render", "volume") else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -1,10 +1,16 @@
-"""A volume: voxels on a device, where they lie, what they mean and where they came from."""
+"""A volume: voxels on a device, where they lie, what they mean and where they came from.
+
+``gpukit.volume`` is this module and, called, the measurement `gpukit.measure.volumes.volume`, whichever of the two a
+program meets first.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from importlib import import_module
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from gpukit.device import device_of, move
@@ -185,3 +191,14 @@ class Segmentation:
         """The same segmentation on another device."""
         moved = move(self.array, device)
         return self if moved is self.array else replace(self, array=moved)
+
+
+class _Callable(ModuleType):
+    """A module that can be called: importing it sets `gpukit.volume` to the module, at any time."""
+
+    def __call__(self, image: Any, region: Any = None, **options: Any) -> Any:
+        """Volume of a mask, or of the values between thresholds; see `gpukit.measure.volumes.volume`."""
+        return import_module("gpukit.measure.volumes").volume(image, region, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -151,7 +151,7 @@ def describe(
         raise InputError("every voxel of the region is padding: there is nothing to measure", attribute="region")
     values = dict(zip(found.q, found.percentiles, strict=True))
     u = unit or UCUM.get(ValueUnit(volume.unit), "1")
-    squared = u if u == "1" else f"({u})2"
+    squared = u if u == "1" else f"({u})2" if "/" in u else f"{u}2"
     rows: list[tuple[str, float, str]] = [
         ("mean", s.mean, u), ("sd", s.sd, u), ("sd_sample", s.sd_sample, u), ("min", s.min, u), ("max", s.max, u),
         ("median", values[50.0], u),

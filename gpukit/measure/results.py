@@ -28,6 +28,8 @@ UNITS = {
     "cm2": "cm²",
     "deg": "°",
     "[hnsf'U]": "HU",
+    "[hnsf'U]2": "HU²",
+    "bit": "bits",
     "{SUVbw}g/ml": "SUVbw g/ml",
     "{SUVlbm}g/ml": "SUVlbm g/ml",
     "{SUVbsa}cm2/ml": "SUVbsa cm²/ml",

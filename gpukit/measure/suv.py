@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal
 
 from gpukit.device import array_namespace
@@ -25,7 +26,7 @@ from gpukit.ops.statistics import Statistics, statistics
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["suv", "suv_volume", "suvs"]
+__all__ = ["Overrides", "suv", "suv_volume", "suvs"]
 
 _METABOLIC = Code("126032", "DCM", "Metabolic Volume")
 _GLYCOLYSIS = Code("126033", "DCM", "Total Lesion Glycolysis")
@@ -33,7 +34,19 @@ _GLYCOLYSIS = Code("126033", "DCM", "Total Lesion Glycolysis")
 _DEFAULT = "41%"
 
 
-def suv(image: Image, region: Region = None, **options: Any) -> Measurement:
+def suv(
+    image: Image,
+    region: Region = None,
+    *,
+    weight: float | None = None,
+    height: float | None = None,
+    sex: str | None = None,
+    dose: float | str | None = None,
+    injection_time: datetime | str | None = None,
+    reference_time: datetime | str | None = None,
+    half_life: float | None = None,
+    **options: Any,
+) -> Measurement:
     """Standardized uptake values in a region of a PET image.
 
     Parameters
@@ -42,8 +55,10 @@ def suv(image: Image, region: Region = None, **options: Any) -> Measurement:
         Read from DICOM, so that dose, times and body size are known.
     region : Box, Polygon, Ellipse, Circle, Sphere, Segmentation, path of a mask, or None
         Where; None is everything.
+    weight, height, sex, dose, injection_time, reference_time, half_life
+        Instead of what the file says, in kg, cm, as ``"M"``, ``"370MBq"``, ``"10:35:00"`` and s; see `Overrides`.
     **options
-        Keywords of `suvs`.
+        Keywords of `suvs`, such as `kind` and `metabolic`.
 
     Returns
     -------
@@ -59,7 +74,11 @@ def suv(image: Image, region: Region = None, **options: Any) -> Measurement:
     SelectionError
         A slice or a label must be named.
     """
-    return single(suvs(image, region, **options))
+    given = Overrides(
+        weight=weight, height=height, sex=sex, dose=dose, injection_time=injection_time, reference_time=reference_time,
+        half_life=half_life,
+    )  # fmt: skip
+    return single(suvs(image, region, overrides=given, **options))
 
 
 def suvs(

@@ -96,7 +96,8 @@ def reference_time(
     1. The series' date and time, if it is not after the earliest acquisition.
     2. Else (the series was made later) the vendor's private time of decay correction.
     3. Else the time that the frame's own attributes lead back to: acquisition + the offset at which the activity is the
-       frame's average - FrameReferenceTime.
+       frame's average - FrameReferenceTime. Where FrameReferenceTime is 0 throughout, it is the earliest acquisition:
+       the average of a frame is never at its start, so that 0 records nothing else.
 
     The rules are those of the IBSI's manual for SUV computation and of QIBA's vendor-neutral pseudo-code.
 
@@ -130,6 +131,9 @@ def reference_time(
             f"{why} and there is no acquisition time for every slice", file=file, attribute="AcquisitionTime",
             fix="give the time that the values were decay-corrected to with --reference-time",
         )  # fmt: skip
+    if all(one.frame_reference == 0 for one in slices):
+        # An average over a frame is never at its start: 0 says that nothing was recorded, or that the frame began then.
+        return min(acquired), "AcquisitionTime", [f"{why} and FrameReferenceTime is 0: the first acquisition was taken"]
     told = [f"{why}: the reference time was computed from acquisition, frame duration and frame reference time"]
     starts = []
     for one in slices:

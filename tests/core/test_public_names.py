@@ -33,13 +33,20 @@ NAMES = {
     "distance",
     "explain",
     "find_series",
+    "hu",
     "mip",
     "mpr",
     "open",
+    "open_mask",
+    "pixel",
     "polyline",
     "render",
+    "roi",
     "save",
     "segment",
+    "suv",
+    "suv_volume",
+    "volume",
 }
 
 
