@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move
-from gpukit.errors import FormatError, GeometryError, InputError, SelectionError
+from gpukit.errors import FormatError, GeometryError, GpukitError, InputError, SelectionError
 from gpukit.opening import file_reader
 from gpukit.ops.resample import resample
 from gpukit.volume import Label, Segmentation, Volume
 
-__all__ = ["Wanted", "chosen_labels", "mask_labels", "open_mask", "open_masks"]
+__all__ = ["Wanted", "chosen_labels", "mask_labels", "open_mask", "open_masks", "own_masks"]
 
 #: How a user names labels: one number or name, or several.
 Wanted = int | str | Iterable[int | str] | None
@@ -148,6 +149,30 @@ def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[
         known = [(value, f"label {value}") for value in _present(array)]
     wanted = _select(known, labels, name)
     return known if wanted is None else [(n, dict(known)[n]) for n in wanted]
+
+
+def own_masks(path: str | PathLike[str], labels: Wanted = None) -> tuple[Segmentation, ...] | None:
+    """A DICOM Segmentation on a grid of its own, without the series; None where the path is no such object.
+
+    Returns
+    -------
+    tuple of Segmentation or None
+        On the CPU. One that holds all labels where they do not overlap; else one for each label.
+    """
+    name = os.fspath(path)
+    try:
+        if not Path(name).is_file() or _kind(name) != "seg":
+            return None
+    except GpukitError:  # whatever it is, the reader of images will say what is wrong with it
+        return None
+    from gpukit.dicom.seg_read import read_seg, segment_names
+
+    known = segment_names(name)
+    numbers = chosen_labels(known, labels, name) or [number for number, _ in known]
+    try:
+        return (read_seg(name, segments=numbers),)
+    except SelectionError:
+        return tuple(read_seg(name, segments=[number]) for number in numbers)
 
 
 def _kind(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpukit.device import move
 from gpukit.errors import InputError, SelectionError
@@ -28,7 +30,7 @@ def surface(
     *,
     largest: bool = False,
     smooth: int = 0,
-    share: float | None = None,
+    target: float | None = None,
 ) -> Mesh:
     """The surface around all voxels of at least a threshold, closed, in LPS mm.
 
@@ -42,8 +44,8 @@ def surface(
         Only the connected surface that encloses most.
     smooth : int
         Iterations of a smoothing that does not shrink; 0 for none.
-    share : float or None
-        Share of the triangles to keep, 0 to 1.
+    target : float or None
+        Triangles to keep: below 1 a share of them, from 4 their number.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def surface(
     """
     _check(volume)
     level = usual_threshold(volume) if threshold is None else float(threshold)
-    return _finished(isosurface(volume.array, level, volume.grid, padding=volume.padding), largest, smooth, share)
+    return _finished(isosurface(volume.array, level, volume.grid, padding=volume.padding), largest, smooth, target)
 
 
 def label_surfaces(
@@ -65,7 +67,7 @@ def label_surfaces(
     *,
     largest: bool = False,
     smooth: int = 0,
-    share: float | None = None,
+    target: float | None = None,
 ) -> dict[int, Mesh]:
     """The surface of each label of a label map, half way between its voxels and the others.
 
@@ -75,7 +77,7 @@ def label_surfaces(
         Whole numbers; 0 is background.
     labels : sequence of int or None
         Which; None takes all that occur.
-    largest, smooth, share
+    largest, smooth, target
         As in `surface`, for each label.
 
     Returns
@@ -91,9 +93,7 @@ def label_surfaces(
     if isinstance(volume, Volume):
         _check(volume)
     values = np.asarray(move(volume.array, "cpu"))
-    there = np.unique(values)
-    if not np.array_equal(there, np.rint(there)) or there.min() < 0 or there.size > _MOST_LABELS:
-        raise InputError("the voxels are no labels: whole numbers of which 0 is the background are needed")
+    there = _occurring(values)
     occur = [int(value) for value in there if value != 0]
     wanted = occur if labels is None else sorted(set(labels))
     missing = [value for value in wanted if value not in occur]
@@ -103,12 +103,37 @@ def label_surfaces(
                          attribute="labels", fix=f"there are {shown}" if occur else None)  # fmt: skip
     made = {}
     for value in wanted:
-        inside = values == value
-        if inside.all():
-            raise InputError(f"all voxels have the label {value}: there is nothing outside it", attribute="labels")
-        mesh = isosurface(inside.astype(np.uint8), 0.5, volume.grid)
-        made[value] = _finished(mesh, largest, smooth, share)
+        box = _box(values == value)
+        inside = values[box] == value
+        framed = np.pad(inside, 1)  # so that something is outside even where the label fills its box
+        grid = volume.grid.crop([part.start - 1 for part in box], framed.shape)
+        made[value] = _finished(isosurface(framed.astype(np.uint8), 0.5, grid), largest, smooth, target)
     return made
+
+
+def _occurring(values: NDArray[Any]) -> NDArray[Any]:
+    """The values of a label map, ascending; InputError where it is none."""
+    found: set[Any] = set()
+    for plane in values:
+        found.update(np.unique(plane).tolist())
+        if len(found) > _MOST_LABELS or any(value < 0 or value != int(value) for value in found if value == value):
+            break
+    there = np.array(sorted(found))
+    if there.size > _MOST_LABELS or not (there >= 0).all() or not np.array_equal(there, np.rint(there)):
+        raise InputError(
+            "the voxels are no labels: whole numbers of which 0 is the background are needed",
+            fix="give a label map, or name one with --mask",
+        )
+    return there
+
+
+def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest block that holds all that is true."""
+    spans = []
+    for axis in range(3):
+        (found,) = np.nonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+        spans.append(slice(int(found[0]), int(found[-1]) + 1))
+    return spans[0], spans[1], spans[2]
 
 
 def usual_threshold(volume: Volume) -> float:
@@ -138,11 +163,11 @@ def _check(volume: Volume) -> None:
         raise SelectionError("a surface needs grey values and the volume is in colour")
 
 
-def _finished(mesh: Mesh, largest: bool, smooth: int, share: float | None) -> Mesh:
+def _finished(mesh: Mesh, largest: bool, smooth: int, target: float | None) -> Mesh:
     if smooth < 0:
         raise InputError(f"smoothing takes 0 or more iterations, not {smooth}", attribute="smooth")
     if largest:
         mesh = largest_part(mesh)
     if smooth:
         mesh = smoothed(mesh, smooth)
-    return mesh if share is None else decimate(mesh, share)
+    return mesh if target is None else decimate(mesh, target)

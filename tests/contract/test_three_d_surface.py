@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import trimesh
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -76,12 +77,92 @@ def test_labels_of_a_label_map(run: Run, tmp_path: Path) -> None:
     assert bounds.ravel() == pytest.approx((1.5, 2.5, 7, 4.5, 5.5, 15))
 
 
+def test_surfaces_of_an_rtstruct_and_of_a_mask(run: Run, chest: Path, tmp_path: Path) -> None:
+    """The tumour's volume is known: 125256 voxels, 358.681 ml."""
+    done = run("3d", "surface", chest / "dicom", "--mask", chest / "dicom" / "mask" / "DCM_RS_00060.dcm",
+               "--output", "gtv.stl", "--check", "--json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["surfaces"]
+    assert (row["path"], row["name"], row["watertight"]) == ("gtv-gtv-1.stl", "GTV-1", True)
+    assert row["volume_ml"] == pytest.approx(358.681, rel=0.005)  # edges of the voxels are bevelled
+    drawn = trimesh.load(tmp_path / "gtv-gtv-1.stl")
+    done = run("3d", "surface", chest / "dicom", "--mask", next((chest / "nifti" / "mask").glob("*.nii*")),
+               "--labels", 1, "--output", "gtv.ply", "--smooth", 20, "--decimate", 4000, "--json",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["surfaces"]
+    assert row["triangles"] == pytest.approx(4000, abs=2) and row["full_triangles"] > 40_000
+    assert row["volume_ml"] == pytest.approx(358.681, rel=0.01)
+    other = trimesh.load(tmp_path / "gtv-1.ply")
+    assert other.is_watertight
+    assert other.bounds == pytest.approx(drawn.bounds, abs=3.0)  # a slice
+    assert other.center_mass == pytest.approx(drawn.center_mass, abs=0.5)
+
+
+def test_surfaces_of_a_segmentation_without_its_series(run: Run, data: Path, tmp_path: Path) -> None:
+    """Overlapping segments of dcmqi, each with a label map beside it that is not ours."""
+    folder = data / "seg" / "dcmqi_partial_overlaps"
+    done = run("3d", "surface", folder / "partial_overlaps.dcm", "--output", "all.glb", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["surfaces"]
+    scene = trimesh.load(tmp_path / "all.glb")
+    assert sorted(scene.geometry) == sorted(row["name"] for row in rows) and len(rows) == 5
+    voxels: dict[int, float] = {}
+    for file in folder.glob("*.nrrd"):
+        image = SimpleITK.ReadImage(str(file))
+        values, counts = np.unique(SimpleITK.GetArrayFromImage(image), return_counts=True)
+        size = float(np.prod(image.GetSpacing())) / 1000
+        voxels |= {int(v): c * size for v, c in zip(values, counts, strict=True) if v}
+    for row in rows:
+        assert row["volume_ml"] == pytest.approx(voxels[row["label"]], rel=0.02)
+
+
+def test_positions_by_other_programs(run: Run, tmp_path: Path) -> None:
+    """VTK reads the points of an oblique volume's surface; SimpleITK finds the threshold there."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOGeometry import vtkSTLReader
+
+    turn = np.linalg.qr(np.array([[1.0, 0.3, -0.2], [-0.1, 1.0, 0.5], [0.3, -0.2, 1.0]]))[0]
+    z, y, x = np.indices((24, 28, 32))
+    values = 1000 - 60 * np.sqrt((x - 12) ** 2 + (1.2 * (y - 15)) ** 2 + (1.5 * (z - 11)) ** 2)
+    image = SimpleITK.GetImageFromArray(values.astype(np.float32))
+    image.SetDirection(turn.ravel().tolist())
+    image.SetSpacing((0.7, 0.9, 1.3))
+    image.SetOrigin((12.5, -80.25, 300.0))
+    SimpleITK.WriteImage(image, str(tmp_path / "oblique.mha"))
+    done = run("3d", "surface", "oblique.mha", "--threshold", 500, "--output", "a.stl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    reader = vtkSTLReader()
+    reader.SetFileName(str(tmp_path / "a.stl"))
+    reader.Update()
+    points = vtk_to_numpy(reader.GetOutput().GetPoints().GetData()).astype(float)
+    found = [image.EvaluateAtPhysicalPoint(point.tolist(), SimpleITK.sitkLinear) for point in points[::7]]
+    # Single precision at 300 mm is 3e-5 mm; the values change by up to 100 a mm.
+    assert found == pytest.approx(np.full(len(found), 500.0), abs=0.1)
+
+
+def test_each_phase_has_its_surface(run: Run, tmp_path: Path) -> None:
+    z, y, x = np.indices((12, 12, 12))
+    distance = np.sqrt((x - 5.5) ** 2 + (y - 5.5) ** 2 + (z - 5.5) ** 2)
+    phases = np.stack([100 * (radius - distance) for radius in (3, 5)], axis=-1).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(phases.transpose(2, 1, 0, 3), np.eye(4)), tmp_path / "heart.nii.gz")
+    done = run("3d", "surface", "heart.nii.gz", "--threshold", 0, "--output", "h.stl", cwd=tmp_path)
+    assert done.returncode == 1 and "--phase" in done.stderr
+    done = run("3d", "surface", "heart.nii.gz", "--threshold", 0, "--phase", "all", "--output", "h.stl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for t, radius in enumerate((3, 5)):
+        mesh = trimesh.load(tmp_path / f"h-phase_{t:03d}.stl")
+        assert mesh.volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=3 / (4 * radius**2))  # chords
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
         (("--threshold", 9000, "--output", "a.stl"), 1, "values go from"),
         (("--output", "a.jpg"), 2, "no ending"),
-        (("--decimate", 3, "--output", "a.stl"), 2, "no share"),
+        (("--decimate", 3, "--output", "a.stl"), 2, "a number from 4"),
+        (("--labels", "all", "--output", "a.stl"), 1, "no labels"),
+        (("--threshold", 1, "--labels", "all", "--output", "a.stl"), 2, "excludes"),
     ],
 )
 def test_refusals(run: Run, chest: Path, tmp_path: Path, words: tuple[object, ...], code: int, told: str) -> None:

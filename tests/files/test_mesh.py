@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from gpukit.errors import OutputError, OutputExistsError
-from gpukit.files.mesh import MESH_SUFFIXES, is_watertight, write_mesh
+from gpukit.files.mesh import MESH_SUFFIXES, Part, file_word, is_watertight, write_mesh, write_scene
 from gpukit.ops.isosurface import Mesh
 
 #: Right-angled corner at (10, -20, 30) with legs 1, 2 and 3 mm: nothing about it is symmetric. Volume 1 mm³.
@@ -58,3 +58,26 @@ def test_refusals(tmp_path):
     with pytest.raises(OutputExistsError):
         write_mesh(MESH, tmp_path / "a.obj")
     write_mesh(MESH, tmp_path / "a.obj", force=True)
+
+
+def test_scene_has_names_and_colours(tmp_path):
+    other = Mesh(POINTS + np.array((50, 0, 0)), FACES)
+    names = [
+        Part("Liver", MESH, (255, 0, 0)),
+        Part("Left kidney", other, (188, 188, 0)),
+        Part("Liver", other, (0, 0, 255)),
+    ]
+    scene = trimesh.load(write_scene(names, tmp_path / "a.glb"))
+    assert sorted(scene.geometry) == ["Left kidney", "Liver", "Liver (2)"]
+    material = scene.geometry["Left kidney"].visual.material
+    assert material.name == "Left kidney"
+    # glTF's colours are linear: sRGB 188 is about half of the light (IEC 61966-2-1).
+    assert np.asarray(material.baseColorFactor)[:3] / 255 == pytest.approx((0.5, 0.5, 0.0), abs=0.01)
+    assert scene.geometry["Liver"].visual.material.baseColorFactor.tolist() == [255, 0, 0, 255]
+    with pytest.raises(OutputError):
+        write_scene(names, tmp_path / "a.stl")
+
+
+def test_words_for_file_names():
+    assert file_word("Left Kidney / upper pole") == "left-kidney-upper-pole"
+    assert file_word("../../etc") == "etc" and file_word("???") == ""
