@@ -168,7 +168,7 @@ def own_masks(path: str | PathLike[str], labels: Wanted = None) -> tuple[Segment
     from gpukit.dicom.seg_read import read_seg, segment_names
 
     known = segment_names(name)
-    numbers = chosen_labels(known, labels, name) or [number for number, _ in known]
+    numbers = _select(known, labels, name) or [number for number, _ in known]
     try:
         return (read_seg(name, segments=numbers),)
     except SelectionError:
