@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from gpukit.measure.compare import Change, Comparison, Finding
-from gpukit.measure.outputs import SCHEMA_VERSION, guarded, measurement_object, number, plain
+from gpukit.measure.outputs import SCHEMA_VERSION, guarded, measurement_object, plain
+from gpukit.measure.outputs_text import number
 from gpukit.measure.recist import CATEGORIES, Response
 from gpukit.measure.results import UNITS
 

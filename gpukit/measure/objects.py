@@ -12,7 +12,8 @@ from gpukit.dicom.identity import source_header
 from gpukit.dicom.reported import Code as ReportedCode
 from gpukit.dicom.reported import ReportedGroup, ReportedNumber, SegmentReference
 from gpukit.errors import InputError
-from gpukit.measure.outputs import Options, amount
+from gpukit.measure.outputs import Options
+from gpukit.measure.outputs_text import amount
 from gpukit.measure.results import Graphic, Measurement, Quantity, Row
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Measurements as text, JSON and CSV, and the table of all formats that they can be written in.
+"""Measurements as JSON and CSV, and the table of all formats that they can be written in.
 
 The JSON document is described in ``docs/measure.md``; `gpukit.measure.reading` reads it back.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from gpukit.errors import InputError, OutputError
 from gpukit.files.atomic import atomic_path
-from gpukit.measure.results import UNITS, Measurement, Quantity, Row
+from gpukit.measure.results import Measurement, Row
 
 __all__ = ["FORMATS", "SCHEMA_VERSION", "Format", "Options", "format_of", "render", "write"]
 
@@ -74,7 +74,7 @@ class Format:
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
-        Format("text", (".txt",), "gpukit.measure.outputs:text"),
+        Format("text", (".txt",), "gpukit.measure.outputs_text:text"),
         Format("json", (".json",), "gpukit.measure.outputs:json_text"),
         Format("csv", (".csv",), "gpukit.measure.outputs:csv_text"),
         Format("gsps", (".dcm",), "gpukit.measure.objects:write_gsps", binary=True),
@@ -137,72 +137,6 @@ def write(
             form.load()(rows, temporary, chosen)
         else:
             temporary.write_text(render(rows, form, chosen), encoding="utf-8")
-
-
-# ---- text
-
-
-def number(value: float) -> str:
-    """A number for people: eight significant digits, no exponent where it can be avoided."""
-    if isinstance(value, int):
-        return str(value)
-    if not math.isfinite(value):
-        return "not defined" if math.isnan(value) else str(value)
-    text = f"{value:.8g}"
-    return f"{value:.8f}".rstrip("0").rstrip(".") if "e" in text and 1e-6 <= abs(value) < 1e15 else text
-
-
-def amount(quantity: Quantity) -> str:
-    """Number and unit for people."""
-    return f"{number(quantity.value)} {UNITS.get(quantity.unit, quantity.unit)}".rstrip()
-
-
-def text(rows: Sequence[Row], options: Options) -> str:
-    """One block for a single measurement, a table for several."""
-    blocks = [options.title] if options.title else []
-    blocks += [_block(row, alone=len(rows) == 1) for row in rows]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _block(row: Row, *, alone: bool) -> str:
-    where = row.file + (f" frame {row.frame}" if row.frame is not None else "")
-    measured = row.measurement
-    if measured is None:
-        return f"{where}\n  error: {row.error}"
-    lines = [f"{where}"]
-    if measured.label:
-        lines.append(f"  label: {measured.label}")
-    lines += [f"  {_words(quantity.name)}: {amount(quantity)}" for quantity in measured.quantities]
-    if measured.method:
-        lines.append(f"  method: {measured.method}")
-    for graphic in measured.graphics:
-        points = " ".join(",".join(f"{value:.10g}" for value in point) for point in graphic.points)
-        space = "column,row" if graphic.space == "pixel" else "LPS mm"
-        lines.append(f"  {graphic.type.lower()} ({space}): {points}")
-    if measured.calibration is not None:
-        lines.append(f"  scale: {measured.calibration.text}")
-    for detail in measured.details:
-        origin = f" ({detail.source})" if detail.source else ""
-        value = "-" if detail.value is None else detail.value
-        lines.append(f"  {_words(detail.name)}: {value} {detail.unit}".rstrip() + origin)
-    if measured.extra:
-        lines += [
-            f"  {_words(key)}:\n{_indent(value)}" for key, value in measured.extra.items() if isinstance(value, str)
-        ]
-        if isinstance(measured.extra.get("histogram"), Mapping):
-            from gpukit.measure.histograms import draw_text
-
-            lines += ["  histogram:", *(f"    {line}" for line in draw_text(measured.extra["histogram"]))]
-    lines += [f"  note: {note}" for note in measured.notes]
-    return "\n".join(lines)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _indent(value: str) -> str:
-    return "\n".join(f"    {line}" for line in value.splitlines())
 
 
 # ---- JSON

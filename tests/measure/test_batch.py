@@ -121,6 +121,21 @@ def test_text_for_people() -> None:
     assert "b.dcm frame 3\n  error: is truncated" in text
 
 
+def test_many_rows_become_a_table_that_says_once_what_they_share(tmp_path: Path) -> None:
+    for n in range(4):
+        write_image(tmp_path / f"{n}.dcm", PixelSpacing=[1, 1])
+    write_image(tmp_path / "4.dcm", "OT")
+    write_image(tmp_path / "5.dcm", columns=5)
+    lines = render(each_frame(tmp_path, across), FORMATS["text"]).splitlines()
+    assert lines[0].split() == ["file", "frame", "length", "scale"]
+    assert [line.split()[1:] for line in lines[1:6]] == 4 * [["10", "mm", "PixelSpacing"]] + [["10", "pixels", "none"]]
+    assert "5.dcm" in lines[6] and "error: the point 10,0 lies outside" in lines[6]
+    assert lines[8:] == [
+        "scale: PixelSpacing 1 mm (4 of 6)",
+        "scale: the image is not calibrated: lengths are in pixels (1 of 6)",
+    ]
+
+
 def test_the_suffix_chooses_the_format() -> None:
     assert format_of("a.JSON").name == "json"
     assert format_of("a.csv").name == "csv"
