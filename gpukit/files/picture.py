@@ -112,7 +112,7 @@ def value_range(volume: Volume) -> tuple[float, float] | None:
 
 
 def _valid(values: NDArray[Any], padding: tuple[float, float] | None) -> NDArray[np.bool_]:
-    valid = np.isfinite(values)
+    valid: NDArray[np.bool_] = np.isfinite(values)
     if padding is not None:
         valid &= ~((values >= padding[0]) & (values <= padding[1]))
     return valid
