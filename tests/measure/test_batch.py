@@ -84,7 +84,7 @@ ROWS = [
             details=(Detail("weight", 70.0, "kg", "PatientWeight"),),
             notes=("one", "two"),
             method="mesh",
-            extra={"histogram": {"counts": [1, 2]}},
+            extra={"response": {"counts": [1, 2]}},
         ),
     ),
     Row(file="b.dcm", frame=3, error="is truncated"),
