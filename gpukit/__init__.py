@@ -27,6 +27,7 @@ _PUBLIC = {
     "area": "gpukit.measure.areas",
     "bidirectional": "gpukit.measure.bidirectional",
     "cobb_angle": "gpukit.measure.angles",
+    "classify": "gpukit.ai.classification",
     "compare": "gpukit.measure.compare",
     "count_transfers": "gpukit.device",
     "devices": "gpukit.device",
@@ -53,6 +54,7 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
     from gpukit.ai import segment as segment
+    from gpukit.ai.classification import classify as classify
     from gpukit.device import DeviceInfo as DeviceInfo
     from gpukit.device import count_transfers as count_transfers
     from gpukit.device import devices as devices

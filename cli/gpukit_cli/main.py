@@ -50,7 +50,9 @@ class Tool:
 
 TOOLS = (
     Tool("3d", "gpukit_cli.commands.three_d", "Planes, projections, pictures and exports of volumes.", standalone=True),
-    Tool("ai", "gpukit_cli.commands.ai", "Run networks on series: segment.", standalone=True),
+    Tool(
+        "ai", "gpukit_cli.commands.ai", "Run networks on images: segment, classify, detect, enhance.", standalone=True
+    ),
     Tool("measure", "gpukit_cli.commands.measure", "Clinical measurements, each with its unit.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
     Tool("devices", "gpukit_cli.commands.devices", "Show which devices can be used, and why others can't."),

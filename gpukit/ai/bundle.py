@@ -15,17 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from gpukit.ai.checked import Node, read_json
-from gpukit.ai.description import (
-    INTENSITY,
-    POSTPROCESS,
-    InferenceSpec,
-    InputSpec,
-    Model,
-    OutputSpec,
-    TransformSpec,
-    literal,
-)
+from gpukit.ai.description import Model
 from gpukit.ai.organs import coded
+from gpukit.ai.parts import INTENSITY, POSTPROCESS, InferenceSpec, InputSpec, OutputSpec, TransformSpec, literal
 from gpukit.errors import GpukitError, ModelError
 from gpukit.geometry import reorientation
 from gpukit.volume import Label

@@ -16,11 +16,24 @@ from types import MappingProxyType
 from typing import Any
 
 from gpukit.ai.checked import Node, read_json
-from gpukit.errors import GeometryError, ModelError
-from gpukit.geometry import reorientation
-from gpukit.volume import Label
+from gpukit.ai.parts import InferenceSpec, InputSpec, OutputSpec, read_inference, read_input, read_output
+from gpukit.ai.picture_spec import (
+    ClassifySpec,
+    DetectSpec,
+    EnhanceSpec,
+    PictureSpec,
+    read_classify,
+    read_detect,
+    read_enhance,
+    read_picture,
+)
+from gpukit.errors import ModelError
 
-__all__ = ["FORMATS", "InferenceSpec", "InputSpec", "Model", "OutputSpec", "TransformSpec", "read_description"]
+__all__ = ["FORMATS", "TASKS", "Answer", "Model", "read_description"]
+
+#: What a model may be for.
+TASKS = ("segment", "classify", "detect", "enhance")
+Answer = OutputSpec | ClassifySpec | DetectSpec | EnhanceSpec
 
 #: Formats of weights and the suffixes that their files have.
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -32,121 +45,6 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "monai-bundle": (".pt", ".pth", ".ts"),
     }
 )
-#: Intensity transforms of MONAI that a description may name (deterministic ones, on one image).
-INTENSITY = (
-    "AdjustContrast",
-    "ClipIntensityPercentiles",
-    "GaussianSmooth",
-    "HistogramNormalize",
-    "MedianSmooth",
-    "NormalizeIntensity",
-    "ScaleIntensity",
-    "ScaleIntensityRange",
-    "ScaleIntensityRangePercentiles",
-    "ShiftIntensity",
-    "ThresholdIntensity",
-)
-#: Transforms on a label map that a description may name: MONAI's, and gpukit's own `KeepMainBody`.
-POSTPROCESS = ("FillHoles", "KeepLargestConnectedComponent", "KeepMainBody", "LabelFilter", "RemoveSmallObjects")
-
-_LARGEST_SIDE = 4096
-
-
-@dataclass(frozen=True)
-class TransformSpec:
-    """A MONAI transform by name, with literal arguments."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    path: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """What the network wants to see.
-
-    Parameters
-    ----------
-    channels : int
-        Input channels of the network.
-    modality : tuple of str
-        DICOM modalities it was made for; empty for any.
-    orientation : str or None
-        Patient directions in which the three axes of the network's input grow, such as ``RAS``; None to keep the
-        source's.
-    spacing : tuple of float or None
-        Voxel size in mm along these axes; None to keep the source's.
-    size : tuple of int or None
-        Voxels along these axes: the image is centred in a box of that size, cut and filled. None to keep its extent.
-    axes : str
-        ``source`` keeps the (perhaps oblique) directions of the source's axes; ``patient`` makes the axes parallel to
-        the patient's, as FreeSurfer's conform does.
-    fill : float
-        Value, in the source's unit, where the box reaches beyond the source.
-    intensity : tuple of TransformSpec
-        Applied in this order after resampling.
-    """
-
-    channels: int = 1
-    modality: tuple[str, ...] = ()
-    orientation: str | None = None
-    spacing: tuple[float, float, float] | None = None
-    size: tuple[int, int, int] | None = None
-    axes: str = "source"
-    fill: float = 0.0
-    intensity: tuple[TransformSpec, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceSpec:
-    """How the network is moved over the image.
-
-    Parameters
-    ----------
-    patch : tuple of int or None
-        Window in voxels along the axes of `InputSpec.orientation`; None to run the whole image at once.
-    overlap : float
-        Share of a window that the next one overlaps, from 0 to below 1.
-    blend : str
-        ``gaussian`` or ``constant``: weight of a window's voxels where windows overlap.
-    batch : int
-        Windows run together.
-    skip_below : float or None
-        Windows whose preprocessed values are all below this are background and are not run; None to run all.
-    """
-
-    patch: tuple[int, int, int] | None = None
-    overlap: float = 0.25
-    blend: str = "gaussian"
-    batch: int = 1
-    skip_below: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputSpec:
-    """What the network's output means.
-
-    Parameters
-    ----------
-    activation : str
-        ``softmax`` or ``none``: one class a voxel, channel 0 is background and channel n is the label of value n.
-        ``sigmoid``: channel n is the n-th label, on its own; where none reaches one half there is background.
-    labels : tuple of Label
-        Values and coded meanings; for ``softmax`` all channels but the first, for ``sigmoid`` all.
-    postprocess : tuple of TransformSpec
-        Applied in this order to the label map on the source's grid.
-    """
-
-    activation: str
-    labels: tuple[Label, ...]
-    postprocess: tuple[TransformSpec, ...] = ()
-
-    @property
-    def channels(self) -> int:
-        """Output channels that the network must have."""
-        if self.activation == "sigmoid":
-            return len(self.labels)
-        return max(label.value for label in self.labels) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +63,12 @@ class Model:
         What the weights' digest must be; checked before they are loaded.
     network : mapping
         For a state dict: the class and its arguments, or a list of layers.
-    input, inference, output
-        See `InputSpec`, `InferenceSpec`, `OutputSpec`.
+    input : InputSpec or PictureSpec
+        What a network of three or of two dimensions wants to see.
+    inference : InferenceSpec
+        How a network of three dimensions is moved over a volume; of one of two dimensions only the batch counts.
+    output : OutputSpec, ClassifySpec, DetectSpec or EnhanceSpec
+        What its answer means, by task.
     file : Path
         The description's file, for messages.
     """
@@ -179,12 +81,53 @@ class Model:
     format: str
     weights: Path
     network: Mapping[str, Any]
-    input: InputSpec
+    input: InputSpec | PictureSpec
     inference: InferenceSpec
-    output: OutputSpec
+    output: Answer
     file: Path
     sha256: str | None = None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def dimensions(self) -> int:
+        """2 for a network over pictures, 3 for one over volumes."""
+        return 2 if isinstance(self.input, PictureSpec) else 3
+
+    @property
+    def volume_input(self) -> InputSpec:
+        """What a network of three dimensions wants to see; ModelError for one of two."""
+        if isinstance(self.input, PictureSpec):
+            raise ModelError(f"the model {self.name} is for pictures", file=self.file, attribute="$.input.dimensions")
+        return self.input
+
+    @property
+    def picture_input(self) -> PictureSpec:
+        """What a network of two dimensions wants to see; ModelError for one of three."""
+        if isinstance(self.input, InputSpec):
+            raise ModelError(f"the model {self.name} is for volumes", file=self.file, attribute="$.input.dimensions")
+        return self.input
+
+    def for_task(self, task: str) -> Model:
+        """The model itself, if it is for the task.
+
+        Raises
+        ------
+        ModelError
+            It is for another one.
+        """
+        if self.task != task:
+            raise ModelError(
+                f"the model {self.name} is made to {self.task}, not to {task}", file=self.file, attribute="$.task",
+                fix=f"use `gpukit ai {self.task}`, or another model",
+            )  # fmt: skip
+        return self
+
+    @property
+    def segments(self) -> OutputSpec:
+        """What the labels of a segmentation mean; ModelError for another task."""
+        self.for_task("segment")
+        assert isinstance(self.output, OutputSpec)
+        return self.output
 
     @cached_property
     def digest(self) -> str:
@@ -228,6 +171,9 @@ def read_description(file: Path, *, weights: Path | None = None) -> Model:
             f"is {root['schema_version'].value!r}, and this gpukit reads 1", fix="update gpukit, or the file"
         )
     form = root["format"].choice(*FORMATS)
+    task = root["task"].choice(*TASKS)
+    seen = root["input"].object((), None)
+    dimensions = seen["dimensions"].integer(2, 3) if seen.has("dimensions") else 3
     sha256 = root["sha256"].text() if root.has("sha256") else None
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise root["sha256"].error("must be 64 hexadecimal digits")
@@ -241,18 +187,26 @@ def read_description(file: Path, *, weights: Path | None = None) -> Model:
     return Model(
         name=root["name"].text(),
         version=root["version"].text(),
-        task=root["task"].choice("segment"),
+        task=task,
         description=root["description"].text() if root.has("description") else "",
         license=root["license"].text() if root.has("license") else "",
         format=form,
         weights=_weights(root, form, weights),
         sha256=sha256,
         network=MappingProxyType(dict(network)),
-        input=read_input(root["input"]),
+        input=read_picture(root["input"]) if dimensions == 2 else read_input(root["input"]),
         inference=read_inference(root["inference"]) if root.has("inference") else InferenceSpec(),
-        output=read_output(root["output"]),
+        output=_answer(root["output"], task, dimensions),
         file=file,
     )
+
+
+def _answer(node: Node, task: str, dimensions: int) -> Answer:
+    if task == "classify":
+        return read_classify(node)
+    if task == "detect":
+        return read_detect(node)
+    return read_enhance(node, dimensions) if task == "enhance" else read_output(node)
 
 
 def _weights(root: Node, form: str, named: Path | None) -> Path:
@@ -277,130 +231,3 @@ def _weights(root: Node, form: str, named: Path | None) -> Path:
             f"is {form}, whose files end in {', '.join(FORMATS[form])}, and the weights are {found.name}"
         )
     return found
-
-
-def read_input(node: Node) -> InputSpec:
-    """Check the part ``input`` of a description."""
-    node.object(("channels",), ("modality", "orientation", "spacing", "size", "axes", "fill", "intensity"))
-    orientation = None
-    if node.has("orientation"):
-        orientation = node["orientation"].text().upper()
-        try:
-            reorientation([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], orientation)
-        except GeometryError as error:
-            raise node["orientation"].error(error.what, fix=error.fix) from error
-    axes = node["axes"].choice("source", "patient") if node.has("axes") else "source"
-    if axes == "patient" and orientation is None:
-        raise node["axes"].error("is 'patient', which needs an orientation", fix="add 'orientation'")
-    if node.has("size") and not node.has("spacing"):
-        raise node["size"].error("needs a spacing", fix="add 'spacing'")
-    return InputSpec(
-        channels=node["channels"].integer(1, 64),
-        modality=tuple(n.text().upper() for n in node["modality"].list(most=32)) if node.has("modality") else (),
-        orientation=orientation,
-        spacing=_three_numbers(node["spacing"]) if node.has("spacing") else None,
-        size=_three_sizes(node["size"]) if node.has("size") else None,
-        axes=axes,
-        fill=node["fill"].number(-1e9, 1e9) if node.has("fill") else 0.0,
-        intensity=read_transforms(node["intensity"], INTENSITY) if node.has("intensity") else (),
-    )
-
-
-def read_inference(node: Node) -> InferenceSpec:
-    """Check the part ``inference`` of a description."""
-    node.object((), ("patch", "overlap", "blend", "batch", "skip_background"))
-    below = None
-    if node.has("skip_background"):
-        below = node["skip_background"].object(("below",))["below"].number()
-    return InferenceSpec(
-        patch=_three_sizes(node["patch"]) if node.has("patch") else None,
-        overlap=node["overlap"].number(0.0, 0.95) if node.has("overlap") else 0.25,
-        blend=node["blend"].choice("gaussian", "constant") if node.has("blend") else "gaussian",
-        batch=node["batch"].integer(1, 1024) if node.has("batch") else 1,
-        skip_below=below,
-    )
-
-
-def read_output(node: Node) -> OutputSpec:
-    """Check the part ``output`` of a description."""
-    node.object(("activation", "labels"), ("postprocess",))
-    activation = node["activation"].choice("softmax", "sigmoid", "none")
-    labels = tuple(_label(n) for n in node["labels"].list())
-    if not labels:
-        raise node["labels"].error("names no label", fix="name each class but the background")
-    values = [label.value for label in labels]
-    if double := next((v for v in values if values.count(v) > 1), None):
-        raise node["labels"].error(f"names the value {double} twice")
-    if activation != "sigmoid" and sorted(values) != list(range(1, len(values) + 1)):
-        gap = next(v for v in range(1, len(values) + 2) if v not in values)
-        raise node["labels"].error(
-            f"does not name the value {gap}: with {activation}, label n is channel n and 0 is background",
-            fix="name every channel but the first",
-        )
-    postprocess = read_transforms(node["postprocess"], POSTPROCESS) if node.has("postprocess") else ()
-    return OutputSpec(activation=activation, labels=labels, postprocess=postprocess)
-
-
-def read_transforms(node: Node, allowed: tuple[str, ...]) -> tuple[TransformSpec, ...]:
-    """Check a list of MONAI transforms: only names of the list, only literal arguments."""
-    found = []
-    for item in node.list(most=64):
-        target = item.object(("_target_",), None)["_target_"].text()
-        name = target.removeprefix("monai.transforms.")
-        if name not in allowed:
-            raise item["_target_"].error(
-                f"{target!r} is not among the transforms allowed here", fix=f"use one of: {', '.join(allowed)}"
-            )
-        arguments = {key: literal(value) for key, value in item.items() if key != "_target_"}
-        found.append(TransformSpec(name, MappingProxyType(arguments), item.path))
-    return tuple(found)
-
-
-def literal(node: Node) -> Any:
-    """The plain value of a node; a reference (``@``) or an expression (``$``) is refused, since it would be code."""
-    if isinstance(node.value, str) and node.value[:1] in ("$", "@", "%"):
-        raise node.error(f"{node.value[:40]!r} is an expression, and nothing here is evaluated", fix="write the value")
-    if isinstance(node.value, dict):
-        if "_target_" in node.value:
-            raise node.error("an object to be built is not allowed here", fix="write plain values")
-        return {key: literal(value) for key, value in node.items()}
-    if isinstance(node.value, list):
-        return [literal(value) for value in node.list()]
-    return node.value
-
-
-def _label(node: Node) -> Label:
-    node.object(("value", "name", "category", "type"), ("color",))
-    color = None
-    if node.has("color"):
-        red, green, blue = (n.integer(0, 255) for n in node["color"].list(length=3))
-        color = (red, green, blue)
-    return Label(
-        value=node["value"].integer(1, 65535),
-        name=node["name"].text(),
-        category=_code(node["category"]),
-        type=_code(node["type"]),
-        color=color,
-    )
-
-
-def _code(node: Node) -> tuple[str, str, str]:
-    """A coded concept within the lengths of DICOM's value representations (PS3.5 table 6.2-1: SH 16, LO 64)."""
-    node.object(("value", "scheme", "meaning"))
-    found = []
-    for key, longest in (("value", 16), ("scheme", 16), ("meaning", 64)):
-        text = node[key].text().strip()
-        if len(text) > longest or "\\" in text or not text.isprintable():
-            raise node[key].error(f"must be at most {longest} printable characters without a backslash")
-        found.append(text)
-    return found[0], found[1], found[2]
-
-
-def _three_numbers(node: Node) -> tuple[float, float, float]:
-    a, b, c = (n.number(0.01, 100.0) for n in node.list(length=3))
-    return a, b, c
-
-
-def _three_sizes(node: Node) -> tuple[int, int, int]:
-    a, b, c = (n.integer(1, _LARGEST_SIDE) for n in node.list(length=3))
-    return a, b, c

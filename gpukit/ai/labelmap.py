@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpukit.ai.description import OutputSpec
+from gpukit.ai.parts import OutputSpec
 from gpukit.ai.preprocess import copy_box, whole_voxel_start
 from gpukit.ai.window import Slab
 from gpukit.geometry import Grid

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.checked import Node
-from gpukit.ai.description import literal
+from gpukit.ai.parts import literal
 from gpukit.errors import ModelError
 
 if TYPE_CHECKING:

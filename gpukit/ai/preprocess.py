@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.ai.description import InputSpec, TransformSpec
+from gpukit.ai.parts import InputSpec, TransformSpec
 from gpukit.ai.tensors import as_tensor
 from gpukit.errors import ModelError
 from gpukit.geometry import Grid

@@ -9,9 +9,10 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from gpukit.ai.bodies import keep_main_body
-from gpukit.ai.description import Model, TransformSpec
+from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.model import find_model
+from gpukit.ai.parts import TransformSpec
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.tensors import as_array, as_tensor, require
@@ -78,7 +79,7 @@ def segment(
     SelectionError
         A 4D volume without `phase`.
     """
-    described = model if isinstance(model, Model) else find_model(model)
+    described = (model if isinstance(model, Model) else find_model(model)).for_task("segment")
     if precision not in PRECISIONS:
         raise InputError(
             f"unknown precision {precision!r}", attribute="precision", fix=f"use one of: {', '.join(PRECISIONS)}"
@@ -89,29 +90,29 @@ def segment(
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
     require("torch", "monai")
     chosen = choose(described, runtime)
-    volume = _one_image(volume if device is None else volume.to(device), described, phase)
+    volume = one_image(volume if device is None else volume.to(device), described, phase)
     digest = described.digest
 
     import torch
 
     with torch.inference_mode():
         place = as_tensor(volume.array).device
-        grid = model_grid(volume.grid, described.input)
+        grid = model_grid(volume.grid, described.volume_input)
         layout = Layout.plan(grid.shape[::-1], described.inference.patch, _overlap(described, overlap))
         job = (described, str(place), precision, layout.count, math.prod(layout.patch))
         quick = faster(*job) if runtime is None else None
         network = (quick or chosen).load(described, str(place), precision)
-        image = prepare(volume, described.input, grid)
+        image = prepare(volume, described.volume_input, grid)
         notes: tuple[str, ...] = ()
         if quick is not None:
             network, notes = _tried(network, quick, chosen, described, central(image, layout))
         labels = _label(volume, described, network, image, overlap, batch, progress)
-        for transform in described.output.postprocess:
+        for transform in described.segments.postprocess:
             labels = _postprocess(labels, transform, volume)
     return Segmentation(
         array=as_array(labels, volume.array),
         grid=volume.grid,
-        labels=described.output.labels,
+        labels=described.segments.labels,
         algorithm={"name": described.name, "version": described.version, "digest": digest},
         sources=volume.sources,
         metadata=volume.metadata,
@@ -145,7 +146,7 @@ def _label(
     progress: Callable[[int, int], None] | None,
 ) -> torch.Tensor:
     spec = model.inference
-    grid = model_grid(volume.grid, model.input)
+    grid = model_grid(volume.grid, model.volume_input)
     size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
     patch = spec.patch
     if any(fixed is not None for fixed in network.patch):
@@ -160,13 +161,13 @@ def _label(
             )
         patch = (fixed[0], fixed[1], fixed[2])
     layout = Layout.plan(size, patch, _overlap(model, overlap))
-    target = LabelMap(volume.grid, grid, model.output, layout.axis, image.device)
+    target = LabelMap(volume.grid, grid, model.segments, layout.axis, image.device)
     together = batch or spec.batch
     for slab in slide(
         image,
         network,
         layout,
-        channels=model.output.channels,
+        channels=model.segments.channels,
         blend=spec.blend,
         batch=together if network.batch is None else min(together, network.batch),
         skip_below=spec.skip_below,
@@ -189,8 +190,8 @@ def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> t
     return torch.as_tensor(result)[0].to(labels.dtype).contiguous()
 
 
-def _one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
-    """The 3D scalar image to segment, checked against what the model is for."""
+def one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
+    """The 3D scalar image for a network over volumes, checked against what the model is for."""
     if model.input.channels != 1:
         raise ModelError(
             f"the network wants {model.input.channels} channels, and a volume has one",

@@ -65,7 +65,7 @@ FAULTS = [
     (("name",), ..., "$.name"),
     (("name",), "  ", "$.name"),
     (("format",), "pickle", "$.format"),
-    (("task",), "detect", "$.task"),
+    (("task",), "dream", "$.task"),
     (("weights",), ..., "$.weights"),
     (("weights",), "gone.safetensors", "$.weights"),
     (("weights",), "../weights.safetensors", "$.weights"),
@@ -184,19 +184,28 @@ def test_the_json_schema_agrees_with_the_reader(tmp_path):
     import gpukit.ai.description as module
 
     schema = json.loads((Path(module.__file__).parent / "model.schema.json").read_text())
-    for part, place in (
-        ("", schema),
-        ("input", schema["properties"]["input"]),
-        ("inference", schema["properties"]["inference"]),
-        ("output", schema["properties"]["output"]),
-    ):
-        content = description()
+    kinds = schema["$defs"]
+    picture = {"channels": 1, "dimensions": 2}
+    classes = ["a", "b"]
+    cases = [
+        ("", schema, {}),
+        ("input", kinds["volume"], {}),
+        ("input", kinds["picture"], {"input": dict(picture)}),
+        ("inference", schema["properties"]["inference"], {}),
+        ("output", kinds["segment"], {}),
+        ("output", kinds["classify"], {"task": "classify", "output": {"activation": "softmax", "classes": classes}}),
+        ("output", kinds["detect"], {"task": "detect", "output": {"classes": classes}}),
+        ("output", kinds["enhance"], {"task": "enhance", "output": {}}),
+    ]
+    for part, place, changes in cases:
+        content = {**description(), **changes}
         (content[part] if part else content)["zzz"] = 1
         with pytest.raises(ModelError) as caught:
             read_description(write(tmp_path, content))
         known = set(caught.value.fix.removeprefix("use only: ").split(", "))
         assert known == set(place["properties"]), part
         assert place["additionalProperties"] is False
+    assert set(schema["properties"]["task"]["enum"]) == set(module.TASKS)
     assert UNET["_target_"]
 
 

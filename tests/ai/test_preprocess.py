@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 ndimage = pytest.importorskip("scipy.ndimage", reason="scipy is not installed")
 
-from gpukit.ai.description import InputSpec, OutputSpec, TransformSpec  # noqa: E402
 from gpukit.ai.labelmap import LabelMap  # noqa: E402
+from gpukit.ai.parts import InputSpec, OutputSpec, TransformSpec  # noqa: E402
 from gpukit.ai.preprocess import model_grid, prepare, whole_voxel_start  # noqa: E402
 from gpukit.ai.window import Slab  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402

@@ -27,6 +27,7 @@ NAMES = {
     "area",
     "bidirectional",
     "cobb_angle",
+    "classify",
     "compare",
     "count_transfers",
     "devices",

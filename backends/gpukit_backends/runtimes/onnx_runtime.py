@@ -74,18 +74,23 @@ class OnnxRuntime:
 
 
 class OnnxNetwork:
-    """A session with one input and one output."""
+    """A session with one input and one output, of a detector with several outputs."""
 
     def __init__(self, session: Any, model: Model, kind: str, number: int) -> None:
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
+        self._every = model.task == "detect"
+        if len(inputs) != 1 or not outputs or (len(outputs) != 1 and not self._every):
             raise ModelError(
                 f"the graph has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed",
                 file=model.weights,
             )
-        shape = inputs[0].shape
-        if len(shape) != 5:
-            raise ModelError(f"the graph's input must be [n, c, x, y, z], not {shape}", file=model.weights)
+        shape = list(inputs[0].shape)
+        layout = ["n", "c", "y", "x"] if model.dimensions == 2 else ["n", "c", "x", "y", "z"]
+        if model.dimensions == 2 and model.picture_input.layout == "channels-last":
+            layout = ["n", "y", "x", "c"]
+        if len(shape) != len(layout):
+            raise ModelError(f"the graph's input must be [{', '.join(layout)}], not {shape}", file=model.weights)
+        shape.insert(1, shape.pop(layout.index("c")))
         types = {"tensor(float)": "float32", "tensor(float16)": "float16"}
         if inputs[0].type not in types:
             raise ModelError(f"the graph's input must be float32 or float16, not {inputs[0].type}", file=model.weights)
@@ -95,11 +100,13 @@ class OnnxNetwork:
                 file=model.file,
                 attribute="$.input.channels",
             )
-        x, y, z = (n if isinstance(n, int) and n > 0 else None for n in shape[2:])
+        sizes = [n if isinstance(n, int) and n > 0 else None for n in shape[2:]]
+        x, y, z = sizes if model.dimensions == 3 else (sizes[1], sizes[0], None)
         self.patch: tuple[int | None, int | None, int | None] = (x, y, z)
         self.batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
         self._session, self._kind, self._number = session, kind, number
-        self._input, self._output, self._type = inputs[0].name, outputs[0].name, types[inputs[0].type]
+        self._input, self._type = inputs[0].name, types[inputs[0].type]
+        self._outputs = [output.name for output in outputs]
         self.summary = f"onnxruntime on {kind}, {self._type}"
 
     def __call__(self, batch: Any) -> Any:
@@ -110,17 +117,27 @@ class OnnxNetwork:
 
         given = batch.contiguous().to(torch.float16 if self._type == "float16" else torch.float32)
         if self._kind == "cpu":
-            (result,) = self._session.run([self._output], {self._input: given.numpy()})
-            return torch.from_numpy(result).to(torch.float32)
+            results = self._session.run(self._outputs, {self._input: given.numpy()})
+            return self._answer([torch.from_numpy(np.asarray(result)) for result in results])
         binding = self._session.io_binding()
         element = np.float16 if self._type == "float16" else np.float32
         torch.cuda.synchronize(batch.device)  # the session has its own stream
         binding.bind_input(self._input, "cuda", self._number, element, tuple(given.shape), given.data_ptr())
-        binding.bind_output(self._output, "cuda", self._number)
+        for name in self._outputs:
+            binding.bind_output(name, "cuda", self._number)
         self._session.run_with_iobinding(binding)
-        value = binding.get_outputs()[0]
-        # The value's memory belongs to the binding, so it is copied on the device before the binding goes.
-        return torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).to(torch.float32).clone()
+        # The values' memory belongs to the binding, so they are copied on the device before the binding goes.
+        return self._answer(
+            [torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone() for value in binding.get_outputs()]
+        )
+
+    def _answer(self, tensors: list[Any]) -> Any:
+        """One tensor of float32, or all outputs of a detector."""
+        import torch
+
+        if self._every:
+            return tuple(t.to(torch.float32) if t.is_floating_point() else t for t in tensors)
+        return tensors[0].to(torch.float32)
 
 
 def _version(package: str) -> str | None:

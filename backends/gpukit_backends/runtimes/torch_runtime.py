@@ -48,7 +48,7 @@ class TorchRuntime:
                 "float16 is not for the CPU", attribute="precision", fix="use float32, or bfloat16 where the CPU has it"
             )
         module = load_module(model, place)
-        return TorchNetwork(module, place, precision)
+        return TorchNetwork(module, place, precision, dimensions=model.dimensions, every=model.task == "detect")
 
 
 class TorchNetwork:
@@ -57,18 +57,20 @@ class TorchNetwork:
     batch: int | None = None
     patch: tuple[int | None, int | None, int | None] = (None, None, None)
 
-    def __init__(self, module: Any, device: Any, precision: str) -> None:
+    def __init__(self, module: Any, device: Any, precision: str, *, dimensions: int = 3, every: bool = False) -> None:
         import torch
 
         self._device = device
         self._cast = None if precision == "float32" else getattr(torch, precision)
         # Tensor cores want the channels of a voxel side by side. On CPUs that layout gained nothing that lasted, and a
         # whole head through MeshNet took 1.9 GB in place of 1.2.
-        self._layout = torch.channels_last_3d if device.type == "cuda" else torch.contiguous_format
+        last = torch.channels_last_3d if dimensions == 3 else torch.channels_last
+        self._layout = last if device.type == "cuda" else torch.contiguous_format
+        self._rank, self._every = dimensions + 2, every
         self._module = module
         if isinstance(module, torch.nn.Module) and not isinstance(module, torch.jit.ScriptModule):
             for tensor in (*module.parameters(), *module.buffers()):
-                if tensor.ndim == 5:
+                if tensor.ndim == self._rank:
                     tensor.data = tensor.data.contiguous(memory_format=self._layout)
         self.summary = f"torch on {device}, {precision}"
 
@@ -79,7 +81,11 @@ class TorchNetwork:
         with torch.inference_mode(), ExitStack() as stack:
             for context in self._contexts():
                 stack.enter_context(context)
-            output = self._module(batch.contiguous(memory_format=self._layout))
+            # a module with its channels last is given a tensor that is no picture to torch
+            layout = self._layout if batch.ndim == self._rank else torch.contiguous_format
+            output = self._module(batch.contiguous(memory_format=layout))
+        if self._every:
+            return output
         if isinstance(output, (list, tuple)) and output:
             output = output[0]  # deep supervision: the first is the full resolution
         return output

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gpukit_cli.commands import ai_classify
+from gpukit_cli.commands.ai_options import Precision, Runtime, find
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
@@ -62,14 +64,8 @@ def segment(
     fill_gaps: FillGaps = False,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
-    runtime: Annotated[
-        str | None,
-        typer.Option("--runtime", metavar="NAME", help="pytorch, onnx, openvino ... [default: what runs the model]"),
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option("--precision", help="Of the network; auto is float16 where the device gains by it."),
-    ] = "auto",
+    runtime: Runtime = None,
+    precision: Precision = "auto",
     window_overlap: Annotated[
         float | None,
         typer.Option("--window-overlap", metavar="SHARE", min=0.0, max=0.95, help="Of windows [default: the model's]"),
@@ -165,7 +161,7 @@ def models(as_json: Json = False) -> None:
                 "description": model.description,
                 "license": model.license,
                 "modality": model.input.modality,
-                "labels": [{"value": label.value, "name": label.name} for label in model.output.labels],
+                **answer_of(model),
                 "sha256": model.digest,
             }
             for name, model in found
@@ -179,18 +175,14 @@ def models(as_json: Json = False) -> None:
     emit(table(("NAME", "VERSION", "TASK", "MODALITY", "WHAT IT DOES"), rows))
 
 
-def find(model: str) -> Any:
-    """The model's checked description; what a Mac alone can run is said so."""
-    from gpukit.ai import find_model
-    from gpukit.errors import ModelError
+ai_classify.register(app)
 
-    if model.lower().rstrip("/").endswith((".mlmodel", ".mlpackage")):
-        raise ModelError(
-            "Core ML models run on macOS only, and this version of gpukit does not run them yet",
-            file=model,
-            fix="give the network as ONNX, TorchScript, torch.export, a state dict or a MONAI bundle",
-        )
-    return find_model(model)
+
+def answer_of(model: Any) -> dict[str, Any]:
+    """Labels or classes of a model, for JSON."""
+    if model.task == "segment":
+        return {"labels": [{"value": label.value, "name": label.name} for label in model.output.labels]}
+    return {"classes": [one.name for one in getattr(model.output, "classes", ())]}
 
 
 def format_of(output: Path, form: str | None) -> str:

@@ -1,0 +1,141 @@
+"""``gpukit ai classify``: what a picture shows, in probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gpukit_cli.commands.ai_options import (
+    Models,
+    Precision,
+    Runtime,
+    chosen_models,
+    each_volume,
+    format_by_name,
+    weight_list,
+)
+from gpukit_cli.output import csv_text, emit, json_text, table
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Series, SkipDamaged
+from gpukit_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from gpukit.ai.classification import Classification
+
+__all__ = ["register"]
+
+_SUFFIXES: dict[str, tuple[str, ...]] = {"json": (".json",), "csv": (".csv",), "text": (".txt",)}
+
+
+def classify(
+    inputs: Inputs,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="As for `gpukit ai segment`.")
+    ] = None,
+    models: Models = None,
+    ensemble: Annotated[
+        Literal["average", "weighted", "vote", "max"],
+        typer.Option("--ensemble", help="How several models become one answer."),
+    ] = "average",
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help=".json, .csv or .txt [default: print text]")
+    ] = None,
+    form: Annotated[
+        Literal["json", "csv", "text"] | None, typer.Option("--format", help="[default: by the output's suffix]")
+    ] = None,
+    per: Annotated[
+        Literal["frame", "series"], typer.Option("--per", help="One answer a frame, or one a series.")
+    ] = "frame",
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", min=1, help="Only the N most probable classes.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.0, max=1.0, help="For classes on their own: what counts as found."),
+    ] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Also look at each picture mirrored, and average.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures run together.")] = 16,
+    series: Series = None,
+    fill_gaps: FillGaps = False,
+    skip_damaged: SkipDamaged = False,
+    device: Device = None,
+    runtime: Runtime = None,
+    precision: Precision = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Classify pictures, series or volumes; several series are done one after the other."""
+    from gpukit.ai.classification import classify as run
+    from gpukit.ai.classification import keep_top
+    from gpukit.files.atomic import check_output
+
+    kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
+    if output is not None and str(output) != "-":
+        check_output(output, force=force)
+    chosen = chosen_models(model, models)
+    shares = weight_list(weights)
+    results: list[tuple[str, Classification]] = []
+    failures: list[dict[str, str]] = []
+    with Progress() as progress:
+        opened = each_volume(
+            inputs, device=device, series=series, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress,
+            failures=failures,
+        )  # fmt: skip
+        for name, volume in opened:
+            found = run(
+                volume, chosen, runtime=runtime, precision=precision, per=per, batch=batch_size, ensemble=ensemble,
+                weights=shares, flips=flips, threshold=threshold,
+                progress=lambda done, total: progress("inference", done, total),
+            )  # fmt: skip
+            results += [(name, one) for one in (found if top is None else keep_top(found, top))]
+    emit(_text(kind, results, failures), output, force=force)
+    if failures:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``gpukit ai``."""
+    app.command("classify")(classify)
+
+
+def _text(kind: str, results: list[tuple[str, Classification]], failures: list[dict[str, str]]) -> str:
+    if kind == "json":
+        entries = [_entry(name, one) for name, one in results]
+        models: list[object] = list(results[0][1].models) if results else []
+        return json_text("classification", {"models": models, "results": entries, "failures": failures})
+    rows: list[tuple[Any, ...]] = []
+    for name, one in results:
+        entry = _entry(name, one)
+        where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
+        if kind == "csv":
+            rows += [(*where, p.name, f"{p.probability:.6g}", int(p.found), "") for p in one.predictions]
+        else:
+            rows += [(*where, p.name, f"{p.probability:.4f}", "yes" if p.found else "") for p in one.predictions]
+    if kind == "csv":
+        rows += [(f["file"], "", "", "", "", "", f["error"]) for f in failures]
+        return csv_text(("file", "slice", "frame", "class", "probability", "found", "error"), rows)
+    return table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows)
+
+
+def _entry(name: str, one: Classification) -> dict[str, Any]:
+    source = one.source
+    return {
+        "file": name if source is None else source.path,
+        "sop_instance_uid": None if source is None else source.sop_instance_uid,
+        "frame": None if source is None else source.frame,
+        "slice": one.index,
+        "phase": one.phase,
+        "predictions": [
+            {
+                "class": p.name,
+                "probability": p.probability,
+                "found": p.found,
+                "code": None if p.code is None else dict(zip(("value", "scheme", "meaning"), p.code, strict=True)),
+            }
+            for p in one.predictions
+        ],
+    }

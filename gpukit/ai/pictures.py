@@ -1,0 +1,260 @@
+"""From a volume's slices to the pictures that a network of two dimensions wants to see, and back again.
+
+Everything happens on the volume's device, as torch tensors through MONAI transforms. A picture is ``[c, y, x]``; points
+are (x, y) in its pixels with (0, 0) the centre of the first one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gpukit.ai.description import Model
+from gpukit.ai.picture_spec import PictureSpec
+from gpukit.ai.preprocess import build_transform
+from gpukit.ai.tensors import as_tensor
+from gpukit.device import array_namespace
+from gpukit.errors import InputError, ModelError
+from gpukit.files.picture import header_window
+from gpukit.geometry import Grid
+from gpukit.volume import SourceInstance, Volume
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Pictures", "Placement", "check_modality"]
+
+#: Plane -> directions in which columns, rows and slices grow: the radiological convention, slices as DICOM counts them.
+_PLANES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as DICOM's YBR_FULL has it (PS3.3 C.7.6.3.1.2)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a slice lies in the picture made of it: picture = (slice + 0.5) * scale + offset - 0.5, along x and y."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_slice(self, x: float, y: float) -> tuple[float, float]:
+        """Point of the slice (column, row) that a point of the picture shows."""
+        return (
+            (x + 0.5 - self.offset[0]) / self.scale[0] - 0.5,
+            (y + 0.5 - self.offset[1]) / self.scale[1] - 0.5,
+        )
+
+
+class Pictures:
+    """The slices of a volume as a network wants to see them, made when they are asked for.
+
+    Parameters
+    ----------
+    volume : Volume
+        Grey or colour, 3D or 4D (the slices of all phases, one after the other).
+    model : Model
+        Of two dimensions.
+
+    Raises
+    ------
+    ModelError
+        The model is for other modalities, or for volumes.
+    """
+
+    def __init__(self, volume: Volume, model: Model) -> None:
+        self.spec: PictureSpec = model.picture_input
+        check_modality(volume, model)
+        self.volume = _in_plane(volume, self.spec.plane)
+        self._inverted = str(volume.metadata.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+        self._window = self._chosen_window()
+
+    def __len__(self) -> int:
+        """Number of slices, of all phases."""
+        return self.volume.grid.shape[0] * self._phases
+
+    @property
+    def _phases(self) -> int:
+        return self.volume.shape[0] if self.volume.axes.startswith("t") else 1
+
+    def slice_of(self, n: int) -> tuple[int, int]:
+        """Slice and phase of picture n."""
+        phase, k = divmod(n, self.volume.grid.shape[0])
+        return k, phase
+
+    def source(self, n: int) -> SourceInstance | None:
+        """The instance or frame that picture n is; None where the plane is not the acquired one."""
+        k, phase = self.slice_of(n)
+        found = [s for s in self.volume.sources if s.index == k and s.phase == phase]
+        if self.volume.metadata.get(_TURNED):
+            return None
+        if len(self.volume.sources) == 1 and len(self) == 1:
+            return self.volume.sources[0]
+        return found[0] if len(found) == 1 else None
+
+    def __getitem__(self, n: int) -> torch.Tensor:
+        """Picture n as a tensor ``[c, y, x]`` float32 (or ``[y, x, c]``), on the volume's device."""
+        import torch
+
+        k, phase = self.slice_of(n)
+        spec = self.spec
+        if spec.neighbours:
+            last = self.volume.grid.shape[0] - 1
+            near = [min(max(k + d, 0), last) for d in range(-spec.neighbours, spec.neighbours + 1)]
+            values = torch.cat([self._slice(at, phase) for at in near])
+        else:
+            values = self._slice(k, phase)
+        values, _ = self._fitted(values)
+        for transform in spec.intensity:
+            values = torch.as_tensor(build_transform(transform)(values))
+        values = values.to(torch.float32)
+        if spec.layout == "channels-last":
+            values = values.permute(1, 2, 0)
+        return values.contiguous()
+
+    def batch(self, numbers: list[int]) -> torch.Tensor:
+        """Several pictures as one tensor; ModelError where their sizes differ."""
+        import torch
+
+        made = [self[n] for n in numbers]
+        if len({tuple(one.shape) for one in made}) > 1:
+            raise ModelError(
+                "pictures of different sizes make no batch", attribute="$.input.size", fix="declare a size"
+            )
+        return torch.stack(made)
+
+    @property
+    def placement(self) -> Placement:
+        """How slices lie in pictures; the same for all."""
+        _, rows, columns = self.volume.grid.shape
+        return self._placement(columns, rows)[0]
+
+    # ---- values
+
+    def _chosen_window(self) -> tuple[float, float] | None:
+        if self.spec.values != "window" or self.volume.axes.endswith("c"):
+            return None
+        return self.spec.window or header_window(self.volume.metadata)
+
+    def _slice(self, k: int, phase: int) -> torch.Tensor:
+        """One slice ``[c, y, x]`` in the values that the description asks for, as many channels as it wants."""
+        import torch
+
+        array = self.volume.array[phase] if self.volume.axes.startswith("t") else self.volume.array
+        values = as_tensor(array[k]).to(torch.float32)
+        spec = self.spec
+        if self.volume.axes.endswith("c"):
+            values = values.permute(2, 0, 1)
+            if spec.values == "window":
+                values = values / 255.0
+            if spec.channels != 3:
+                weights = torch.tensor(_LUMINANCE, device=values.device)[:, None, None]
+                values = (values * weights).sum(0, keepdim=True)
+            return values
+        values = self._measured(values)
+        if spec.values == "window":
+            low, high = self._window or (float(values.min()), float(values.max()))
+            values = ((values - low) / max(high - low, 1e-30)).clamp(0.0, 1.0)
+            if self._inverted:
+                values = 1.0 - values
+        values = values[None]
+        return values.expand(3, -1, -1) if spec.channels == 3 and not spec.neighbours else values
+
+    def _measured(self, values: torch.Tensor) -> torch.Tensor:
+        """Padding and NaN as the lowest measured value of the slice."""
+        import torch
+
+        missing = ~torch.isfinite(values)
+        if self.volume.padding is not None:
+            low, high = self.volume.padding
+            missing |= (values >= low) & (values <= high)
+        if not bool(missing.any()):
+            return values
+        if bool(missing.all()):
+            return torch.zeros_like(values)
+        lowest = torch.where(missing, torch.full_like(values, float("inf")), values).min()
+        return torch.where(missing, lowest, values)
+
+    # ---- size
+
+    def _placement(self, columns: int, rows: int) -> tuple[Placement, tuple[int, int], tuple[int, int]]:
+        """Placement, the size that a slice is scaled to, and the size of the picture; sizes are (x, y)."""
+        spec = self.spec
+        x, y = float(columns), float(rows)
+        if spec.spacing is not None:
+            sx, sy, _ = self.volume.grid.spacing
+            x, y = x * sx / spec.spacing[0], y * sy / spec.spacing[1]
+        if spec.size is None:
+            scaled = (max(1, round(x)), max(1, round(y)))
+            return Placement((scaled[0] / columns, scaled[1] / rows), (0.0, 0.0)), scaled, scaled
+        width, height = spec.size
+        if spec.fit == "stretch":
+            return Placement((width / columns, height / rows), (0.0, 0.0)), (width, height), (width, height)
+        choose = min if spec.fit == "pad" else max
+        factor = choose(width / x, height / y)
+        scaled = (max(1, round(x * factor)), max(1, round(y * factor)))
+        offset = ((width - scaled[0]) // 2, (height - scaled[1]) // 2)
+        place = Placement((scaled[0] / columns, scaled[1] / rows), (float(offset[0]), float(offset[1])))
+        return place, scaled, (width, height)
+
+    def _fitted(self, values: torch.Tensor) -> tuple[torch.Tensor, Placement]:
+        """The slice scaled, and cut or filled around its middle."""
+        import torch
+        from monai.transforms import Resize
+
+        rows, columns = int(values.shape[1]), int(values.shape[2])
+        place, scaled, size = self._placement(columns, rows)
+        if scaled != (columns, rows):
+            shrinks = scaled[0] < columns or scaled[1] < rows
+            resize = Resize(
+                spatial_size=(scaled[1], scaled[0]), mode="bilinear", align_corners=False, anti_aliasing=shrinks
+            )
+            values = torch.as_tensor(resize(values.contiguous()))
+        if scaled != size:
+            canvas = torch.full(
+                (values.shape[0], size[1], size[0]), self.spec.fill, dtype=values.dtype, device=values.device
+            )
+            left, top = int(place.offset[0]), int(place.offset[1])
+            x0, x1 = max(0, left), min(size[0], left + scaled[0])
+            y0, y1 = max(0, top), min(size[1], top + scaled[1])
+            canvas[:, y0:y1, x0:x1] = values[:, y0 - top : y1 - top, x0 - left : x1 - left]
+            values = canvas
+        return values, place
+
+
+_TURNED = "gpukit:turned"
+
+
+def _in_plane(volume: Volume, plane: str) -> Volume:
+    """The volume turned so that its slices are the plane; views, no voxel is copied or interpolated."""
+    if plane == "stored":
+        return volume
+    grid, axes, flips = volume.grid.reoriented(_PLANES[plane])
+    if axes == (0, 1, 2) and not any(flips):
+        return volume
+    first = 1 if volume.axes.startswith("t") else 0
+    order = [*range(first), *(first + a for a in axes), *range(first + 3, len(volume.shape))]
+    xp = array_namespace(volume.array)
+    turned = xp.permute_dims(volume.array, tuple(order))
+    if any(flips):
+        turned = xp.flip(turned, axis=tuple(first + n for n, flip in enumerate(flips) if flip))
+    sources, metadata = volume.sources, dict(volume.metadata)
+    if axes != (0, 1, 2) or flips[1] or flips[2]:
+        metadata[_TURNED] = True  # rows and columns are no longer those of the instances
+    elif flips[0]:
+        last = grid.shape[0] - 1
+        sources = tuple(replace(s, index=last - s.index) if s.index >= 0 else s for s in sources)
+    return replace(volume, array=turned, grid=Grid(grid.shape, grid.affine), sources=sources, metadata=metadata)
+
+
+def check_modality(volume: Volume, model: Model) -> None:
+    """ModelError where the model is for other modalities than the volume's."""
+    modality = str(volume.metadata.get("Modality") or "").upper()
+    wanted = model.input.modality
+    if modality and wanted and modality not in wanted:
+        raise ModelError(
+            f"the model {model.name} is for {' or '.join(wanted)}, and the image is {modality}",
+            file=model.file,
+            attribute="$.input.modality",
+            fix=f"use a model for {modality}",
+        )
+    if not modality and volume.axes.endswith("c") and model.dimensions == 3:
+        raise InputError("a colour volume is not for this model")
