@@ -78,18 +78,19 @@ def make_series(folder: Path, files: int) -> None:
 
 
 def with_gpukit(folder: Path) -> np.ndarray:
-    """Headers, order along the normal, frames into one array."""
-    from gpukit.dicom.frames import FrameRef, allocate, decode_into
-    from gpukit.dicom.headers import scan
-    from gpukit.dicom.inputs import discover
+    """`gpukit.open`, as users call it: a volume with its geometry, unit and sources."""
+    import gpukit
 
-    headers = scan(discover(folder)).headers
-    axis = np.cross(headers[0].get("ImageOrientationPatient")[:3], headers[0].get("ImageOrientationPatient")[3:])
-    headers.sort(key=lambda h: float(np.dot(axis, h.get("ImagePositionPatient"))))
-    frames = [FrameRef(h, 0, h.get("RescaleSlope"), h.get("RescaleIntercept")) for h in headers]
-    out = allocate(frames, (len(frames), headers[0].get("Rows"), headers[0].get("Columns")), np.int16)
-    decode_into(frames, out)
-    return out
+    voxels: np.ndarray = gpukit.open(folder, device="cpu").array
+    return voxels
+
+
+def with_new_memory(folder: Path) -> np.ndarray:
+    """`gpukit.open` where no earlier series left its memory behind: what a program's first series costs."""
+    from gpukit.dicom import memory
+
+    memory.forget()
+    return with_gpukit(folder)
 
 
 def with_simpleitk(folder: Path) -> object:
@@ -165,7 +166,8 @@ def scan_pydicom(folder: Path) -> int:
 
 
 LOADERS: dict[str, Callable[[Path], object]] = {
-    "gpukit": with_gpukit,
+    "gpukit.open": with_gpukit,
+    "gpukit.open, into new memory": with_new_memory,
     "read the bytes (kept)": read_bytes,
     "read the bytes into one array": read_into_array,
     "SimpleITK (GDCM)": with_simpleitk,

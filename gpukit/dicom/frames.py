@@ -16,6 +16,7 @@ from gpukit.dicom.content import Content
 from gpukit.dicom.decoders import decode_frame
 from gpukit.dicom.encapsulated import frame_table, verify_encapsulated
 from gpukit.dicom.headers import Header, Progress
+from gpukit.dicom.memory import empty
 from gpukit.dicom.native import frame_span, is_direct, mask_in_place, native_frame, swap_in_place, verify_native
 from gpukit.dicom.parse import BIG_ENDIAN
 from gpukit.dicom.pixels import NATIVE, FrameDescription, check_memory, describe
@@ -24,7 +25,7 @@ from gpukit.errors import FormatError, GpukitError
 
 __all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_frame", "verify"]
 
-_BATCH = 16  # single-frame files a task
+_BATCH = 16  # single-frame files a task, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def allocate(frames: Sequence[FrameRef], shape: tuple[int, ...], dtype: Any) -> 
     for size in shape:
         nbytes *= int(size)
     check_memory(nbytes, file=str(frames[0].header.location) if frames else None)
-    return np.empty(shape, dtype)
+    return empty(shape, dtype)
 
 
 _VERIFY_FROM = 64 << 20
@@ -284,14 +285,15 @@ def _tasks(frames: Sequence[FrameRef]) -> list[list[int]]:
         by_file.setdefault(id(ref.header), []).append(n)
     tasks: list[list[int]] = []
     gathered: list[int] = []
-    piece = max(_BATCH, -(-len(frames) // (8 * (os.cpu_count() or 1))))
+    share = -(-len(frames) // (8 * (os.cpu_count() or 1)))  # small enough that no thread is left with a long rest
+    batch, piece = min(_BATCH, share), max(4, share)
     for numbers in by_file.values():
         header = frames[numbers[0]].header
         numbers.sort(key=lambda n: frames[n].index)  # tiles of one mosaic come together
         expanded = header.location.member is not None or (header.pixels and header.pixels.deflated_from is not None)
         if len(numbers) == 1:
             gathered += numbers
-            if len(gathered) == _BATCH:
+            if len(gathered) == batch:
                 tasks.append(gathered)
                 gathered = []
         elif expanded or any(frames[n].region for n in numbers):

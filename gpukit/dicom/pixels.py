@@ -95,9 +95,29 @@ def describe(header: Header) -> FrameDescription:
     """
     kept = header._cache.get("description")
     if kept is None:
-        kept = header._cache["description"] = _describe(header)
+        kept = header._cache["description"] = _describe_as_before(header)
     result: FrameDescription = kept
     return result
+
+
+_ATTRIBUTES = (
+    "Rows", "Columns", "PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
+    "NumberOfFrames", "PixelRepresentation", "PlanarConfiguration",
+)  # fmt: skip
+_before: dict[tuple[Any, ...], FrameDescription] = {}
+
+
+def _describe_as_before(header: Header) -> FrameDescription:
+    """The files of a series are described alike: what was read and checked once need not be again."""
+    span = header.pixels
+    key = (*map(header.values.get, _ATTRIBUTES), header.transfer_syntax, None if span is None else span.keyword)
+    known = _before.get(key)
+    if known is None:
+        known = _describe(header)
+        if len(_before) > 64:
+            _before.clear()
+        _before[key] = known
+    return known
 
 
 def _describe(header: Header) -> FrameDescription:

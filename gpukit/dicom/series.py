@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from gpukit.dicom.headers import Header
@@ -134,12 +135,16 @@ def _file_key(header: Header) -> tuple[Any, ...]:
 
 
 def _plane_key(plane: Plane) -> tuple[Any, ...]:
-    # Rounded only to make a dictionary key; `_merge_similar` joins neighbours that rounding parted.
-    orientation = None if plane.orientation is None else tuple(round(v, 2) + 0.0 for v in plane.orientation)
-    spacing = None if plane.spacing is None else tuple(round(v, 4) for v in plane.spacing)
     rescale = str(plane.get("RescaleType", ""))
     alone = (plane.file,) if plane.position is None and plane.frames > 1 else ()
-    return (plane.rows, plane.columns, plane.kind, rescale, alone, (orientation, spacing))
+    shape = _rounded(plane.orientation, 2), _rounded(plane.spacing, 4)
+    return (plane.rows, plane.columns, plane.kind, rescale, alone, shape)
+
+
+@lru_cache(maxsize=256)
+def _rounded(values: tuple[float, ...] | None, digits: int) -> tuple[float, ...] | None:
+    """To make a dictionary key of; `_merge_similar` joins neighbours that rounding parted."""
+    return None if values is None else tuple(round(v, digits) + 0.0 for v in values)
 
 
 def _merge_similar(groups: dict[tuple[Any, ...], list[Plane]]) -> list[list[Plane]]:

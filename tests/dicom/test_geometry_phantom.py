@@ -129,6 +129,7 @@ def test_tilt_is_removed_from_every_phase_on_any_device(tmp_path: Path) -> None:
         dataset.TemporalPositionIdentifier = "1"
         dataset.save_as(path)
     one = gk.open(tmp_path, device="cpu", phase=0)
+    pytest.importorskip("torch", reason="torch is not installed")
     for device in ("cpu", "torch-cpu"):
         both = gk.open(tmp_path, device=device)
         assert both.device == device and both.axes == "tkji"

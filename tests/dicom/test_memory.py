@@ -1,0 +1,91 @@
+"""Memory that is used again: never while somebody still holds it."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+
+import numpy as np
+import pytest
+
+from gpukit.dicom import memory
+
+pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="this system lends no memory back")
+SHAPE = (5, 2048, 1024)  # 20 MiB of int16
+
+
+def address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    gc.collect()
+    memory.forget()
+
+
+def test_memory_that_nobody_holds_is_used_again() -> None:
+    first = memory.empty(SHAPE, np.int16)
+    where = address(first)
+    first[...] = 7
+    del first
+    again = memory.empty((SHAPE[0] * 2 - 1, *SHAPE[1:]), np.uint8)
+    assert address(again) == where
+    assert again.flags.c_contiguous and again.flags.writeable and again.flags.aligned
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda a: a[1:, ::2],
+        lambda a: a.view(np.uint16)[0],
+        lambda a: a.reshape(-1)[::-1].reshape(SHAPE),
+        lambda a: memoryview(a),
+        lambda a: np.from_dlpack(a),
+        lambda a: np.asarray(a.data),
+    ],
+)
+def test_a_view_keeps_it(hold: object) -> None:
+    first = memory.empty(SHAPE, np.int16)
+    first[...] = 7
+    view = hold(first)  # type: ignore[operator]
+    del first
+    gc.collect()
+    other = memory.empty(SHAPE, np.int16)
+    other[...] = 9
+    assert (np.asarray(view).view(np.int16) == 7).all()
+
+
+def test_a_tensor_keeps_it() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    first = memory.empty(SHAPE, np.int16)
+    first[...] = 7
+    tensor = torch.from_numpy(first)[2]
+    del first
+    gc.collect()
+    other = memory.empty(SHAPE, np.int16)
+    other[...] = 9
+    assert bool((tensor == 7).all())
+
+
+def test_two_arrays_never_share() -> None:
+    held = [memory.empty(SHAPE, np.int16) for _ in range(3)]
+    for n, array in enumerate(held):
+        array[...] = n
+    assert [int(a.min()) == int(a.max()) == n for n, a in enumerate(held)] == [True] * 3
+    del held
+    both = memory.empty(SHAPE, np.int16), memory.empty(SHAPE, np.int16)  # only one block was kept
+    both[0][...], both[1][...] = 1, 2
+    assert both[0].max() == 1 and both[1].min() == 2
+
+
+def test_a_small_series_does_not_sit_on_a_large_block() -> None:
+    large = memory.empty((4 * SHAPE[0], *SHAPE[1:]), np.int16)
+    where = address(large)
+    del large
+    assert address(memory.empty(SHAPE, np.int16)) != where
+
+
+def test_small_arrays_are_numpys_own() -> None:
+    assert memory.empty((3, 4), np.float32).base is None
+    assert memory.empty((0, 4), np.float32).shape == (0, 4)
