@@ -15,7 +15,7 @@ from gpukit.dicom.frames import FrameRef
 from gpukit.dicom.headers import Header
 from gpukit.errors import FormatError, GeometryError
 
-__all__ = ["PROJECTIONS", "Plane", "is_image", "numbers", "planes_of"]
+__all__ = ["PROJECTIONS", "Plane", "frame_count", "is_image", "numbers", "pixel_spacing", "planes_of"]
 
 #: Modalities whose images need no place in the patient: projections, and pictures of any kind.
 PROJECTIONS = frozenset(

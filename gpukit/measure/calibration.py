@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from gpukit.dicom.planes import numbers
 from gpukit.errors import GeometryError
@@ -25,6 +26,9 @@ PIXELS = Calibration("none", (1.0, 1.0), ("{pixels}", "{pixels}"), "the image is
 
 #: Modalities whose images are projections: what lies between source and detector is magnified.
 _PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "DF", "DS", "RG", "DG", "XC"})
+#: Of these there are multi-frame objects that keep their spacing in functional groups.
+_ENHANCED = frozenset({"XA", "RF"})
+_IMAGER, _BEAM = "ImagerPixelSpacing", "ObjectPixelSpacingInCenterOfBeam"
 _ULTRASOUND = frozenset({"US", "IVUS"})
 
 #: Magnifications that a projection can have; anything else is an error of the file.
@@ -71,6 +75,12 @@ def calibration_of(frame: Frame, points: Sequence[Pair] = (), *, given: Calibrat
         if found is not None:
             return found
     imager = _spacing(frame, "ImagerPixelSpacing")
+    if imager is None and frame.number is not None and frame.modality in _ENHANCED:
+        imager = _pair(frame, _IMAGER, frame.functional("FramePixelDataPropertiesSequence", _IMAGER))
+        beam = frame.functional("ProjectionPixelCalibrationSequence", _BEAM)
+        if (scale := _pair(frame, _BEAM, beam)) is not None:
+            text = f"{_BEAM} {_size(scale)}: in the plane for which the machine was calibrated"
+            return Calibration(_BEAM, scale, ("mm", "mm"), text)
     if frame.modality in _PROJECTIONS or imager is not None:
         return _projection(frame, imager)
     if (declared := _declared(frame)) is not None:
@@ -155,7 +165,11 @@ def _declared(frame: Frame) -> Pair | None:
 
 def _spacing(frame: Frame, keyword: str) -> Pair | None:
     """An attribute (between rows, between columns) as (x, y); None where absent."""
-    pair = numbers(frame.get(keyword), 2)
+    return _pair(frame, keyword, frame.get(keyword))
+
+
+def _pair(frame: Frame, keyword: str, value: Any) -> Pair | None:
+    pair = numbers(value, 2)
     if pair is None:
         return None
     if min(pair) <= 0:

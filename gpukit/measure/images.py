@@ -9,7 +9,7 @@ import numpy as np
 
 from gpukit.dicom.headers import Header, read_header
 from gpukit.dicom.inputs import Location, Source, discover
-from gpukit.dicom.planes import Plane, is_image, planes_of
+from gpukit.dicom.planes import Plane, frame_count, is_image, pixel_spacing, planes_of
 from gpukit.errors import FormatError, GpukitError, InputError, SelectionError
 from gpukit.volume import SourceInstance
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gpukit.volume import Volume
 
 __all__ = ["Frame", "frames_of", "open_frame", "parse_frames"]
+
+#: More tiles than this in one file are taken for a damaged header.
+_MOST_TILES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,16 @@ class Frame:
         along, down = np.asarray(plane.orientation[:3]), np.asarray(plane.orientation[3:])
         place = np.asarray(plane.position) + x * plane.spacing[1] * along + y * plane.spacing[0] * down
         return float(place[0]), float(place[1]), float(place[2])
+
+    def functional(self, sequence: str, keyword: str) -> Any:
+        """Attribute of the frame's own functional groups, else of those that all frames share; None where absent."""
+        dataset = self.header.dataset()
+        own, shared = dataset.get("PerFrameFunctionalGroupsSequence"), dataset.get("SharedFunctionalGroupsSequence")
+        for groups in (own[self.index : self.index + 1] if own else (), shared[:1] if shared else ()):
+            items = groups[0].get(sequence) if groups else None
+            if items and (value := items[0].get(keyword)) is not None:
+                return value
+        return None
 
     def read(self, device: str | None = None) -> Volume:
         """The frame as a volume of one slice, ``[1, rows, columns]`` (colour: with a last axis), rescaled, with unit.
@@ -175,11 +188,27 @@ def frames_of(header: Header) -> list[Frame]:
     what = is_image(header)
     if what:
         raise FormatError(f"is no image to measure on, but {what}", file=str(header.location), attribute="SOPClassUID")
+    if str(header.get("DimensionOrganizationType", "")).upper().startswith("TILED"):
+        return _tiles(header)
     planes = planes_of(header)
     if planes[0].region is not None:  # a mosaic: what is stored, shown and referred to is the whole picture
         whole = replace(planes[0], rows=int(header.get("Rows")), columns=int(header.get("Columns")), region=None)
         planes = [replace(whole, position=None)]
     return [Frame(header, plane.index, plane) for plane in planes]
+
+
+def _tiles(header: Header) -> list[Frame]:
+    """Frames of a whole slide image: no slices of a volume, but each of them is a picture with a pixel spacing."""
+    count, rows, columns = frame_count(header), int(header.get("Rows", 0)), int(header.get("Columns", 0))
+    if not 0 < count <= _MOST_TILES or min(rows, columns) < 1:
+        raise FormatError(f"claims {count} frames of {columns} x {rows} pixels", file=str(header.location))
+    bare = Plane(header, 0, rows, columns, None, None, None)
+    frames = []
+    for n in range(count):
+        spacing = Frame(header, n, bare).functional("PixelMeasuresSequence", "PixelSpacing")
+        plane = replace(bare, index=n, spacing=pixel_spacing(spacing, str(header.location)), facts={"Frame": n + 1})
+        frames.append(Frame(header, n, plane))
+    return frames
 
 
 def open_frame(source: Source | Header | Frame, *, frame: int | None = None) -> Frame:

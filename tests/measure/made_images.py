@@ -13,6 +13,7 @@ from pydicom.uid import (
     CTImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalXRayImageStorageForPresentation,
+    EnhancedXAImageStorage,
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
     UltrasoundImageStorage,
@@ -26,6 +27,7 @@ CLASSES = {
     "MG": DigitalMammographyXRayImageStorageForPresentation,
     "OT": SecondaryCaptureImageStorage,
     "US": UltrasoundImageStorage,
+    "XA": EnhancedXAImageStorage,
 }
 
 

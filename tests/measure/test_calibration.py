@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pydicom
 import pytest
 from made_images import region, regions, write_image
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 
 import gpukit as gk
 from gpukit.errors import GeometryError, InputError
@@ -105,6 +108,47 @@ def test_pixels_that_are_not_square_are_counted_in_widths(tmp_path: Path) -> Non
     assert gk.distance(file, (0, 0), (0, 10)).length == 20
     assert gk.distance(file, (0, 0), (10, 0)).unit == "{pixels}"
     assert gk.angle(file, [(10, 0), (0, 0), (10, 5)]).value == pytest.approx(45, abs=1e-12)
+
+
+def group(sequence: str, **attributes: object) -> Dataset:
+    """Functional groups that hold one group."""
+    outer, inner = Dataset(), Dataset()
+    for keyword, value in attributes.items():
+        setattr(inner, keyword, value)
+    setattr(outer, sequence, Items([inner]))
+    return outer
+
+
+def test_enhanced_angiography_keeps_its_spacing_in_functional_groups(tmp_path: Path) -> None:
+    shared = group("FramePixelDataPropertiesSequence", ImagerPixelSpacing=[0.3, 0.2])
+    calibrated = group("ProjectionPixelCalibrationSequence", ObjectPixelSpacingInCenterOfBeam=[0.15, 0.1])
+    file = write_image(
+        tmp_path / "a.dcm", "XA", frames=2, SharedFunctionalGroupsSequence=Items([shared]),
+        PerFrameFunctionalGroupsSequence=Items([Dataset(), calibrated]),
+    )  # fmt: skip
+    plain, better = (gk.distance(file, (0, 0), (10, 0), frame=n) for n in (1, 2))
+    assert (plain.length, better.length) == (pytest.approx(2.0), pytest.approx(1.0))
+    assert plain.calibration is not None and plain.calibration.source == "ImagerPixelSpacing"
+    assert better.calibration is not None and better.calibration.source == "ObjectPixelSpacingInCenterOfBeam"
+
+
+def test_tiles_of_a_slide_have_a_scale(data: Path) -> None:
+    """Whole slide image in tiles; its shared functional groups say how large a pixel is."""
+    file = data / "seg" / "highdicom" / "sm_image_control.dcm"
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    spacing = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    found = gk.distance(file, (0, 0), (3, 0), frame=2)
+    assert found.length == pytest.approx(3 * float(spacing[1]), rel=1e-12)
+    assert found.sources[0].frame == 2
+
+
+def test_a_mosaic_is_measured_as_the_picture_that_it_is(data: Path) -> None:
+    """Siemens mosaic of 72 x 72 tiles of 3 mm: what is stored and shown is one large picture."""
+    file = next((data / "mr_mosaic").rglob("*.dcm"))
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    far = header.Columns - 1
+    assert far > 72
+    assert gk.distance(file, (0, 0), (far, 0)).length == pytest.approx(far * float(header.PixelSpacing[1]))
 
 
 # ---- ultrasound
