@@ -156,3 +156,58 @@ def test_every_frame_of_a_loop_is_a_row(run: Run, data: Path) -> None:
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [row["frame"] for row in rows] == ["2", "3", "4", "9"]
     assert {(row["length"], row["length_unit"], row["scale"]) for row in rows} == {("5.0", "{pixels}", "none")}
+
+
+def test_two_time_points_are_compared(run: Run, ct: Path, tmp_path: Path) -> None:
+    for name, end in (("march", "140,230"), ("june", "120,215")):
+        done = run(
+            "measure", "distance", ct / "ct.dcm", "--p1", "100,200", "--p2", end, "--annotation", "Liver 1",
+            "--output", f"{name}.json", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    done = run("measure", "compare", "march.json", "june.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "RECIST 1.1: PR (partial response)" in done.stdout  # 50 pixels, then 25
+    assert "-50.0" in done.stdout
+    done = run("measure", "compare", "march.json", "june.json", "--absent", "liver 1", "--json", cwd=tmp_path)
+    document = json.loads(done.stdout)
+    assert (document["kind"], document["recist"]["category"]) == ("comparison", "CR")
+    done = run("measure", "compare", "march.json", "june.json", "--node", "spleen", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no lesion 'spleen'" in done.stderr and "Liver 1" in done.stderr
+    assert run("measure", "compare", "march.json", cwd=tmp_path).returncode == 2
+
+
+def test_axes_of_a_tumour_in_its_series(run: Run, data: Path) -> None:
+    """The same tumour from contours and from a label map: the long axis differs by less than a pixel."""
+    folder = data / "ct_chest_ibsi"
+    lengths = []
+    for mask in (next((folder / "dicom" / "mask").glob("*.dcm")), next((folder / "nifti" / "mask").glob("*.nii*"))):
+        done = run("measure", "bidirectional", folder / "dicom" / "image", "--mask", mask, "--json")
+        assert done.returncode == 0, done.stderr
+        (found,) = json.loads(done.stdout)["measurements"]
+        values = {q["name"]: q["value"] for q in found["quantities"]}
+        assert values["short_axis"] < values["long_axis"]
+        assert {graphic["space"] for graphic in found["graphics"]} == {"pixel"}
+        lengths.append(values["long_axis"])
+    assert abs(lengths[0] - lengths[1]) < 0.977
+
+
+def test_an_angle_and_cobbs_angle(run: Run, ct: Path) -> None:
+    done = run("measure", "angle", ct / "ct.dcm", "--points", "100,100", "200,100", "200,50", "--format", "csv")
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert (float(row["angle"]), row["angle_unit"]) == (pytest.approx(90), "deg")
+    done = run(
+        "measure",
+        "cobb-angle",
+        ct / "ct.dcm",
+        "--points",
+        "100,100",
+        "200,120",
+        "100,300",
+        "200,290",
+        "--format",
+        "csv",
+    )
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert float(row["cobb_angle"]) == pytest.approx(math.degrees(math.atan2(20, 100) + math.atan2(10, 100)))
