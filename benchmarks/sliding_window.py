@@ -7,9 +7,9 @@
 MONAI's way is ``sliding_window_inference`` followed by ``AsDiscrete(argmax=True)``; gpukit's is what `gpukit.segment`
 does after preprocessing, on torch and, where openvino is installed, on OpenVINO, whose import, conversion and
 comparison with torch are part of each run's time. Times are medians of runs that alternate in one process; CPU time is
-given beside, since it holds on a busy machine too. Peak memory is the growth of the
-resident set of a fresh process for each (``ru_maxrss`` after the run less before it), the network and the image being
-there before. Labels are compared every time.
+given beside, since it holds on a busy machine too. Peak memory is the growth of the resident set of a fresh process for
+each (its high-water mark after the run less before it), the network and the image being there before. Labels are
+compared every time.
 """
 
 from __future__ import annotations
@@ -160,10 +160,21 @@ def _peak(way: str, case: Case, threads: int, pipe: Any) -> None:
     # Imports and torch's own buffers are there before the measurement.
     small = Case("warm", case.classes, (24, 16, 16), (16, 16, 16))
     WAYS[way](small, network(small), image(small))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     WAYS[way](case, module, values)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send((after - before) * (1 if sys.platform == "darwin" else 1024))
+    pipe.send(high_water() - before)
+
+
+def high_water() -> int:
+    """The largest resident set that this process has had, in bytes.
+
+    On Linux from its status: ``ru_maxrss`` starts there from what the parent process held, which hides all growth.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) << 10 for line in status.read_text().splitlines() if "VmHWM" in line)
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest << 10
 
 
 def peak(way: str, case: Case, threads: int) -> int:
