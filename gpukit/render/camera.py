@@ -164,7 +164,9 @@ def ray_grid(grid: Grid, view: View, shape: tuple[int, int, int], pixel: float, 
 def _over(picture: Any, background: Any) -> Any:
     """Premultiplied colour and opacity over a background, as 8 bit with a slice axis."""
     xp = array_namespace(picture)
-    left = 1.0 - picture[..., 3]
-    channels = [picture[..., c] + float(background[c]) * left for c in range(3)]
-    shown = xp.clip(xp.stack(channels, axis=-1), 0.0, 1.0)
-    return xp.expand_dims(xp.astype(xp.round(shown * 255.0), xp.uint8), axis=0)
+    shown = picture[..., :3]
+    if any(background):
+        shade = xp.stack([xp.full_like(picture[..., 3], float(c)) for c in background], axis=-1)
+        shown = shown + shade * (1.0 - picture[..., 3:])
+    shown = xp.clip(xp.round(shown * 255.0), 0.0, 255.0)
+    return xp.expand_dims(xp.astype(shown, xp.uint8), axis=0)

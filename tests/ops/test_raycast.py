@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpukit.errors import GeometryError, InputError
-from gpukit.ops.raycast import look_of, raycast, rays_of
+from gpukit.ops._scene import scene_of
+from gpukit.ops.raycast import raycast
 
 KINDS = ["uint8", "int16", "uint16", "int32", "float32", "float64"]
 WHITE = [[1.0, 1.0, 1.0]] * 2
@@ -193,32 +194,33 @@ def test_skipping_and_tiles_change_nothing(entries, shape, seed, kind):
     np.testing.assert_allclose(a, b, atol=raycast.tolerance)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_gpu_threads_agree_with_the_reference(rng, kind):
+def _on_gpu_threads(data, m, grid, *, affine, padding=None, labels=None, second=None, **look):
     """The CUDA kernel's function, one pixel after another on the CPU."""
-    from gpukit_backends.cpu.library import library, longs, pointer, volume
-    from gpukit_backends.cpu.pyramid import pyramid
-    from gpukit_backends.cpu.raycast import CLook, CRays, filled_of
+    from gpukit_backends.cpu.library import library, longs, pointer
+    from gpukit_backends.cpu.raycast import prepare
 
     handle = library().handle
     if handle is None:
         pytest.skip(library().why)
+    rest = {"shading": None, "eye": None, "opaque": 0.999, "gradient": None, "planes": None, **look}
+    scene = scene_of(data, m, grid, affine=affine, labels=labels, second=second, **rest)
+    ready = prepare(data, scene, padding, labels, second)
+    out = np.empty((*grid[1:], 4), np.float32)
+    handle.gpukit_threads_raycast(
+        ctypes.byref(ready.seen), pointer(ready.kinds), ctypes.byref(ready.rays), ctypes.byref(ready.scene),
+        longs(*grid[::-1]), pointer(out), ctypes.c_int64(0), ctypes.c_int64(grid[1] * grid[2]),
+    )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gpu_threads_agree_with_the_reference(rng, kind):
     shape = (12, 10, 17)
     data, tables = _scene(rng, kind, shape)
     m, grid, _ = _view(shape, (1, 1, 2), 9, 30, _turn(rng))
-    light = (0.2, 0.7, 0.1, 5)
-    rays = CRays.of(rays_of(m, grid, np.diag([1, 1, 2]), None))
-    look = look_of(tables["colors"], tables["opacities"], tables["window"], light, 0.999)
-    filled = filled_of(look)
-    seen, drawn = volume(data, None), CLook.of(look, filled)
-    bounds = pyramid(data, seen, None)
-    out = np.empty((9, 9, 4), np.float32)
-    handle.gpukit_threads_raycast(
-        ctypes.byref(seen), pointer(bounds), ctypes.byref(rays), ctypes.byref(drawn), longs(*grid[::-1]), pointer(out),
-        ctypes.c_int64(0), ctypes.c_int64(81),
-    )  # fmt: skip
-    want = raycast.reference(data, m, grid, affine=np.diag([1, 1, 2]), shading=light, **tables)
-    np.testing.assert_allclose(out, want, atol=raycast.tolerance)
+    kwargs = {**tables, "affine": np.diag([1, 1, 2]), "shading": (0.2, 0.7, 0.1, 5)}
+    out = _on_gpu_threads(data, m, grid, **kwargs)
+    np.testing.assert_allclose(out, raycast.reference(data, m, grid, **kwargs), atol=1e-6)  # both in float64
 
 
 def test_what_cannot_be_drawn_is_named():

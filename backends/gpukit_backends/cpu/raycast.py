@@ -4,88 +4,82 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
-from gpukit.ops.raycast import Look, Rays, look_of, rays_of
-from gpukit_backends.cpu.library import library, longs, pointer, volume, why_not
+from gpukit.ops._scene import Labels, Scene, Second, scene_of
+from gpukit_backends.cpu.library import Volume, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.pyramid import pyramid
 from gpukit_backends.cpu.threads import over_rows
+from gpukit_backends.kernels.scene import CRays, CScene, CVolume
 
-_Three, _Nine = ctypes.c_double * 3, ctypes.c_double * 9
-
-
-class CRays(ctypes.Structure):
-    """``gk_rays``."""
-
-    _fields_ = (
-        ("start", _Three),
-        ("across", _Three),
-        ("down", _Three),
-        ("step", _Three),
-        ("eye", _Three),
-        ("rate", ctypes.c_double),
-        ("metric", _Nine),
-        ("dual", _Nine),
-    )
-
-    @classmethod
-    def of(cls, rays: Rays) -> CRays:
-        """The same rays for a kernel."""
-        vectors = (_Three(*v) for v in (rays.start, rays.across, rays.down, rays.step, rays.eye))
-        return cls(*vectors, rays.rate, _Nine(*rays.metric.ravel()), _Nine(*rays.dual.ravel()))
+__all__ = ["Prepared", "prepare", "raycast"]
 
 
-class CLook(ctypes.Structure):
-    """``gk_look``. Keep the `Look` and the counts alive while it is used."""
+@dataclass(frozen=True)
+class Prepared:
+    """A scene in the kernels' terms, and everything that must live as long as it."""
 
-    _fields_ = (
-        ("table", ctypes.c_void_p),
-        ("filled", ctypes.c_void_p),
-        ("n", ctypes.c_int64),
-        ("low", ctypes.c_double),
-        ("scale", ctypes.c_double),
-        ("ambient", ctypes.c_double),
-        ("diffuse", ctypes.c_double),
-        ("specular", ctypes.c_double),
-        ("shininess", ctypes.c_double),
-        ("opaque", ctypes.c_double),
-        ("shaded", ctypes.c_int32),
-    )
-
-    @classmethod
-    def of(cls, look: Look, filled: Any) -> CLook:
-        """The same look for a kernel."""
-        light = look.shading or (0.0, 0.0, 0.0, 0.0)
-        return cls(
-            look.table.ctypes.data, filled.ctypes.data, len(look.table), look.low, look.scale, *light, look.opaque,
-            look.shading is not None,
-        )  # fmt: skip
+    seen: Volume
+    rays: CRays
+    scene: CScene
+    kinds: NDArray[np.uint8]
+    kept: list[Any]
 
 
-def filled_of(look: Look) -> Any:
-    """How many of the first 0, 1, 2 ... n table entries are not wholly transparent."""
-    return np.concatenate([[0], np.cumsum(look.table[:, 3] > 0)]).astype(np.int32)
+def prepare(
+    data: Any, scene: Scene, padding: Sequence[float] | None, labels: Labels | None, second: Second | None
+) -> Prepared:
+    """The scene for kernels, with what may be visible in each brick."""
+    handle = library().handle
+    assert handle is not None
+    kept: list[Any] = []
+
+    def placed(array: NDArray[Any]) -> int:
+        kept.append(array)
+        return int(array.ctypes.data)
+
+    interval = check_padding(padding)
+    seen = volume(data, interval)
+    bounds = pyramid(data, seen, interval)
+    label_bounds = second_bounds = other = None
+    address = 0
+    if labels is not None:
+        label_map = np.ascontiguousarray(labels.array)
+        address = placed(label_map)
+        label_bounds = pyramid(label_map, volume(label_map, None), None)
+    if second is not None:
+        voxels = np.ascontiguousarray(second.array, dtype=np.float32)
+        gaps = check_padding(second.padding)
+        number = type_number(voxels.dtype)
+        assert number is not None
+        other = CVolume.of(placed(voxels), voxels.shape, gaps, number)
+        second_bounds = pyramid(voxels, volume(voxels, gaps), gaps)
+    made = CScene.of(scene, placed, labels=address, second=other)
+    kinds = np.empty(bounds.shape[:3], np.uint8)
+    entry = handle.gpukit_ray_kinds
+    around = [None if b is None else pointer(b) for b in (bounds, label_bounds, second_bounds)]
+
+    def work(begin: int, end: int) -> int:
+        failed: int = entry(
+            ctypes.byref(seen), *around, ctypes.byref(made), pointer(kinds), ctypes.c_int64(begin), ctypes.c_int64(end)
+        )
+        return failed
+
+    over_rows(work, kinds.size // max(1, bounds.shape[2]))
+    return Prepared(seen, CRays.of(scene.rays), made, kinds, kept)
 
 
-def _declines(
-    data: Any,
-    matrix: ArrayLike,
-    shape: Sequence[int],
-    affine: ArrayLike,
-    colors: ArrayLike,
-    opacities: ArrayLike,
-    window: Sequence[float],
-    shading: Sequence[float] | None,
-    eye: Sequence[float] | None,
-    opaque: float,
-    padding: Sequence[float] | None,
-) -> str | None:
+def _declines(data: Any, second: Second | None, labels: Labels | None, **_: Any) -> str | None:
+    others = [s.array for s in (second, labels) if s is not None]
+    if not all(isinstance(array, np.ndarray) for array in others):
+        return "the labels or the second volume lie elsewhere"
     return why_not(data)
 
 
@@ -103,25 +97,30 @@ def raycast(
     eye: Sequence[float] | None = None,
     opaque: float = 0.999,
     padding: Sequence[float] | None = None,
+    gradient: tuple[ArrayLike, Sequence[float]] | None = None,
+    planes: ArrayLike | None = None,
+    labels: Labels | None = None,
+    second: Second | None = None,
 ) -> Any:
     """Picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
     size = check_shape(shape)
-    rays = CRays.of(rays_of(matrix, (size[0], size[1], size[2]), affine, eye))
-    look = look_of(colors, opacities, window, shading, opaque)
-    interval = check_padding(padding)
+    scene = scene_of(
+        data, matrix, (size[0], size[1], size[2]), affine=affine, colors=colors, opacities=opacities, window=window,
+        shading=shading, eye=eye, opaque=opaque, gradient=gradient, planes=planes, labels=labels, second=second,
+    )  # fmt: skip
+    ready = prepare(data, scene, padding, labels, second)
     handle = library().handle
     assert handle is not None
-    filled = filled_of(look)
-    seen, drawn = volume(data, interval), CLook.of(look, filled)
-    bounds = pyramid(data, seen, interval)
+    clears, box = np.empty_like(ready.kinds), np.empty(6, np.int64)
+    handle.gpukit_ray_clears(pointer(ready.kinds), longs(*reversed(ready.kinds.shape)), pointer(clears), pointer(box))
     out = np.empty((size[1], size[2], 4), np.float32)
     out_size = longs(*reversed(size))
     entry = handle.gpukit_raycast
 
     def work(begin: int, end: int) -> int:
         failed: int = entry(
-            ctypes.byref(seen), pointer(bounds), ctypes.byref(rays), ctypes.byref(drawn), out_size, pointer(out),
-            ctypes.c_int64(begin), ctypes.c_int64(end),
+            ctypes.byref(ready.seen), pointer(ready.kinds), pointer(clears), pointer(box), ctypes.byref(ready.rays),
+            ctypes.byref(ready.scene), out_size, pointer(out), ctypes.c_int64(begin), ctypes.c_int64(end),
         )  # fmt: skip
         return failed
 

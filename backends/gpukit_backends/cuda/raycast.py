@@ -12,24 +12,13 @@ from numpy.typing import ArrayLike
 from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
-from gpukit.ops.raycast import look_of, rays_of
-from gpukit_backends.cuda.compile import launch, volume_arguments, why_not
+from gpukit.ops._scene import Labels, Second, scene_of
+from gpukit_backends.cuda.compile import launch, type_number, volume_arguments, why_not
 from gpukit_backends.cuda.project_slab import pyramid
+from gpukit_backends.kernels.scene import CRays, CScene, CVolume
 
 
-def _declines(
-    data: Any,
-    matrix: ArrayLike,
-    shape: Sequence[int],
-    affine: ArrayLike,
-    colors: ArrayLike,
-    opacities: ArrayLike,
-    window: Sequence[float],
-    shading: Sequence[float] | None,
-    eye: Sequence[float] | None,
-    opaque: float,
-    padding: Sequence[float] | None,
-) -> str | None:
+def _declines(data: Any, **_: Any) -> str | None:
     return why_not(data, 1)
 
 
@@ -47,30 +36,48 @@ def raycast(
     eye: Sequence[float] | None = None,
     opaque: float = 0.999,
     padding: Sequence[float] | None = None,
+    gradient: tuple[ArrayLike, Sequence[float]] | None = None,
+    planes: ArrayLike | None = None,
+    labels: Labels | None = None,
+    second: Second | None = None,
 ) -> Any:
     """Picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
     cupy = import_module("cupy")
     size = check_shape(shape)
-    rays = rays_of(matrix, (size[0], size[1], size[2]), affine, eye)
-    look = look_of(colors, opacities, window, shading, opaque)
+    scene = scene_of(
+        data, matrix, (size[0], size[1], size[2]), affine=affine, colors=colors, opacities=opacities, window=window,
+        shading=shading, eye=eye, opaque=opaque, gradient=gradient, planes=planes, labels=labels, second=second,
+    )  # fmt: skip
     interval = check_padding(padding)
-    bounds = pyramid(data, interval)
-    light = look.shading or (0.0, 0.0, 0.0, 0.0)
-    vectors = (rays.start, rays.across, rays.down, rays.step, rays.eye, [rays.rate], rays.metric, rays.dual)
-    numbers = np.concatenate([*(np.ravel(v) for v in vectors), [look.low, look.scale, *light, look.opaque]])
-    filled = np.concatenate([[0], np.cumsum(look.table[:, 3] > 0)]).astype(np.int32)
+    kept: list[Any] = []  # what the scene points to, until the kernels have run
+
+    def placed(array: Any) -> int:
+        kept.append(cupy.ascontiguousarray(cupy.asarray(array)))
+        return int(kept[-1].data.ptr)
+
     with cupy.cuda.Device(int(data.device.id)):
-        out = cupy.empty((size[1], size[2], 4), cupy.float32)
-        arguments = (
-            *volume_arguments(data, interval),
-            bounds,
-            cupy.asarray(numbers),
-            cupy.asarray(look.table),
-            cupy.asarray(filled),
-            cupy.int64(len(look.table)),
-            cupy.int32(look.shading is not None),
-            *(cupy.int64(n) for n in reversed(size)),
-            out,
+        bounds = pyramid(data, interval)
+        label_bounds = second_bounds = cupy.intp(0)  # the null pointer
+        other, label_map = None, 0
+        if labels is not None:
+            label_map = placed(labels.array)
+            label_bounds = pyramid(kept[-1], None)
+        if second is not None:
+            gaps = check_padding(second.padding)
+            address = placed(second.array.astype(cupy.float32, copy=False))
+            other = CVolume.of(address, kept[-1].shape, gaps, type_number(kept[-1].dtype))
+            second_bounds = pyramid(kept[-1], gaps)
+        packed = CScene.of(scene, placed, labels=label_map, second=other)
+        rays_there, scene_there = (
+            cupy.asarray(np.frombuffer(bytes(structure), np.uint8)) for structure in (CRays.of(scene.rays), packed)
         )
-    launch("raycast", "gpukit_raycast", data, arguments, size[1] * size[2])
+        kinds = cupy.empty(bounds.shape[:3], cupy.uint8)
+        out = cupy.empty((size[1], size[2], 4), cupy.float32)
+        seen = volume_arguments(data, interval)
+        arguments = (*seen, bounds, label_bounds, second_bounds, scene_there, kinds)
+        launch("raycast", "gpukit_raybricks", data, arguments, kinds.size)
+        sizes = (cupy.int64(n) for n in reversed(size))
+        launch(
+            "raycast", "gpukit_raycast", data, (*seen, kinds, rays_there, scene_there, *sizes, out), size[1] * size[2]
+        )
     return out

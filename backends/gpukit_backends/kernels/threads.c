@@ -2,16 +2,9 @@
  * they show that what a GPU thread computes is right, on machines that have no GPU. */
 #include "gk_common.h"
 #include "gk_export.h"
-#include "gk_look.h"
 #include "gk_pyramid.h"
 
 #define GK_BODY "gk_threads.h"
-#include "gk_types.h"
-#undef GK_BODY
-
-/* gk_sample.h is there already, once per type */
-#define GK_SAMPLE_DONE
-#define GK_BODY "gk_ray_thread.h"
 #include "gk_types.h"
 
 /* Calls one function of the volume's type for each index in [begin, end). */
@@ -47,13 +40,4 @@ GK_EXPORT void gpukit_threads_slab(const gk_volume *v, const float *bounds, cons
     p.bounds = bounds;
     for (axis = 0; axis < 3; axis++) p.size[axis] = gk_bricks(v->size[axis]);
     GK_FOR_EACH(gk_slab_thread, v, &p, m, size, order, way, fill, out, out_type)
-}
-
-GK_EXPORT void gpukit_threads_raycast(const gk_volume *v, const float *bounds, const gk_rays *rays, const gk_look *look,
-                                      const int64_t *size, float *out, int64_t begin, int64_t end) {
-    gk_pyramid p;
-    int axis;
-    p.bounds = bounds;
-    for (axis = 0; axis < 3; axis++) p.size[axis] = gk_bricks(v->size[axis]);
-    GK_FOR_EACH(gk_ray_thread, v, &p, rays, look, size, out)
 }
