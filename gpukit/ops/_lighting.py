@@ -1,6 +1,8 @@
 """What is at a place of a scene: extinction and colour, over any array library.
 
-The reference of the kernels' gk_light.h. Positions are lists of three flat arrays of input index, counted i, j, k, in working precision.
+The reference of the kernels' gk_light.h.
+
+Positions are lists of three flat arrays of input index, counted i, j, k, in working precision.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class CVolume(ctypes.Structure):
         nk, nj, ni = shape
         low, high = padding or (0.0, 0.0)
         return cls(
-            address, (ctypes.c_int64 * 3)(ni, nj, nk), (ctypes.c_int64 * 3)(1, ni, ni * nj), padding is not None, number,
-            low, high,
+            address, (ctypes.c_int64 * 3)(ni, nj, nk), (ctypes.c_int64 * 3)(1, ni, ni * nj), padding is not None,
+            number, low, high,
         )  # fmt: skip
 
 
