@@ -72,8 +72,9 @@ class Progress:
 
 
 def bar(stage: str, done: int, total: int, seconds: float) -> str:
-    """One line: the stage, a bar, the count and the time."""
+    """One line: the stage, a bar, the count, the time, and how much of it is left at this pace."""
     if total <= 0:
         return f"{stage:<10} {done} {seconds:.0f}s"
     filled = min(_WIDTH, _WIDTH * done // total)
-    return f"{stage:<10} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total} {seconds:.0f}s"
+    left = f", {seconds * (total - done) / done:.0f}s left" if 0 < done < total and seconds >= 1 else ""
+    return f"{stage:<10} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total} {seconds:.0f}s{left}"

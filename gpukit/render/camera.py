@@ -19,7 +19,7 @@ from gpukit.render.views import View
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["MARGIN", "camera_view", "check_size", "extent", "ray_grid", "render"]
+__all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "ray_grid", "render"]
 
 _MOST_PIXELS = 8192  # along a side
 _WIDEST = 120.0  # degrees
@@ -130,18 +130,26 @@ def render(
         # The near face of the volume fills the picture, so that everything behind it is in it too.
         distance = max(width, height) * pixel / 2 / math.tan(math.radians(perspective) / 2)
         eye = volume.grid.to_index(rays.to_world(((width - 1) / 2, (height - 1) / 2, 0)) - distance * view.away)
+    array = draw_rays(volume, look, rays, eye, shade)
+    affine = rays.affine.copy()
+    if eye is None:
+        affine[:3, 3] = rays.to_world((0, 0, (samples - 1) / 2))
+    return replace(
+        volume, array=array, grid=Grid((1, height, width), affine), axes="kjic", unit=ValueUnit.RGB, padding=None
+    )
+
+
+def draw_rays(volume: Volume, look: Transfer, rays: Grid, eye: Any | None, background: Any) -> Any:
+    """What the rays of a grid see of a volume, over a background: [1, row, column, c], uint8.
+
+    `eye` is the index position (i, j, k) that perspective rays leave, None for parallel ones.
+    """
     colors, opacities = look.table()
     picture = raycast(
         volume.array, volume.grid.matrix_from(rays), rays.shape, affine=volume.grid.affine, colors=colors,
         opacities=opacities, window=look.window(volume), shading=look.shading, eye=eye, padding=volume.padding,
     )  # fmt: skip
-    affine = rays.affine.copy()
-    if eye is None:
-        affine[:3, 3] = rays.to_world((0, 0, (samples - 1) / 2))
-    return replace(
-        volume, array=_over(picture, shade), grid=Grid((1, height, width), affine), axes="kjic", unit=ValueUnit.RGB,
-        padding=None,
-    )  # fmt: skip
+    return _over(picture, background)
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from PIL import Image
 
 import gpukit as gk
-from gpukit.errors import InputError, OutputExistsError
+from gpukit.errors import DependencyError, GpukitError, InputError, OutputError, OutputExistsError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.render.animation import azimuths, rotate
-from gpukit.render.gif import write_gif
+from gpukit.render.animation import azimuths, fly, rotate
+from gpukit.render.movie import write_gif, write_movie
 from gpukit.render.transfer import Transfer
 from gpukit.volume import Volume
 
@@ -117,3 +118,161 @@ def test_an_interrupted_gif_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_gif(pictures(), tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lit_surface_has_the_silhouette_of_what_reaches_the_threshold() -> None:
+    front, left = rotate(one_sided(), method="surface", threshold=30, rotation=90, frames=2, size=(90, 60))
+    assert [width(p) for p in (front, left)] == pytest.approx([20, 40], abs=1.1)
+    (mark,) = rotate(one_sided(), method="surface", threshold=200, frames=1, size=(90, 60))
+    assert width(mark) == pytest.approx(3, abs=1.1) and middle(mark) > 0.2  # only the mark, at the patient's left
+
+
+def test_averages_and_minima() -> None:
+    """From the face every ray of the block's upper part crosses 40 voxels of 60, or the mark."""
+    (low,) = rotate(one_sided(), method="minip", frames=1, size=(90, 60), window=(0, 120))
+    (mean,) = rotate(one_sided(), method="average", frames=1, size=(90, 60), window=(0, 255))
+    row, column = (int(v) for v in np.round(mean.grid.inverse @ [18, 20, 5, 1])[[1, 0]])
+    assert low.array[0, row, column, 0] == round(60 / 120 * 255)
+    assert mean.array[0, row, column, 0] == pytest.approx((60 * 30 + 255 * 10) / 40, abs=1.5)  # ten rows of the mark
+
+
+def test_phases_take_turns() -> None:
+    phases = np.stack([np.full((6, 6, 6), value, np.int16) for value in (50, 100, 200)])
+    beating = Volume(array=phases, grid=Grid.from_axes((6, 6, 6)), axes="tkji", phases=("a", "b", "c"), unit="1")
+    made = rotate(beating, method="mip", rotation=0, frames=7, size=(20, 20), window=(0, 255))
+    assert [int(p.array[0, 10, 10, 0]) for p in made] == [50, 100, 200, 50, 100, 200, 50]
+    colour = Volume(array=np.zeros((2, 2, 2, 3), np.uint8), grid=Grid.from_axes((2, 2, 2)), axes="kjic", unit="RGB")
+    with pytest.raises(SelectionError, match="colour"):
+        next(rotate(colour, method="mip"))
+
+
+def tunnel(*marks: str) -> Volume:
+    """A tube along the body with marks on its wall: at the patient's left near the feet, in front further up."""
+    _, j, i = np.indices((60, 40, 40))
+    array = np.where(np.hypot(i - 20, j - 20) < 8, 0, 100).astype(np.int16)
+    if "left" in marks:
+        array[18:22, 18:23, 28:31] = 300
+    if "front" in marks:
+        array[38:42, 10:13, 18:23] = 300
+    return Volume(array=array, grid=Grid.from_axes((60, 40, 40), origin=(100, -50, 7)), unit="1")
+
+
+RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+WALL = Transfer("wall", ((98.0, BLUE, 0.0), (100.0, BLUE, 20.0), (102.0, RED, 20.0), (300.0, RED, 20.0)))
+
+
+def place(picture: Volume) -> tuple[float, float]:
+    """Column and row of the middle of what is red, -1 to 1 from left to right and from top to bottom."""
+    rgb = picture.array[0].astype(int)
+    row, column = np.argwhere(rgb[..., 0] > 128).mean(axis=0)
+    return (column + 0.5) / rgb.shape[1] * 2 - 1, (row + 0.5) / rgb.shape[0] * 2 - 1
+
+
+def test_a_flight_sees_what_is_ahead_where_it_is() -> None:
+    """From the feet to the head: the patient's left is on the right of the picture, the front is up."""
+    path = [(20, 20, 4), (20, 20, 30), (20, 20, 56)]
+    first, last = fly(tunnel("left"), path, frames=2, size=(80, 60), transfer=WALL, perspective=90)
+    assert first.shape == (1, 60, 80, 3)
+    # The mark is 14 to 18 mm ahead and 8 mm aside; the tangent of half the view is 1 for the wider side.
+    assert place(first) == pytest.approx((8 / 16, 0), abs=0.12)
+    assert not (last.array[0, ..., 0] > 128).any()  # it is behind
+    # In front: 34 to 38 mm ahead, 8 mm up; 60 rows are three quarters of the view.
+    assert place(next(fly(tunnel("front"), path, frames=2, size=(80, 60), transfer=WALL))) == pytest.approx(
+        (0, -8 / 36 / 0.75), abs=0.12
+    )
+    # Back to the feet: the right starts as close to the patient's left as it can, so the front is down.
+    back = [next(fly(tunnel(mark), path[::-1], frames=2, size=(80, 60), transfer=WALL)) for mark in ("left", "front")]
+    assert place(back[0])[0] > 0.1 and place(back[1])[1] > 0.1
+
+
+def test_projections_along_a_flight() -> None:
+    volume, path = tunnel("left"), [(20, 20, 4), (20, 20, 56)]
+    how = {"method": "mip", "size": (50, 50), "window": (0, 300), "field": 50, "depth": 20}
+    made = list(fly(volume, path, frames=3, **how))
+    # The mark lies 14 to 18 mm ahead of the start, and behind the others; the wall is a third of the window.
+    assert [int(p.array.max()) for p in made] == [255, 85, 85]
+    bright = np.argwhere(made[0].array[0, ..., 0] > 128).mean(axis=0)
+    assert bright == pytest.approx((24.5, 33.5), abs=1)  # row, column of a pixel a mm: 9 mm to the patient's left
+    again = next(fly(volume, volume.grid.to_world(path), frame="patient", frames=1, **how))
+    assert np.array_equal(again.array, made[0].array)
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "told"),
+    [
+        ([(20, 20, 4)], {}, "two"),
+        ([(20, 20, 4), (20, 20, 99)], {}, "point 2 of the path lies outside"),
+        ([(20, 20, 4), (20, 20, 9)], {"perspective": 0.0}, "degrees"),
+        ([(20, 20, 4), (20, 20, 9)], {"frame": "RAS"}, "frame"),
+        ([(20, 20, 4), (20, 20, 9)], {"method": "xray"}, "method"),
+    ],
+)
+def test_flights_that_cannot_be(path: list[tuple[int, int, int]], words: dict[str, object], told: str) -> None:
+    with pytest.raises(GpukitError, match=told):
+        next(fly(tunnel(), path, frames=2, size=(8, 8), **words))
+
+
+def noisy(count: int) -> list[Volume]:
+    rng = np.random.default_rng(5)
+    return [
+        Volume(array=rng.integers(0, 256, (1, 9, 13, 3)).astype(np.uint8), grid=Grid.from_axes((1, 9, 13)), axes="kjic")
+        for _ in range(count)
+    ]
+
+
+def test_apng_keeps_every_colour(tmp_path: Path) -> None:
+    made = noisy(4)
+    write_movie(iter(made), tmp_path / "a.apng", fps=8)
+    with Image.open(tmp_path / "a.apng") as image:
+        assert (image.size, image.n_frames, image.info["loop"]) == ((13, 9), 4, 0)
+        for n, one in enumerate(made):
+            image.seek(n)
+            assert image.info["duration"] == 125
+            assert np.array_equal(np.asarray(image.convert("RGB")), one.array[0])
+    with pytest.raises(OutputExistsError):
+        write_movie(iter(made), tmp_path / "a.apng")
+    with pytest.raises(InputError, match="one size"):
+        write_movie([made[0], one_pixel()], tmp_path / "b.apng")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.apng"]
+
+
+def one_pixel() -> Volume:
+    return Volume(array=np.zeros((1, 1, 1, 3), np.uint8), grid=Grid.from_axes((1, 1, 1)), axes="kjic")
+
+
+def test_mp4_through_ffmpeg(tmp_path: Path) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="no ffmpeg: pip install imageio-ffmpeg")
+    made = []
+    for n in range(6):
+        array = np.zeros((1, 33, 47, 3), np.uint8)  # odd sizes, which H.264 has none of
+        array[0, :, 5 * n : 5 * n + 12] = (255, 255, 255)
+        made.append(Volume(array=array, grid=Grid.from_axes((1, 33, 47)), axes="kjic"))
+    write_movie(iter(made), tmp_path / "a.mp4", fps=10)
+    frames = imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4"))
+    facts = next(frames)
+    assert facts["size"] == (48, 34) and facts["fps"] == 10
+    shown = [np.frombuffer(frame, np.uint8).reshape(34, 48, 3) for frame in frames]
+    assert len(shown) == 6
+    for n, frame in enumerate(shown):
+        columns = np.flatnonzero(frame[16, :, 0] > 128)
+        assert columns.mean() == pytest.approx(5 * n + 5.5, abs=1)  # lossy, but in its place
+
+
+def test_without_an_encoder_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)  # what Python does for a package that is not there
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DependencyError, match="pip install imageio-ffmpeg"):
+        write_movie(noisy(1), tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_fails_leaves_nothing_and_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'Unknown encoder libx264' >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    with pytest.raises(OutputError, match="Unknown encoder"):
+        write_movie(noisy(3), tmp_path / "a.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
