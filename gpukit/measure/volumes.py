@@ -145,11 +145,9 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
     rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume (voxel counting)"))]
     notes = []
     try:
-        from gpukit.ops.isosurface import isosurface
+        from gpukit.ops.mask_surface import mask_surface
 
-        framed = np.pad(host, 1).astype(np.float32)
-        start = tuple(int(a) - 1 for a in part.start)
-        mesh = isosurface(framed, 0.5, part.grid.crop(start, framed.shape))
+        mesh = mask_surface(host, part.block_grid)
         found["mesh"] = mesh.volume / 1000
         rows += [
             Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume (mesh)")),
