@@ -189,3 +189,38 @@ def test_export_of_volumes_and_a_surface(run: Run, tmp_path: Path) -> None:
     )
     assert refused.returncode == 1 and "values go from" in refused.stderr
     assert not (tmp_path / "b.nii.gz").exists()  # nothing is written where there is no surface
+
+
+def test_export_of_phases_bare_voxels_and_colour(run: Run, tmp_path: Path) -> None:
+    z, y, x = np.indices((10, 11, 12))
+    distance = np.sqrt((x - 6) ** 2 + (y - 5) ** 2 + (z - 5) ** 2)
+    phases = np.stack([100 * (radius - distance) for radius in (2, 4)], axis=-1).astype(np.int16)
+    affine = np.array([[0, -0.8, 0, 3], [-0.9, 0, 0, 4], [0, 0, 1.5, -5], [0, 0, 0, 1.0]])
+    nibabel.save(nibabel.Nifti1Image(phases.transpose(2, 1, 0, 3), affine), tmp_path / "in.nii.gz")
+    done = run("3d", "export", "in.nii.gz", "--output", "v", "--formats", "raw,nrrd,obj", "--threshold", 0, "--json",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    files = json.loads(done.stdout)["files"]
+    assert [file["path"] for file in files] == ["v.raw", "v.nrrd", "v-phase_000.obj", "v-phase_001.obj"]
+    assert files[2]["volume_ml"] < 0.3 * files[3]["volume_ml"]
+    described = json.loads((tmp_path / "v.json").read_text())
+    assert described["shape"] == [2, 10, 11, 12] and described["axes"] == "tkji" and described["dtype"] == "int16"
+    voxels = np.fromfile(tmp_path / described["data_file"], "<i2").reshape(described["shape"])
+    assert np.array_equal(voxels, phases.transpose(3, 0, 1, 2))
+    # nibabel's RAS is LPS with the first two axes turned; float32 of the file's sform
+    assert np.array(described["affine_lps_mm"]) == pytest.approx(np.diag((-1, -1, 1, 1)) @ affine, abs=1e-6)
+    again = run("3d", "export", "in.nii.gz", "--output", "w", "--formats", "raw", cwd=tmp_path)
+    (tmp_path / "w.raw").unlink()
+    again = run("3d", "export", "in.nii.gz", "--output", "w", "--formats", "raw", cwd=tmp_path)
+    assert again.returncode == 1 and "w.json" in again.stderr  # the description is there
+    colours = np.zeros((4, 5, 6), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    colours["G"][1:3] = 200
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colour.nii")
+    done = run("3d", "export", "colour.nii", "--output", "c", "--formats", "raw,metaimage", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    voxels = np.fromfile(tmp_path / "c.raw", np.uint8).reshape(json.loads((tmp_path / "c.json").read_text())["shape"])
+    assert np.array_equal(voxels[..., 1], colours["G"].T) and voxels.shape == (6, 5, 4, 3)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "c.mha"))), voxels)
+    done = run("3d", "export", "colour.nii", "--output", "d", "--formats", "nifti,stl", "--threshold", 9, cwd=tmp_path)
+    assert done.returncode == 1 and "colour" in done.stderr
+    assert not list(tmp_path.glob("d*"))

@@ -70,7 +70,8 @@ def export(
 ) -> None:
     """Export one series as a volume, NAME.nii.gz, NAME.mha, NAME.nrrd, or as a surface, NAME.stl, .obj, .ply, .glb.
 
-    A NAME that has one of the format's suffixes already keeps it.
+    A NAME that has one of the format's suffixes already keeps it. `raw` writes NAME.raw with its description in
+    NAME.json. All phases of a 4D series go into one file of a volume, and into a surface each, unless --phase chooses.
     """
     import gpukit
     from gpukit.files.atomic import check_output
@@ -79,36 +80,51 @@ def export(
     if threshold is not None and not set(wanted) & set(_MESHES):
         raise typer.BadParameter(f"--threshold is for surfaces: add one of {', '.join(_MESHES)} to --formats")
     targets = {kind: target_of(output, kind) for kind in wanted}
-    for target in targets.values():
+    for kind, target in targets.items():
         check_output(target, force=force)
+        if kind == "raw":
+            check_output(target.with_suffix(".json"), force=force)
     with Progress() as progress:
         volume = gpukit.open(
             source_of(inputs),
             device=device,
             series=series,
             fill_gaps=fill_gaps,
-            phase=phase,
+            phase=None if phase == "all" else phase,
             tilt="keep" if keep_tilt else "remove",
             skip_damaged=skip_damaged,
             progress=progress,
         )
         for note in volume.notes:
             warn(note)
-        mesh, level = None, None
+        made: list[three_d_surface.Made] = []
         if set(wanted) & set(_MESHES):  # before anything is written: there may be no surface
-            from gpukit.files.mesh import write_mesh
-            from gpukit.render.surface import surface
-
-            level = three_d_surface.threshold_for(volume, threshold)
-            mesh = surface(volume, level)
+            made = three_d_surface.surfaces_of(volume, threshold, (False, 0, None), progress)
+            for kind in set(wanted) & set(_MESHES):
+                for target in three_d_surface.targets_of(made, targets[kind]):
+                    check_output(target, force=force)
+        files: list[dict[str, object]] = []
         for done, (kind, target) in enumerate(targets.items()):
             progress("writing", done, len(targets))
-            if kind in _MESHES and mesh is not None:
-                write_mesh(mesh, target, force=force)
+            if kind in _MESHES:
+                files += _write_surfaces(made, kind, target, force)
             else:
                 gpukit.save(volume, target, format=kind, force=force)
+                files.append({"format": kind, "path": str(target)})
             progress("writing", done + 1, len(targets))
-    emit(_report(volume, targets, level) if as_json else "".join(f"{target}\n" for target in targets.values()))
+    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files))
+
+
+def _write_surfaces(made: list[three_d_surface.Made], kind: str, target: Path, force: bool) -> list[dict[str, object]]:
+    """The surface, or that of each phase, and what was written."""
+    from gpukit.files.mesh import write_mesh
+
+    files: list[dict[str, object]] = []
+    for one, path in zip(made, three_d_surface.targets_of(made, target), strict=True):
+        write_mesh(one.mesh, path, force=force)
+        facts = {"volume_ml": one.mesh.volume / 1000, "area_cm2": one.mesh.area / 100}
+        files.append({"format": kind, "path": str(path), **facts})
+    return files
 
 
 three_d_render.register(app)
@@ -123,12 +139,12 @@ def target_of(output: Path, kind: str) -> Path:
     return output.with_name(output.name + SUFFIXES[kind])
 
 
-def _report(volume: Volume, targets: dict[str, Path], threshold: float | None) -> str:
+def _report(volume: Volume, files: list[dict[str, object]], made: list[three_d_surface.Made]) -> str:
     """What was written: numbers that a program needs to go on."""
     return json_text(
         "export",
         {
-            "files": [{"format": kind, "path": str(target)} for kind, target in targets.items()],
+            "files": files,
             "axes": volume.axes,
             "shape": volume.shape,
             "spacing_mm": volume.grid.spacing,
@@ -139,6 +155,6 @@ def _report(volume: Volume, targets: dict[str, Path], threshold: float | None) -
             "phases": volume.phases,
             "instances": len({source.sop_instance_uid for source in volume.sources}),
             "notes": volume.notes,
-            "threshold": threshold,
+            "threshold": made[0].facts["threshold"] if made else None,
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gpukit.ops.isosurface import Mesh
     from gpukit.volume import Segmentation, Volume
 
-__all__ = ["register", "threshold_for"]
+__all__ = ["Made", "register", "surfaces_of", "targets_of"]
 
 _SUFFIXES = (".stl", ".obj", ".ply", ".glb")
 #: A smoothed or decimated surface that encloses more or less than this share of the whole is told of.
@@ -26,8 +27,8 @@ _TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A surface on its way to a file: what it is of, and what it enclosed before it was decimated."""
+class Made:
+    """A surface on its way to a file: what it is of, and what it was before it was simplified."""
 
     mesh: Mesh
     name: str
@@ -103,12 +104,12 @@ def surface(
             elif labels is not None:
                 made = _of_map(volume, wanted, how)
             else:
-                made = _of_threshold(volume, threshold, how, progress)
+                made = surfaces_of(volume, threshold, how, progress)
         rows = _write(made, output, check, force, progress)
     emit(json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)))
 
 
-def threshold_for(volume: Volume, threshold: float | None) -> float:
+def _threshold_for(volume: Volume, threshold: float | None) -> float:
     """What the user said, else the usual one, which the user is told."""
     if threshold is not None:
         return threshold
@@ -126,10 +127,10 @@ def register(app: typer.Typer) -> None:
 
 # --- what to make -----------------------------------------------------------------------------------------------------
 
-_How = tuple[bool, int, float | None]
+How = tuple[bool, int, float | None]
 
 
-def _of_threshold(volume: Volume, threshold: float | None, how: _How, progress: Progress) -> list[_Made]:
+def surfaces_of(volume: Volume, threshold: float | None, how: How, progress: Progress) -> list[Made]:
     """The surface of the threshold, of each phase."""
     from gpukit.render.channels import phase_of
     from gpukit.render.surface import surface as surface_of
@@ -141,24 +142,24 @@ def _of_threshold(volume: Volume, threshold: float | None, how: _How, progress: 
     for t in range(count):
         progress("surfaces", t, count)
         one = phase_of(volume, t) if phased else volume
-        level = threshold_for(one, level)  # that of the first phase for all, or they could not be compared
+        level = _threshold_for(one, level)  # that of the first phase for all, or they could not be compared
         before = surface_of(one, level, largest=how[0])
         facts: dict[str, object] = {"threshold": level, "unit": str(volume.unit)}
         if phased:
             facts |= {"phase": t, "phase_name": volume.phases[t] if t < len(volume.phases) else ""}
         word = f"phase_{t:03d}" if phased else ""
-        made.append(_Made(_finished(before, how), word or "surface", word, (237, 222, 196), facts, before))
+        made.append(Made(_finished(before, how), word or "surface", word, (237, 222, 196), facts, before))
         progress("surfaces", t + 1, count)
     return made
 
 
-def _of_masks(found: tuple[Segmentation, ...], how: _How, progress: Progress) -> list[_Made]:
+def _of_masks(found: tuple[Segmentation, ...], how: How, progress: Progress) -> list[Made]:
     """The surface of each label that occurs."""
     from gpukit.dicom.colors import label_color
     from gpukit.files.mesh import file_word
     from gpukit.render.surface import label_surfaces
 
-    made: list[_Made] = []
+    made: list[Made] = []
     for n, seg in enumerate(found):
         for note in seg.notes:
             warn(note)
@@ -169,11 +170,11 @@ def _of_masks(found: tuple[Segmentation, ...], how: _How, progress: Progress) ->
             plain = label.name in ("", f"label {value}")
             word = str(value) if plain else file_word(label.name) or str(value)
             facts: dict[str, object] = {"label": value, "name": label.name}
-            made.append(_Made(_finished(before, how), label.name, word, label_color(label), facts, before))
+            made.append(Made(_finished(before, how), label.name, word, label_color(label), facts, before))
     return made
 
 
-def _of_map(volume: Volume, wanted: list[int | str] | None, how: _How) -> list[_Made]:
+def _of_map(volume: Volume, wanted: list[int | str] | None, how: How) -> list[Made]:
     """The surface of each label of an input that is a label map itself."""
     from gpukit.dicom.colors import label_color
     from gpukit.render.surface import label_surfaces
@@ -188,11 +189,11 @@ def _of_map(volume: Volume, wanted: list[int | str] | None, how: _How) -> list[_
     for value, before in label_surfaces(volume, numbers or None, largest=how[0]).items():
         label = Label(value, f"label {value}", ("", "", ""), ("", "", ""))
         facts: dict[str, object] = {"label": value, "name": label.name}
-        made.append(_Made(_finished(before, how), label.name, str(value), label_color(label), facts, before))
+        made.append(Made(_finished(before, how), label.name, str(value), label_color(label), facts, before))
     return made
 
 
-def _finished(mesh: Mesh, how: _How) -> Mesh:
+def _finished(mesh: Mesh, how: How) -> Mesh:
     from gpukit.ops.isosurface import decimate, smooth
 
     _, iterations, target = how
@@ -204,12 +205,12 @@ def _finished(mesh: Mesh, how: _How) -> Mesh:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(made: list[_Made], output: Path, check: bool, force: bool, progress: Progress) -> list[dict[str, object]]:
+def _write(made: list[Made], output: Path, check: bool, force: bool, progress: Progress) -> list[dict[str, object]]:
     from gpukit.files.atomic import check_output
     from gpukit.files.mesh import Part, is_watertight, write_mesh, write_scene
 
     together = output.suffix.lower() == ".glb"
-    targets = [output] * len(made) if together else _targets(made, output)
+    targets = [output] * len(made) if together else targets_of(made, output)
     for target in targets:
         check_output(target, force=force)
     rows = []
@@ -238,7 +239,7 @@ def _write(made: list[_Made], output: Path, check: bool, force: bool, progress: 
     return rows
 
 
-def _targets(made: list[_Made], output: Path) -> list[Path]:
+def targets_of(made: Sequence[Made], output: Path) -> list[Path]:
     """The output itself, or beside it a file for each name; equal names get their labels' numbers."""
     words = [one.word for one in made]
     names = []
