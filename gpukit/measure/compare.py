@@ -120,7 +120,8 @@ def compare(
     absent : sequence of str
         Lesions that have disappeared at the last time point.
     new_lesion : bool, optional
-        Whether there are new lesions; by default there are where the last time point has a diameter that no other has.
+        Whether there are new lesions; by default there are where the last time point has a diameter that the baseline
+        has not.
 
     Returns
     -------

@@ -109,7 +109,8 @@ def response_of(
     gone = {id(_find(by_name, name)) for name in absent}
     chosen = [_find(by_name, name) for name in targets] or [x for x in lesions if x.measurements[0] is not None]
     chosen = list({id(lesion): lesion for lesion in chosen}.values())
-    fresh = [x for x in lesions if all(one is None for one in x.measurements[:-1]) and not any(x is y for y in chosen)]
+    since = [x for x in lesions if x.measurements[0] is None and not any(x is y for y in chosen)]
+    fresh = [x for x in since if x.measurements[-1] is not None]
     if not chosen:
         raise SelectionError("the baseline has no lesion with a diameter in mm", attribute="targets")
     count = len(chosen[0].measurements)
@@ -119,6 +120,8 @@ def response_of(
     ]
     sums = [_sum([line[n] for line in table]) for n in range(count)]
     reasons = _remarks(chosen, table, is_node)
+    if went := [x.name for x in since if x.measurements[-1] is None]:
+        reasons.insert(0, f"new after the baseline, but not measured at the last time point: {', '.join(went)}")
     missing = [x.name for x, line in zip(chosen, table, strict=True) if line[-1] is None]
     new_names = tuple(x.name for x in fresh)
     if new_lesion is False and new_names:

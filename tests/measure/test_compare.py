@@ -184,6 +184,15 @@ def test_new_lesions_are_progression() -> None:
     assert unseen is not None and unseen.category == "PD"
 
 
+def test_a_lesion_that_came_after_the_baseline_stays_new() -> None:
+    points = [[line("a", 50)], [line("a", 40), line("brain", 7)], [line("a", 20), line("brain", 9)]]
+    made = gk.compare(*points).response
+    assert made is not None and (made.category, made.new) == ("PD", ("brain",))
+    gone = gk.compare(*points[:2], [line("a", 20)]).response
+    assert gone is not None and gone.category == "PR"
+    assert "new after the baseline" in " ".join(gone.reasons)
+
+
 def test_a_lesion_under_another_name_is_not_progression() -> None:
     made = gk.compare([line("a", 50), line("b", 50)], [line("a", 50), line("B2", 50)]).response
     assert made is not None
