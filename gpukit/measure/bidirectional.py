@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.dicom.headers import Header
-from gpukit.dicom.inputs import Source
+from gpukit.dicom.headers import Header, read_header
+from gpukit.dicom.inputs import Location, Source
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.measure.areas import shape_on
 from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.results import Calibration, Code, Detail, Graphic, Measurement, Quantity
 from gpukit.measure.rings import regions_of
 from gpukit.measure.shapes import Polygon
-from gpukit.measure.space import space_of
+from gpukit.measure.space import has_place, space_of
 from gpukit.volume import Segmentation, Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
@@ -152,6 +152,12 @@ def _in_volume(volume: Volume, region: Any, label: int | None) -> Measurement:
             "the mask lies on another grid than the volume", fix="read it with gpukit.masking.open_mask"
         )
     mask = _mask(region, label, volume.grid.shape)
+    if not has_place(volume):  # its grid is a stand-in: the scale is that of the picture
+        if len(mask) != 1 or not volume.sources:
+            raise GeometryError("the volume has no place in the patient", fix="give a frame of the image, and its mask")
+        first = volume.sources[0]
+        header = read_header(Location(first.path, first.member))
+        return bidirectional(header, mask[0], frame=first.frame or 1)
     si, sj, _ = volume.grid.spacing
     if abs(float(volume.grid.direction[:, 0] @ volume.grid.direction[:, 1])) > 1e-4:
         raise GeometryError("rows and columns of the volume are not perpendicular: resample it first")

@@ -21,7 +21,10 @@ from gpukit.errors import GeometryError, GpukitError, InputError
 from gpukit.measure.results import Measurement, Row
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Space", "each_series", "open_space", "space_of"]
+__all__ = ["Space", "each_series", "has_place", "open_space", "space_of"]
+
+#: How the notes begin that tell of a grid which stands in for a place in the patient.
+_NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
 
 Point = tuple[float, ...]
 Vector = NDArray[np.float64]
@@ -103,8 +106,23 @@ class Space:
         return self.sources[k] if self.sources else None
 
 
+def has_place(volume: Volume) -> bool:
+    """Whether the grid of a volume is its place in the patient, and no stand-in for one (of a projection, a photo)."""
+    return not any(note.startswith(_NO_PLACE) for note in volume.notes)
+
+
 def space_of(volume: Volume) -> Space:
-    """The same for a volume."""
+    """The same for a volume.
+
+    Raises
+    ------
+    GeometryError
+        It has no place in the patient.
+    """
+    if not has_place(volume):
+        raise GeometryError(
+            "the volume has no place in the patient: points in space need one", fix="give points of a frame, column,row"
+        )
     grid = volume.grid
     count = grid.shape[0]
     phase = sorted((s for s in volume.sources if s.phase == 0), key=lambda s: s.index)

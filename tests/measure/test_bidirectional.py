@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 from skimage.measure import find_contours, label
 
 import gpukit as gk
-from gpukit.errors import InputError, SelectionError
+from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.masking import open_mask
 from gpukit.measure.bidirectional import axes_of
@@ -142,6 +142,20 @@ def test_a_mask_of_several_slices_is_measured_in_its_longest_one() -> None:
     assert found.graphics[0].space == "patient"
     assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(found.long_axis, rel=1e-9)
     assert np.linalg.norm(ends.mean(axis=0) - centre) < 1
+
+
+def test_a_picture_without_a_place_keeps_its_own_scale(tmp_path: Path) -> None:
+    """The grid of its volume is a stand-in of 1 mm, which must not become a length."""
+    mask = np.zeros((1, 64, 96), bool)
+    mask[0, 10, 10:20] = True
+    bare = gk.open(write_image(tmp_path / "a.dcm", "OT"), device="cpu")
+    found = gk.bidirectional(bare, mask)
+    assert (found.long_axis, found.unit) == (10, "{pixels}")
+    magnified = {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 1.25}
+    found = gk.bidirectional(gk.open(write_image(tmp_path / "b.dcm", "DX", **magnified), device="cpu"), mask)
+    assert (found.long_axis, found.unit) == (pytest.approx(1.6), "mm")
+    with pytest.raises(GeometryError, match="no place in the patient"):
+        gk.distance(bare, (0, 0, 0), (3, 4, 0))
 
 
 def test_what_cannot_be_measured_says_so(tmp_path: Path) -> None:
