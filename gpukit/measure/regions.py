@@ -15,6 +15,7 @@ from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.measure.results import Graphic
 from gpukit.measure.shapes import Box, Circle, Ellipse, Polygon, Sphere
+from gpukit.measure.space import has_depth
 from gpukit.ops._arrays import device, real_dtype
 from gpukit.ops.polygon import polygon_mask
 from gpukit.volume import Segmentation, SourceInstance, Volume
@@ -214,6 +215,8 @@ def _sources(volume: Volume, k0: int, k1: int) -> tuple[SourceInstance, ...]:
 
 
 def _sphere(volume: Volume, sphere: Sphere) -> Part:
+    if not has_depth(volume):
+        raise GeometryError("a ball needs an image whose place and slice thickness are known", attribute="sphere")
     grid = volume.grid
     centre = np.asarray(sphere.center, float)
     index = grid.to_index(centre) if sphere.space == "patient" else centre

@@ -21,10 +21,12 @@ from gpukit.errors import GeometryError, GpukitError, InputError
 from gpukit.measure.results import Measurement, Row
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Space", "each_series", "has_place", "open_space", "space_of"]
+__all__ = ["Space", "each_series", "has_depth", "has_place", "open_space", "space_of"]
 
 #: How the notes begin that tell of a grid which stands in for a place in the patient.
 _NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
+#: And of a lone slice whose thickness nobody knows.
+_NO_DEPTH = ("a single slice without thickness", "no slice thickness")
 
 Point = tuple[float, ...]
 Vector = NDArray[np.float64]
@@ -109,6 +111,11 @@ class Space:
 def has_place(volume: Volume) -> bool:
     """Whether the grid of a volume is its place in the patient, and no stand-in for one (of a projection, a photo)."""
     return not any(note.startswith(_NO_PLACE) for note in volume.notes)
+
+
+def has_depth(volume: Volume) -> bool:
+    """Whether voxels of a volume have a known size in all three directions, so that it has volumes, not areas only."""
+    return has_place(volume) and not any(note.startswith(_NO_DEPTH) for note in volume.notes)
 
 
 def space_of(volume: Volume) -> Space:

@@ -10,11 +10,13 @@ from typing import Any
 
 from gpukit.dicom.headers import Header
 from gpukit.errors import InputError, SelectionError
+from gpukit.measure.calibration import PIXELS
 from gpukit.measure.describe import UCUM, Bins, binned, describe, peaks, statistics_object, voxels_in
 from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.regions import Part, Region, Slices, parts_of
 from gpukit.measure.results import Calibration, Code, Detail, Measurement, Quantity
 from gpukit.measure.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.space import has_depth, has_place
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
@@ -73,6 +75,8 @@ def opened(
     from gpukit.opening import open as open_volume
 
     volume = open_volume(image, device=device)
+    if shape is not None and not has_place(volume):  # a picture: its own calibration knows the scale, not the grid
+        return opened(open_frame(image), region, device=device, calibration=calibration)
     return Opened(volume, region, None if shape is None else _of_grid(volume))
 
 
@@ -299,6 +303,8 @@ def size_of(part: Part, at: Opened) -> list[Quantity]:
         if scale.units[0] != scale.units[1]:
             return []
         return [Quantity("area", part.drawn.area(scale.spacing), area_unit(scale.unit), _AREA)]
+    if not has_depth(at.volume):
+        return []  # its grid is a stand-in
     return [Quantity("volume", voxels_in(part) * part.grid.voxel_volume / 1000, "ml", _VOLUME)]
 
 
@@ -353,5 +359,7 @@ def _check_hu(volume: Volume) -> None:
 
 
 def _of_grid(volume: Volume) -> Calibration:
+    if not has_place(volume):
+        return PIXELS
     si, sj, _ = volume.grid.spacing
     return Calibration("grid", (si, sj), ("mm", "mm"), "pixel size of the volume's grid, in mm")

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import array_namespace, move
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import DependencyError, GeometryError, InputError
 from gpukit.measure.describe import voxels_in
 from gpukit.measure.regions import Part, Region, Slices, parts_of
 from gpukit.measure.results import Code, Detail, Measurement, Quantity
+from gpukit.measure.space import has_depth
 from gpukit.measure.values import Image, Opened, finished, opened, single
 from gpukit.ops._arrays import invalid
 from gpukit.volume import Segmentation, Volume
@@ -98,6 +99,11 @@ def volumes(
         inside = parts_of(at.volume, at.region, slice=None if flat else slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:
             raise InputError("a volume needs a mask or thresholds", attribute="region", fix="give --roi or --threshold")
+    if not has_depth(at.volume):
+        raise GeometryError(
+            "the image has no place in the patient, or no slice thickness: it has areas, no volume",
+            fix="measure an area, or give the whole series",
+        )
     made = []
     for part in inside:
         counted, details = (part, []) if values is None else _between(part, at.volume, values)
