@@ -1,0 +1,283 @@
+"""Detecting: boxes with a class and a score, in pixels and in the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import product
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpukit.ai.boxes import answers, suppress
+from gpukit.ai.description import Model
+from gpukit.ai.model import find_model
+from gpukit.ai.picture_spec import DetectSpec
+from gpukit.ai.pictures import Pictures, check_modality
+from gpukit.ai.preprocess import model_grid, prepare
+from gpukit.ai.runtimes import choose
+from gpukit.ai.segmentation import one_image
+from gpukit.ai.tensors import as_tensor, require
+from gpukit.errors import InputError
+from gpukit.geometry import Grid
+from gpukit.volume import SourceInstance, Volume
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Detection", "Detections", "detect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """One box.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    score : float
+        0 to 1.
+    box : tuple of float
+        In a slice ``(x0, y0, x1, y1)``, columns and rows; in a volume ``(i0, j0, k0, i1, j1, k1)``. Edges, in
+        coordinates whose 0 is the *centre* of the first pixel.
+    patient : tuple of float or None
+        Lowest and highest x, y and z of its corners, LPS mm; None for an image without a place in the patient.
+    index, phase : int or None
+        Slice and phase; None for a box in a volume.
+    source : SourceInstance or None
+        The instance or frame that it is on.
+    code : (str, str, str) or None
+        Of the finding.
+    """
+
+    name: str
+    score: float
+    box: tuple[float, ...]
+    patient: tuple[float, ...] | None = None
+    index: int | None = None
+    phase: int | None = None
+    source: SourceInstance | None = None
+    code: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """All boxes of one image, by slice and falling score.
+
+    Parameters
+    ----------
+    boxes : tuple of Detection
+        What was found; empty where nothing was.
+    grid : Grid
+        That voxel coordinates belong to: the image's own, or for ``plane`` other than stored the turned one.
+    model : mapping
+        ``name``, ``version`` and ``digest``.
+    confidence, iou : float
+        The limits that were used.
+    sources : tuple of SourceInstance
+        The image's.
+    """
+
+    boxes: tuple[Detection, ...]
+    grid: Grid
+    model: dict[str, str]
+    confidence: float
+    iou: float
+    sources: tuple[SourceInstance, ...] = field(default=())
+
+
+def detect(
+    volume: Volume,
+    model: str | PathLike[str] | Model,
+    *,
+    device: str | None = None,
+    runtime: str | None = None,
+    precision: str = "auto",
+    confidence: float | None = None,
+    iou: float | None = None,
+    batch: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> Detections:
+    """Boxes around what a model finds.
+
+    Parameters
+    ----------
+    volume : Volume
+        A picture, a series or a volume, on the device where the network is to run.
+    model, device, runtime, precision
+        As for `gpukit.segment`.
+    confidence : float, optional
+        Least score that is kept; the model's own by default.
+    iou : float, optional
+        Of two boxes of one class that overlap by more than this share (intersection over union), the one with the lower
+        score is dropped; the model's own by default.
+    batch : int
+        Pictures run together.
+    progress : callable, optional
+        Called as ``progress(done, total)``.
+
+    Returns
+    -------
+    Detections
+        Cut off at the borders of the image; boxes wholly outside are dropped.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be used, is for another task or modality, or gives no boxes that can be read.
+    InputError
+        An argument is out of its domain.
+    """
+    described = (model if isinstance(model, Model) else find_model(model)).for_task("detect")
+    spec = described.output
+    assert isinstance(spec, DetectSpec)
+    least = spec.confidence if confidence is None else confidence
+    most = spec.iou if iou is None else iou
+    for name, value in (("confidence", least), ("iou", most)):
+        if not 0.0 <= value <= 1.0:
+            raise InputError(f"{name} must be from 0 to 1, not {value:g}", attribute=name)
+    if batch < 1:
+        raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
+    require("torch", "monai")
+    volume = volume if device is None else volume.to(device)
+    digest = described.digest
+    import torch
+
+    with torch.inference_mode():
+        network = choose(described, runtime).load(described, str(as_tensor(volume.array).device), precision)
+        if described.dimensions == 3:
+            found, grid = _in_volume(volume, described, spec, network, least, most)
+        else:
+            found, grid = _in_slices(volume, described, spec, network, least, most, batch, progress)
+    identity = {"name": described.name, "version": described.version, "digest": digest}
+    return Detections(boxes=tuple(found), grid=grid, model=identity, confidence=least, iou=most, sources=volume.sources)
+
+
+def _in_slices(
+    volume: Volume,
+    model: Model,
+    spec: DetectSpec,
+    network: object,
+    least: float,
+    most: float,
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Detection], Grid]:
+    pictures = Pictures(volume, model)
+    step = getattr(network, "batch", None) or batch
+    run: Callable[[torch.Tensor], object] = network  # type: ignore[assignment]
+    grid, placement = pictures.volume.grid, pictures.placement
+    _, rows, columns = grid.shape
+    placed = any("no patient geometry" in note for note in volume.notes) is False
+    found: list[Detection] = []
+    for start in range(0, len(pictures), step):
+        numbers = list(range(start, min(len(pictures), start + step)))
+        given = pictures.batch(numbers)
+        height, width = given.shape[1:3] if pictures.spec.layout == "channels-last" else given.shape[2:4]
+        for n, (boxes, scores, labels) in zip(numbers, _each(run, given, numbers, model, network), strict=True):
+            if spec.normalized:
+                boxes = boxes * boxes.new_tensor([width, height, width, height])
+            keep = _kept(boxes, scores, labels, least, most)
+            k, phase = pictures.slice_of(n)
+            for index in keep:
+                x0, y0, x1, y1 = (float(v) for v in boxes[index])
+                # a detector counts edges from the corner of the first pixel, gpukit from its centre
+                left, top = placement.to_slice(x0 - 0.5, y0 - 0.5)
+                right, bottom = placement.to_slice(x1 - 0.5, y1 - 0.5)
+                box = _clipped((left, top, right, bottom), (columns, rows))
+                if box is None:
+                    continue
+                one = spec.classes[int(labels[index])]
+                found.append(
+                    Detection(
+                        name=one.name,
+                        score=float(scores[index]),
+                        box=box,
+                        code=one.code,
+                        index=k,
+                        phase=phase,
+                        patient=_patient(grid, (box[0], box[1], k), (box[2], box[3], k)) if placed else None,
+                        source=pictures.source(n),
+                    )  # fmt: skip
+                )
+        if progress is not None:
+            progress(numbers[-1] + 1, len(pictures))
+    return found, grid
+
+
+def _each(
+    run: Callable[[torch.Tensor], object], given: torch.Tensor, numbers: list[int], model: Model, network: object
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Answers for each picture; a graph that gives three tensors is run picture by picture."""
+    import torch
+
+    if getattr(network, "batch", None) not in (None, 1) and len(numbers) < given.shape[0]:
+        raise InputError("a batch was filled where none can be")
+    output = run(given) if len(numbers) == 1 else None
+    if output is not None:
+        return answers(output, 1, model)
+    output = run(given)
+    if isinstance(output, (list, tuple)) and output and isinstance(output[0], torch.Tensor) and len(output) == 3:
+        return [answers(run(given[n : n + 1]), 1, model)[0] for n in range(len(numbers))]
+    return answers(output, len(numbers), model)
+
+
+def _kept(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, least: float, most: float) -> list[int]:
+    import torch
+
+    strong = torch.nonzero(scores >= least)[:, 0]
+    if not len(strong):
+        return []
+    stays = suppress(boxes[strong], scores[strong], labels[strong], most)
+    return [int(n) for n in strong[stays]]
+
+
+def _clipped(box: tuple[float, ...], sizes: tuple[int, ...]) -> tuple[float, ...] | None:
+    """The box cut off at the image's outer edges; None where nothing is left."""
+    d = len(sizes)
+    low = [max(-0.5, v) for v in box[:d]]
+    high = [min(n - 0.5, v) for v, n in zip(box[d:], sizes, strict=True)]
+    return (*low, *high) if all(a < b for a, b in zip(low, high, strict=True)) else None
+
+
+def _patient(grid: Grid, low: tuple[float, ...], high: tuple[float, ...]) -> tuple[float, ...]:
+    """Lowest and highest LPS mm of a box's corners."""
+    corners = grid.to_world(list(product(*zip(low, high, strict=True))))
+    return (*map(float, corners.min(axis=0)), *map(float, corners.max(axis=0)))
+
+
+def _in_volume(
+    volume: Volume, model: Model, spec: DetectSpec, network: object, least: float, most: float
+) -> tuple[list[Detection], Grid]:
+    check_modality(volume, model)
+    volume = one_image(volume, model, None)
+    seen = model_grid(volume.grid, model.volume_input)
+    image = prepare(volume, model.volume_input, seen)[None]
+    run: Callable[[torch.Tensor], object] = network  # type: ignore[assignment]
+    ((boxes, scores, labels),) = answers(run(image), 1, model)
+    if spec.normalized:
+        sizes = list(seen.shape[::-1])
+        boxes = boxes * boxes.new_tensor([*sizes, *sizes])
+    to_source = volume.grid.matrix_from(seen)
+    found = []
+    for index in _kept(boxes, scores, labels, least, most):
+        edges = boxes[index].cpu().numpy().astype(np.float64) - 0.5
+        corners = np.array(list(product(*zip(edges[:3], edges[3:], strict=True))))
+        inside = corners @ to_source[:3, :3].T + to_source[:3, 3]
+        box = _clipped((*inside.min(axis=0), *inside.max(axis=0)), volume.grid.shape[::-1])
+        if box is None:
+            continue
+        one = spec.classes[int(labels[index])]
+        patient = seen.to_world(corners)
+        found.append(
+            Detection(
+                name=one.name,
+                score=float(scores[index]),
+                box=tuple(map(float, box)),
+                code=one.code,
+                patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))),
+            )  # fmt: skip
+        )
+    return found, volume.grid
