@@ -132,7 +132,7 @@ def _checked(
         raise _no_boxes(model, f"{len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels")
     if not (bool(torch.isfinite(boxes).all()) and bool(torch.isfinite(scores).all())):
         raise ModelError("the network gave numbers that are not finite", file=model.file, fix="use precision float32")
-    if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < len(spec.classes)):
+    if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= len(spec.classes)):
         raise ModelError(
             f"the network gives labels up to {int(labels.max()) + spec.first_label}, and the description names "
             f"{len(spec.classes)} classes", file=model.file, attribute="$.output.classes",

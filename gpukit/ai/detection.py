@@ -200,7 +200,7 @@ def _in_slices(
                         phase=phase,
                         patient=_patient(grid, (box[0], box[1], k), (box[2], box[3], k)) if placed else None,
                         source=pictures.source(n),
-                    )  # fmt: skip
+                    )
                 )
         if progress is not None:
             progress(numbers[-1] + 1, len(pictures))
@@ -278,6 +278,6 @@ def _in_volume(
                 box=tuple(map(float, box)),
                 code=one.code,
                 patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))),
-            )  # fmt: skip
+            )
         )
     return found, volume.grid

@@ -22,7 +22,7 @@ from gpukit.volume import SourceInstance, Volume
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pictures", "Placement", "check_modality"]
+__all__ = ["Pictures", "Placement", "check_modality", "in_plane"]
 
 #: Plane -> directions in which columns, rows and slices grow: the radiological convention, slices as DICOM counts them.
 _PLANES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
@@ -63,7 +63,7 @@ class Pictures:
     def __init__(self, volume: Volume, model: Model) -> None:
         self.spec: PictureSpec = model.picture_input
         check_modality(volume, model)
-        self.volume = _in_plane(volume, self.spec.plane)
+        self.volume = in_plane(volume, self.spec.plane)
         self._inverted = str(volume.metadata.get("PhotometricInterpretation", "")) == "MONOCHROME1"
         self._window = self._chosen_window()
 
@@ -223,7 +223,7 @@ class Pictures:
 _TURNED = "gpukit:turned"
 
 
-def _in_plane(volume: Volume, plane: str) -> Volume:
+def in_plane(volume: Volume, plane: str) -> Volume:
     """The volume turned so that its slices are the plane; views, no voxel is copied or interpolated."""
     if plane == "stored":
         return volume

@@ -43,6 +43,7 @@ def build_gsps(
     description: str = "Measurements",
     creator: str = "gpukit^",
     raster: bool = True,
+    software: Sequence[str] = (),
 ) -> Dataset:
     """Presentation state with graphics and texts on the images of one study.
 
@@ -58,6 +59,8 @@ def build_gsps(
         Content description.
     creator : str
         Name of who made it, as DICOM writes persons.
+    software : sequence of str
+        What took part beside gpukit, such as a network's name and the digest of its weights; 64 characters each.
     raster : bool
         Where one single-frame image is annotated, draw the figures a second time, one pixel wide, as a bitmap display
         shutter (PS3.3 C.7.6.15). Vector graphics are optional for a viewer (DCMTK's ``dcmp2pgm`` has none), shutters
@@ -112,7 +115,7 @@ def build_gsps(
             instance_number=1,
             manufacturer="gpukit",
             manufacturer_model_name="gpukit",
-            software_versions=__version__,
+            software_versions=(__version__, *(text[:64] for text in software)),
             device_serial_number=__version__,
             content_label=LAYER,
             content_description=short_text(description),

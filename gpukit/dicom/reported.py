@@ -78,6 +78,8 @@ class ReportedGroup:
         What was found, and how it was measured.
     sites : tuple of Code
         Where in the body.
+    algorithm : (str, str, str) or None
+        Name, version and digest of the weights of the program that found it.
     """
 
     numbers: tuple[ReportedNumber, ...]
@@ -91,3 +93,4 @@ class ReportedGroup:
     finding: Code | None = None
     method: Code | None = None
     sites: tuple[Code, ...] = ()
+    algorithm: tuple[str, str, str] | None = None

@@ -199,6 +199,7 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
         "finding_type": None if group.finding is None else _code(highdicom, group.finding),
         "finding_sites": [sr.FindingSite(_code(highdicom, site)) for site in group.sites] or None,
         "method": None if group.method is None else _code(highdicom, group.method),
+        "algorithm_id": None if group.algorithm is None else _algorithm(highdicom, group.algorithm),
     }
     if group.segment is not None:
         segment = group.segment
@@ -235,6 +236,14 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
         )
         made[0].ContentSequence.append(comment)
     return made
+
+
+def _algorithm(highdicom: Any, algorithm: tuple[str, str, str]) -> Any:
+    """TID 4019, the weights' digest among the parameters."""
+    name, version, digest = algorithm
+    return highdicom.sr.AlgorithmIdentification(
+        name=name, version=version or "unknown", parameters=[f"weights-sha256={digest}"] if digest else None
+    )
 
 
 def _number(

@@ -1,0 +1,139 @@
+"""``gpukit ai detect``: boxes around findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gpukit_cli.commands.ai_options import Precision, Runtime, find, format_by_name
+from gpukit_cli.commands.three_d_render import open_volume
+from gpukit_cli.output import csv_text, emit, json_text, table
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from gpukit.ai.detection import Detections
+
+__all__ = ["register"]
+
+_SUFFIXES: dict[str, tuple[str, ...]] = {"json": (".json",), "csv": (".csv",), "text": (".txt",)}
+
+
+def detect(
+    inputs: Inputs,
+    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="As for `gpukit ai segment`.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help=".json, .csv, .txt, or .dcm with --format gsps or sr."),
+    ] = None,
+    form: Annotated[
+        Literal["json", "csv", "text", "gsps", "sr"] | None,
+        typer.Option("--format", help="[default: by the output's suffix]"),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option("--confidence", metavar="SCORE", min=0.0, max=1.0, help="Least score [default: the model's]."),
+    ] = None,
+    iou: Annotated[
+        float | None,
+        typer.Option(
+            "--iou", metavar="SHARE", min=0.0, max=1.0, help="Overlap of boxes of a class that drops the weaker."
+        ),
+    ] = None,
+    render_overlay: Annotated[
+        Path | None, typer.Option("--render-overlay", metavar="PNG", help="Also draw the boxes over the image.")
+    ] = None,
+    create_sr: Annotated[
+        Path | None, typer.Option("--create-sr", metavar="FILE", help="Also write the boxes as a DICOM SR.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures run together.")] = 8,
+    series: Series = None,
+    phase: Phase = None,
+    fill_gaps: FillGaps = False,
+    skip_damaged: SkipDamaged = False,
+    device: Device = None,
+    runtime: Runtime = None,
+    precision: Precision = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Find things in pictures, series or volumes: boxes with class and score, in pixels and in the patient."""
+    from gpukit.ai.detection import detect as run
+    from gpukit.files.atomic import check_output
+
+    if render_overlay is not None and render_overlay.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--render-overlay is a PNG picture: {render_overlay} must end in .png")
+    kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
+    if kind in ("gsps", "sr") and (output is None or str(output) == "-"):
+        raise typer.BadParameter(f"--format {kind} needs an --output FILE")
+    for target in (output, render_overlay, create_sr):
+        if target is not None and str(target) != "-":
+            check_output(target, force=force)
+    described = find(model)
+    with Progress() as progress:
+        volume = open_volume(inputs, device, series, phase, fill_gaps, False, skip_damaged, progress)
+        found = run(
+            volume, described, runtime=runtime, precision=precision, confidence=confidence, iou=iou, batch=batch_size,
+            progress=lambda done, total: progress("inference", done, total),
+        )  # fmt: skip
+        from gpukit.ai.box_objects import draw_boxes, write_gsps, write_sr
+
+        if render_overlay is not None:
+            plane = described.picture_input.plane if described.dimensions == 2 else "stored"
+            draw_boxes(volume, found, render_overlay, plane=plane, force=force)
+        if create_sr is not None:
+            write_sr(found, create_sr, force=force)
+        if kind in ("gsps", "sr") and output is not None:
+            (write_gsps if kind == "gsps" else write_sr)(found, output, force=force)
+    if kind in ("gsps", "sr"):
+        emit(f"{output}\n")
+    else:
+        emit(_text(kind, found, str(inputs[0])), output, force=force)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``gpukit ai``."""
+    app.command("detect")(detect)
+
+
+def _text(kind: str, found: Detections, name: str) -> str:
+    entries = [_entry(one, name) for one in found.boxes]
+    if kind == "json":
+        content = {
+            "model": dict(found.model), "confidence": found.confidence, "iou": found.iou,
+            "grid": {"shape": found.grid.shape, "affine_lps_mm": found.grid.affine}, "detections": entries,
+        }  # fmt: skip
+        return json_text("detections", content)
+    rows = [
+        (
+            e["file"], "" if e["slice"] is None else e["slice"], e["frame"] or "", e["class"], f"{e['score']:.4f}",
+            *(f"{v:.2f}" for v in e["box"]["low"] + e["box"]["high"]),
+        )
+        for e in entries
+    ]  # fmt: skip
+    axes = (
+        ("X0", "Y0", "X1", "Y1")
+        if not found.boxes or len(found.boxes[0].box) == 4
+        else ("I0", "J0", "K0", "I1", "J1", "K1")
+    )
+    columns = ("FILE", "SLICE", "FRAME", "CLASS", "SCORE", *axes)
+    return csv_text([c.lower() for c in columns], rows) if kind == "csv" else table(columns, rows)
+
+
+def _entry(one: Any, name: str) -> dict[str, Any]:
+    half = len(one.box) // 2
+    patient = one.patient
+    return {
+        "file": name if one.source is None else one.source.path,
+        "sop_instance_uid": None if one.source is None else one.source.sop_instance_uid,
+        "frame": None if one.source is None else one.source.frame,
+        "slice": one.index,
+        "phase": one.phase,
+        "class": one.name,
+        "score": one.score,
+        "box": {"low": list(one.box[:half]), "high": list(one.box[half:])},
+        "patient_lps_mm": None if patient is None else {"low": list(patient[:3]), "high": list(patient[3:])},
+        "code": None if one.code is None else dict(zip(("value", "scheme", "meaning"), one.code, strict=True)),
+    }

@@ -1,0 +1,203 @@
+"""Detections as DICOM objects and as a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpukit.ai.detection import Detection, Detections
+from gpukit.ai.pictures import in_plane
+from gpukit.dicom.annotations import Annotation, Figure, ImageReference
+from gpukit.dicom.identity import source_header
+from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
+from gpukit.errors import DependencyError, InputError
+from gpukit.files.atomic import atomic_path
+from gpukit.files.picture import shown_plane
+from gpukit.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["draw_boxes", "finding_code", "reported_boxes", "write_gsps", "write_sr"]
+
+_CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+#: Web viewers choose their tool by it, see `gpukit.dicom.sr`.
+_TOOL = "Cornerstone3DTools@^0.1.0:RectangleROI"
+_PRIVATE = "99GPUKIT"
+_MOST_TILES = 9
+_COLORS = ((255, 210, 0), (0, 200, 255), (255, 90, 90), (120, 255, 120), (255, 130, 255), (255, 160, 60))
+_LEAST_SIDE = 384
+
+
+def finding_code(name: str, code: tuple[str, str, str] | None) -> Code:
+    """The finding's code, or one of gpukit's own scheme for a class without."""
+    import zlib
+
+    return Code(*code) if code is not None else Code(f"F{zlib.crc32(name.encode()):08X}", _PRIVATE, name[:64])
+
+
+def _outline(box: Sequence[float], size: tuple[int, int]) -> Figure:
+    """The rectangle as a closed line; drawn lines may not leave the image."""
+    columns, rows = size
+    x0, x1 = (min(max(v, -0.5), columns - 0.5) for v in (box[0], box[2]))
+    y0, y1 = (min(max(v, -0.5), rows - 0.5) for v in (box[1], box[3]))
+    return Figure("POLYLINE", ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)))
+
+
+def _drawable(found: Detections) -> list[Detection]:
+    """Boxes on instances; InputError where there are boxes and none is on one."""
+    flat = [one for one in found.boxes if len(one.box) == 4 and one.source is not None]
+    if found.boxes and not flat:
+        raise InputError(
+            "these boxes are on no single DICOM image",
+            fix="write JSON, or use a model for pictures in the acquired plane",
+        )
+    return flat
+
+
+def _headers(boxes: Sequence[Detection], found: Detections) -> dict[str, Dataset]:
+    sources = [one.source for one in boxes if one.source is not None] or list(found.sources[:1])
+    return {s.sop_instance_uid: source_header(s) for s in {s.sop_instance_uid: s for s in sources}.values()}
+
+
+def _size(found: Detections) -> tuple[int, int]:
+    return found.grid.shape[2], found.grid.shape[1]
+
+
+def _reference(one: Detection) -> ImageReference:
+    assert one.source is not None
+    return ImageReference(one.source.sop_class_uid, one.source.sop_instance_uid, one.source.frame)
+
+
+def write_gsps(found: Detections, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Presentation state with every box, its class and score; InputError where nothing was found."""
+    from gpukit.dicom.gsps import write_gsps as write
+
+    boxes = _drawable(found)
+    if not boxes:
+        raise InputError("nothing was found, so there is nothing to draw", fix="lower --confidence, or write JSON")
+    annotations = [
+        Annotation(
+            image=_reference(one), figures=(_outline(one.box, _size(found)),), text=f"{one.name} {one.score:.2f}"
+        )
+        for one in boxes
+    ]
+    model = found.model
+    with atomic_path(path, force=force) as temporary:
+        write(
+            annotations, _headers(boxes, found), temporary, description=f"Detections by {model['name']}",
+            software=(f"{model['name']} {model['version']}", model["digest"]),
+        )  # fmt: skip
+
+
+def reported_boxes(found: Detections) -> tuple[list[ReportedGroup], dict[str, Any]]:
+    """A group of a measurement report for each box, and the headers of what they refer to."""
+    from pydicom.uid import generate_uid
+
+    boxes = _drawable(found)
+    model = found.model
+    groups = [
+        ReportedGroup(
+            numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * one.score, 4), unit="%"),),
+            tracking_uid=str(generate_uid(prefix=None)),
+            tracking_id=_TOOL,
+            label=one.name,
+            images=(_reference(one),),
+            figures=(_outline(one.box, _size(found)),),
+            finding=finding_code(one.name, one.code),
+            algorithm=(model["name"], model["version"], model["digest"]),
+        )
+        for one in boxes
+    ]
+    return groups, _headers(boxes, found)
+
+
+def write_sr(found: Detections, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Measurement report (TID 1500) with a group for each box; InputError where nothing was found."""
+    from gpukit.dicom.sr import write_measurement_report
+
+    groups, headers = reported_boxes(found)
+    if not groups:
+        raise InputError("nothing was found, so there is nothing to report", fix="lower --confidence, or write JSON")
+    with atomic_path(path, force=force) as temporary:
+        write_measurement_report(groups, headers, temporary, description=f"Detections by {found.model['name']}")
+
+
+def draw_boxes(
+    volume: Volume, found: Detections, path: str | os.PathLike[str], *, plane: str = "stored", force: bool = False
+) -> None:
+    """PNG of the slices with boxes (nine at most, those of the highest scores), or of the image where it is one.
+
+    Parameters
+    ----------
+    volume : Volume
+        What was looked at.
+    found : Detections
+        From `gpukit.ai.detection.detect`.
+    path : path-like
+        ``.png``.
+    plane : str
+        The plane that the model saw.
+    force : bool
+        Overwrite an existing file.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+    shown = in_plane(volume, plane)
+    phase = next((one.phase for one in found.boxes if one.phase is not None), 0) or 0
+    if shown.axes.startswith("t"):
+        shown = Volume(
+            array=shown.array[phase], grid=shown.grid, axes=shown.axes[1:], unit=shown.unit, padding=shown.padding,
+            metadata=shown.metadata,
+        )  # fmt: skip
+    best: dict[int, float] = {}
+    for one in found.boxes:
+        at = one.index if len(one.box) == 4 else round((one.box[2] + one.box[5]) / 2)
+        best[int(at or 0)] = max(best.get(int(at or 0), 0.0), one.score)
+    chosen = sorted(sorted(best, key=lambda k: -best[k])[:_MOST_TILES]) or [shown.grid.shape[0] // 2]
+    tiles = [_tile(shown, found, k) for k in chosen]
+    across = min(3, len(tiles))
+    width, height = max(t.size[0] for t in tiles), max(t.size[1] for t in tiles)
+    sheet = Image.new("RGB", (across * width, -(-len(tiles) // across) * height))
+    for n, tile in enumerate(tiles):
+        sheet.paste(tile, (n % across * width, n // across * height))
+    with atomic_path(path, force=force) as temporary:
+        sheet.save(os.fspath(temporary), format="PNG")
+
+
+def _tile(volume: Volume, found: Detections, k: int) -> Any:
+    from PIL import Image, ImageDraw, ImageFont
+
+    plane = shown_plane(volume, slice=k)
+    plane = plane if plane.dtype == np.uint8 else np.clip(plane, 0, 255).astype(np.uint8)
+    rows, columns = plane.shape[:2]
+    sx, sy, _ = volume.grid.spacing
+    zoom = max(1.0, _LEAST_SIDE / max(columns * sx, rows * sy) * min(sx, sy)) / min(sx, sy)
+    x_scale, y_scale = sx * zoom, sy * zoom
+    tile = Image.fromarray(plane).convert("RGB").resize((round(columns * x_scale), round(rows * y_scale)))
+    draw = ImageDraw.Draw(tile)
+    font: Any = ImageFont.load_default(size=14)
+    names = sorted({one.name for one in found.boxes})
+    for one in found.boxes:
+        flat = len(one.box) == 4
+        if (one.index != k and flat and volume.grid.shape[0] > 1) or (
+            not flat and not one.box[2] - 0.5 <= k <= one.box[5] + 0.5
+        ):
+            continue
+        x0, y0, x1, y1 = (one.box[0], one.box[1], one.box[2], one.box[3]) if flat else (
+            one.box[0], one.box[1], one.box[3], one.box[4]
+        )  # fmt: skip
+        color = _COLORS[names.index(one.name) % len(_COLORS)]
+        corners = [(x0 + 0.5) * x_scale, (y0 + 0.5) * y_scale, (x1 + 0.5) * x_scale, (y1 + 0.5) * y_scale]
+        draw.rectangle(corners, outline=color, width=2)
+        words = f"{one.name} {one.score:.2f}"
+        draw.text(
+            (max(2.0, corners[0]), max(2.0, corners[1] - 18)), words, font=font, fill=color, stroke_width=2,
+            stroke_fill=(0, 0, 0),
+        )  # fmt: skip
+    return tile
