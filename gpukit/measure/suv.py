@@ -17,6 +17,7 @@ from gpukit.errors import InputError
 from gpukit.measure.describe import Bins, binned, describe, peaks, statistics_object
 from gpukit.measure.regions import Part, Region, Slices, parts_of
 from gpukit.measure.results import Code, Detail, Measurement, Quantity
+from gpukit.measure.space import has_depth
 from gpukit.measure.suv_facts import read_facts
 from gpukit.measure.suv_inputs import Overrides
 from gpukit.measure.suv_scale import SuvScale, kind_of, suv_scale
@@ -223,6 +224,9 @@ def _metabolism(
         inside = inside & xp.astype(part.mask, xp.bool)
     found = statistics(part.values, inside, padding=values.padding)
     assert isinstance(found, Statistics)
+    details = [Detail("metabolic_threshold", level, scale.unit, origin)]
+    if not has_depth(values):  # one slice of unknown thickness: its voxels have no volume
+        return [Quantity("metabolic_mean", found.mean, scale.unit)], details
     volume = found.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2
     quantities = [
@@ -230,7 +234,7 @@ def _metabolism(
         Quantity("total_lesion_glycolysis", found.mean * volume if found.n else 0.0, mass, _GLYCOLYSIS),
         Quantity("metabolic_mean", found.mean, scale.unit),
     ]
-    return quantities, [Detail("metabolic_threshold", level, scale.unit, origin)]
+    return quantities, details
 
 
 def _level(metabolic: str | float, highest: float) -> tuple[float, str]:
