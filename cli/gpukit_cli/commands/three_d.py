@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpukit_cli.commands import three_d_render, three_d_surface, three_d_volume
+from gpukit_cli.commands import three_d_render, three_d_show, three_d_surface, three_d_volume
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -130,6 +130,7 @@ def _write_surfaces(made: list[three_d_surface.Made], kind: str, target: Path, f
 three_d_render.register(app)
 three_d_volume.register(app)
 three_d_surface.register(app)
+three_d_show.register(app)
 
 
 def target_of(output: Path, kind: str) -> Path:

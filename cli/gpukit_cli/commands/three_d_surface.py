@@ -16,10 +16,11 @@ from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, KeepTilt, P
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
+    from gpukit.files.mesh import Part
     from gpukit.ops.isosurface import Mesh
     from gpukit.volume import Segmentation, Volume
 
-__all__ = ["Made", "register", "surfaces_of", "targets_of"]
+__all__ = ["Made", "parts_of_mask", "register", "surfaces_of", "targets_of"]
 
 _SUFFIXES = (".stl", ".obj", ".ply", ".glb")
 #: A smoothed or decimated surface that encloses more or less than this share of the whole is told of.
@@ -172,6 +173,15 @@ def _of_masks(found: tuple[Segmentation, ...], how: How, progress: Progress) -> 
             facts: dict[str, object] = {"label": value, "name": label.name}
             made.append(Made(_finished(before, how), label.name, word, label_color(label), facts, before))
     return made
+
+
+def parts_of_mask(mask: Path, labels: str | None, volume: Volume, progress: Progress) -> list[Part]:
+    """The surfaces of a mask's labels with their names and colours."""
+    from gpukit.files.mesh import Part
+    from gpukit.masking import open_masks
+
+    made = _of_masks(open_masks(mask, volume, labels=_labels(labels)), (False, 0, None), progress)
+    return [Part(one.name, one.mesh, one.color) for one in made]
 
 
 def _of_map(volume: Volume, wanted: list[int | str] | None, how: How) -> list[Made]:
