@@ -65,7 +65,7 @@ def bidirectional(
 
     The long axis joins the two points of the outline that are farthest apart; the short axis is the longest piece,
     inside the region, of a line perpendicular to it. A mask's outline runs halfway between the pixels inside and those
-    outside. Of a mask of several slices, or of several regions in a slice, the one with the longest diameter is taken.
+    outside; it is traced on the host. Of a mask of several slices, or of several regions in a slice, the one with the longest diameter is taken.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from made_images import write_image
 from scipy.special import ellipe
 
 import gpukit as gk
-from gpukit.errors import InputError
+from gpukit.errors import InputError, SelectionError
 from gpukit.measure.calibration import manual
 from gpukit.measure.outline import crossing
 
@@ -168,6 +168,31 @@ def test_a_box_is_as_large_as_the_pixels_that_it_holds(tmp_path: Path) -> None:
 def test_a_shape_outside_the_image_is_refused(tmp_path: Path, shape: gk.Box) -> None:
     with pytest.raises(InputError, match="outside the image"):
         gk.area(write_image(tmp_path / "a.dcm"), shape)
+
+
+def test_on_a_slice_of_a_volume(data: Path) -> None:
+    """The same shape on a slice of the series and on the file of that slice."""
+    files = data / "ct_chest_ibsi" / "dicom" / "image"
+    volume, shape = gk.open(files, device="cpu"), gk.Ellipse(60, 70, 12, 5, 20)
+    found = gk.area(volume, shape, slice=7)
+    (source,) = found.sources
+    alone = gk.area(source.path, shape)
+    assert [(q.name, pytest.approx(q.value, rel=1e-9), q.unit) for q in alone] == [
+        (q.name, q.value, q.unit) for q in found
+    ]
+    assert found.graphics == alone.graphics
+    assert source.sop_instance_uid == volume.sources[7].sop_instance_uid
+    with pytest.raises(SelectionError, match="60 slices"):
+        gk.area(volume, shape)
+    with pytest.raises(SelectionError, match="no slice 60"):
+        gk.area(volume, shape, slice=60)
+    with pytest.raises(InputError, match="outside the image"):
+        gk.area(volume, gk.Box(300, 300, 5, 5), slice=3)
+
+
+def test_a_picture_opened_as_a_volume_keeps_its_own_scale(tmp_path: Path) -> None:
+    picture = gk.open(write_image(tmp_path / "a.dcm", "OT"), device="cpu")
+    assert gk.area(picture, gk.Box(0, 0, 4, 5)).unit == "{square_pixels}"
 
 
 def test_a_shape_that_reaches_out_of_the_image_says_so(tmp_path: Path) -> None:
