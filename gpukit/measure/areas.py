@@ -13,7 +13,7 @@ from gpukit.measure.calibration import calibration_of
 from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.results import Calibration, Code, Graphic, Measurement, Quantity
 from gpukit.measure.shapes import Box, Circle, Ellipse, Polygon, Shape
-from gpukit.measure.space import has_place, space_of
+from gpukit.measure.space import grid_calibration, has_place, space_of
 from gpukit.volume import Volume
 
 __all__ = ["area", "area_unit", "shape_on"]
@@ -112,10 +112,7 @@ def _in_slice(volume: Volume, shape: Shape, slice: int | None, given: Calibratio
     k = slice or 0
     if not 0 <= k < count:
         raise SelectionError(f"there is no slice {k}, only 0 to {count - 1}", attribute="slice")
-    si, sj, _ = volume.grid.spacing
-    scale = given or Calibration(
-        "grid", (si, sj), ("mm", "mm"), f"grid of the volume, {si:.6g} x {sj:.6g} mm in a slice"
-    )
+    scale = given or grid_calibration(volume)
     drawn = shape.ellipse(scale.spacing) if isinstance(shape, Circle) else shape
     space = space_of(volume)
     notes = (*volume.notes, *_fit(drawn, columns, rows, space.name))

@@ -22,7 +22,7 @@ from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.results import Calibration, Code, Detail, Graphic, Measurement, Quantity
 from gpukit.measure.rings import regions_of
 from gpukit.measure.shapes import Polygon
-from gpukit.measure.space import has_place, space_of
+from gpukit.measure.space import grid_calibration, has_place, space_of
 from gpukit.volume import Segmentation, Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
@@ -65,7 +65,8 @@ def bidirectional(
 
     The long axis joins the two points of the outline that are farthest apart; the short axis is the longest piece,
     inside the region, of a line perpendicular to it. A mask's outline runs halfway between the pixels inside and those
-    outside; it is traced on the host. Of a mask of several slices, or of several regions in a slice, the one with the longest diameter is taken.
+    outside; it is traced on the host. Of a mask of several slices, or of several regions in a slice, the one with the
+    longest diameter is taken.
 
     Parameters
     ----------
@@ -188,9 +189,7 @@ def _in_volume(volume: Volume, region: Any, label: int | None) -> Measurement:
         quantities=_quantities(best, "mm"),
         graphics=tuple(graphics),
         sources=() if source is None else (source,),
-        calibration=Calibration(
-            "grid", (si, sj), ("mm", "mm"), f"grid of the volume, {si:.6g} x {sj:.6g} mm in a slice"
-        ),
+        calibration=grid_calibration(volume),
         frame_of_reference_uid=space.frame_of_reference_uid,
         details=(Detail("slice", at, "", "the one with the longest diameter"),),
         notes=volume.notes,

@@ -18,10 +18,10 @@ from gpukit.dicom.inputs import Source
 from gpukit.dicom.read import collect_source
 from gpukit.dicom.series import Candidate, select
 from gpukit.errors import GeometryError, GpukitError, InputError
-from gpukit.measure.results import Measurement, Row
+from gpukit.measure.results import Calibration, Measurement, Row
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Space", "each_series", "has_depth", "has_place", "open_space", "space_of"]
+__all__ = ["Space", "each_series", "grid_calibration", "has_depth", "has_place", "open_space", "space_of"]
 
 #: How the notes begin that tell of a grid which stands in for a place in the patient.
 _NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
@@ -116,6 +116,12 @@ def has_place(volume: Volume) -> bool:
 def has_depth(volume: Volume) -> bool:
     """Whether voxels of a volume have a known size in all three directions, so that it has volumes, not areas only."""
     return has_place(volume) and not any(note.startswith(_NO_DEPTH) for note in volume.notes)
+
+
+def grid_calibration(volume: Volume) -> Calibration:
+    """Scale of the slices of a volume that has a place in the patient."""
+    si, sj, _ = volume.grid.spacing
+    return Calibration("grid", (si, sj), ("mm", "mm"), f"grid of the volume, {si:.6g} x {sj:.6g} mm in a slice")
 
 
 def space_of(volume: Volume) -> Space:
