@@ -17,7 +17,7 @@ from gpukit.errors import FormatError, GpukitError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "PixelSpan", "ScanResult", "read_header", "scan"]
+__all__ = ["Header", "PixelSpan", "ScanResult", "read_header", "scan", "times_blocked"]
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
@@ -161,7 +161,7 @@ def scan(locations: Iterable[Location], *, workers: int | None = None, progress:
     return outcome
 
 
-def _blocked() -> int | None:
+def times_blocked() -> int | None:
     """How often this thread has given up the processor to wait, where the system tells."""
     try:
         import resource
@@ -183,7 +183,7 @@ class _Reader:
     def read_all(self, batch: list[Location]) -> list[Header | GpukitError]:
         """Header or error of each."""
         results: list[Header | GpukitError] = []
-        began, blocked = time.perf_counter(), _blocked()
+        began, blocked = time.perf_counter(), times_blocked()
         for location in batch:
             try:
                 results.append(self.read(location))
@@ -192,7 +192,7 @@ class _Reader:
         if blocked is None:
             self.is_waiting = time.perf_counter() - began > 1e-3 * len(batch)
         else:
-            self.is_waiting = (_blocked() or 0) - blocked > len(batch) // 2
+            self.is_waiting = (times_blocked() or 0) - blocked > len(batch) // 2
         return results
 
     def read(self, location: Location) -> Header:
