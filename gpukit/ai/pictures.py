@@ -122,6 +122,23 @@ class Pictures:
         return torch.stack(made)
 
     @property
+    def inverted(self) -> bool:
+        """Whether the values of pictures rise where the image's fall."""
+        return self._inverted and self.spec.values == "window" and not self.volume.axes.endswith("c")
+
+    def window_of(self, n: int) -> tuple[float, float] | None:
+        """Values of picture n that became 0 and 1; None where values were kept."""
+        if self.spec.values != "window" or self.volume.axes.endswith("c"):
+            return None
+        k, phase = self.slice_of(n)
+        return self._range(self._measured(self._stored(k, phase)))
+
+    def plain(self, n: int) -> torch.Tensor:
+        """Picture n before the intensity transforms, ``[c, y, x]``."""
+        k, phase = self.slice_of(n)
+        return self._fitted(self._slice(k, phase))[0].contiguous()
+
+    @property
     def placement(self) -> Placement:
         """How slices lie in pictures; the same for all."""
         _, rows, columns = self.volume.grid.shape
@@ -138,8 +155,7 @@ class Pictures:
         """One slice ``[c, y, x]`` in the values that the description asks for, as many channels as it wants."""
         import torch
 
-        array = self.volume.array[phase] if self.volume.axes.startswith("t") else self.volume.array
-        values = as_tensor(array[k]).to(torch.float32)
+        values = self._stored(k, phase)
         spec = self.spec
         if self.volume.axes.endswith("c"):
             values = values.permute(2, 0, 1)
@@ -151,12 +167,22 @@ class Pictures:
             return values
         values = self._measured(values)
         if spec.values == "window":
-            low, high = self._window or (float(values.min()), float(values.max()))
+            low, high = self._range(values)
             values = ((values - low) / max(high - low, 1e-30)).clamp(0.0, 1.0)
             if self._inverted:
                 values = 1.0 - values
         values = values[None]
         return values.expand(3, -1, -1) if spec.channels == 3 and not spec.neighbours else values
+
+    def _stored(self, k: int, phase: int) -> torch.Tensor:
+        """One slice as it is, float32."""
+        import torch
+
+        array = self.volume.array[phase] if self.volume.axes.startswith("t") else self.volume.array
+        return as_tensor(array[k]).to(torch.float32)
+
+    def _range(self, values: torch.Tensor) -> tuple[float, float]:
+        return self._window or (float(values.min()), float(values.max()))
 
     def _measured(self, values: torch.Tensor) -> torch.Tensor:
         """Padding and NaN as the lowest measured value of the slice."""

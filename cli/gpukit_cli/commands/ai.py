@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands import ai_classify, ai_detect
+from gpukit_cli.commands import ai_classify, ai_detect, ai_enhance, ai_report
 from gpukit_cli.commands.ai_options import Precision, Runtime, find
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
@@ -177,6 +177,8 @@ def models(as_json: Json = False) -> None:
 
 ai_classify.register(app)
 ai_detect.register(app)
+ai_enhance.register(app)
+ai_report.register(app)
 
 
 def answer_of(model: Any) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""``gpukit ai enhance``: denoised and finer images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gpukit_cli.commands.ai_options import Precision, Runtime, find
+from gpukit_cli.commands.three_d_render import open_volume
+from gpukit_cli.output import emit, json_text
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from gpukit.volume import Volume
+
+__all__ = ["register"]
+
+_VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+
+
+def enhance(
+    inputs: Inputs,
+    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="As for `gpukit ai segment`.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="One image: .dcm; a series: a folder; or a volume: .nii.gz, .mha, .nrrd.",
+        ),
+    ],
+    form: Annotated[
+        Literal["dicom", "nifti", "metaimage", "nrrd"] | None,
+        typer.Option("--format", help="[default: by the suffix; a folder is DICOM]"),
+    ] = None,
+    nifti: Annotated[Path | None, typer.Option("--nifti", metavar="FILE", help="Also write it as NIfTI.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures run together.")] = 4,
+    series: Series = None,
+    phase: Phase = None,
+    fill_gaps: FillGaps = False,
+    skip_damaged: SkipDamaged = False,
+    device: Device = None,
+    runtime: Runtime = None,
+    precision: Precision = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Denoise an image or series, or make it finer: a derived DICOM image or series, or a volume."""
+    import gpukit
+    from gpukit.ai.enhancement import enhance as run
+    from gpukit.dicom.derived import check_series_folder
+    from gpukit.files.atomic import check_output
+
+    name = output.name.lower()
+    kind = form or ("dicom" if name.endswith(".dcm") or not name.endswith(_VOLUMES) else None)
+    if kind == "dicom" and name.endswith(_VOLUMES):
+        raise typer.BadParameter(f"--format dicom contradicts the name {output.name}")
+    if nifti is not None and not nifti.name.lower().endswith((".nii", ".nii.gz")):
+        raise typer.BadParameter(f"--nifti {nifti} must end in .nii or .nii.gz")
+    if kind == "dicom" and not name.endswith(".dcm"):
+        check_series_folder(output, force=force)
+    else:
+        check_output(output, force=force)
+    if nifti is not None:
+        check_output(nifti, force=force)
+    described = find(model)
+    with Progress() as progress:
+        volume = open_volume(inputs, device, series, phase, fill_gaps, False, skip_damaged, progress)
+        made = run(
+            volume, described, runtime=runtime, precision=precision, batch=batch_size,
+            progress=lambda done, total: progress("inference", done, total),
+        )  # fmt: skip
+        progress("writing", 0, 1)
+        if kind == "dicom":
+            files = _write_dicom(made, output, force=force)
+        else:
+            files = [gpukit.save(made, output, format=kind, force=force)]
+        if nifti is not None:
+            files.append(gpukit.save(made, nifti, format="nifti", force=force))
+        progress("writing", 1, 1)
+    if as_json:
+        content = {
+            "files": [str(file) for file in files], "shape": made.shape, "spacing_mm": made.grid.spacing,
+            "affine_lps_mm": made.grid.affine, "unit": str(made.unit),
+        }  # fmt: skip
+        emit(json_text("enhanced", content))
+    else:
+        emit("".join(f"{file}\n" for file in files))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``gpukit ai``."""
+    app.command("enhance")(enhance)
+
+
+def _write_dicom(made: Volume, output: Path, *, force: bool) -> list[Path]:
+    """One file where the name is a file's, else a folder."""
+    from gpukit.dicom.derived import derived_images, write_derived
+    from gpukit.errors import OutputError
+    from gpukit.files.atomic import atomic_path
+
+    if not output.name.lower().endswith(".dcm"):
+        return write_derived(made, output, force=force)
+    if made.grid.shape[0] > 1:
+        raise OutputError(
+            f"{made.grid.shape[0]} slices are as many DICOM images", file=output, fix="name a folder, or a .nii.gz file"
+        )
+    (image,) = derived_images(made)
+    with atomic_path(output, force=force) as temporary:
+        image.save_as(temporary, enforce_file_format=True)
+    return [output]

@@ -1,0 +1,87 @@
+"""``gpukit ai report``: findings of one or several models as a document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, format_by_name
+from gpukit_cli.commands.three_d_render import open_volume
+from gpukit_cli.output import emit, json_text
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.progress import Progress
+
+__all__ = ["register"]
+
+_SUFFIXES: dict[str, tuple[str, ...]] = {"json": (".json",), "markdown": (".md",), "text": (".txt",)}
+
+
+def report(
+    inputs: Inputs,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="A model that classifies, detects or segments.")
+    ] = None,
+    models: Models = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help=".json, .md or .txt [default: print text]")
+    ] = None,
+    form: Annotated[
+        Literal["json", "markdown", "text"] | None, typer.Option("--format", help="[default: by the output's suffix]")
+    ] = None,
+    create_sr: Annotated[
+        Path | None, typer.Option("--create-sr", metavar="FILE", help="Also write the findings as a DICOM SR.")
+    ] = None,
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Heading of the document.")] = "Findings",
+    confidence: Annotated[
+        float | None, typer.Option("--confidence", min=0.0, max=1.0, help="Least score of detections.")
+    ] = None,
+    series: Series = None,
+    phase: Phase = None,
+    fill_gaps: FillGaps = False,
+    skip_damaged: SkipDamaged = False,
+    device: Device = None,
+    runtime: Runtime = None,
+    precision: Precision = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """State what one or several models find in an image."""
+    from gpukit.ai.reporting import as_markdown, write_sr
+    from gpukit.ai.reporting import report as run
+    from gpukit.files.atomic import check_output
+
+    kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
+    for target in (output, create_sr):
+        if target is not None and str(target) != "-":
+            check_output(target, force=force)
+    chosen = chosen_models(model, models)
+    with Progress() as progress:
+        volume = open_volume(inputs, device, series, phase, fill_gaps, False, skip_damaged, progress)
+        made = run(
+            volume, chosen, runtime=runtime, precision=precision, confidence=confidence,
+            progress=lambda done, total: progress("models", done, total),
+        )  # fmt: skip
+        if create_sr is not None:
+            write_sr(made, create_sr, force=force)
+    if kind == "json":
+        facts = volume.metadata
+        source = {
+            "modality": facts.get("Modality"), "study_instance_uid": facts.get("StudyInstanceUID"),
+            "series_instance_uid": facts.get("SeriesInstanceUID"),
+            "instances": len({s.sop_instance_uid for s in volume.sources}),
+        }  # fmt: skip
+        content = {
+            "title": title, "source": source, "models": list(made.models),
+            "findings": [asdict(finding) for finding in made.findings],
+        }  # fmt: skip
+        emit(json_text("report", content), output, force=force)
+    else:
+        emit(as_markdown(made, title), output, force=force)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``gpukit ai``."""
+    app.command("report")(report)
