@@ -119,7 +119,7 @@ def cobb_angle(
 
 def _facts(placed: Placed) -> dict[str, Any]:
     facts = placed.facts()
-    if placed.calibration.source == "none":
+    if not placed.calibration.is_calibrated and placed.calibration.source != "PixelAspectRatio":
         facts["notes"] = (*placed.notes, _SQUARE)
     return facts
 

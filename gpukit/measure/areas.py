@@ -148,20 +148,28 @@ def shape_on(
     else:
         drawn = shape
     notes = _fit(drawn, frame.columns, frame.rows, frame.file)
-    left, right, top, bottom = drawn.bounds
-    corners = (
-        drawn.points if not isinstance(drawn, Ellipse) else tuple((x, y) for x in (left, right) for y in (top, bottom))
-    )
+    left, right, top, bottom = _reach(drawn)
+    corners = drawn.points if isinstance(drawn, Polygon) else [(x, y) for x in (left, right) for y in (top, bottom)]
     scale = calibration_of(frame, corners, given=calibration)
     return drawn, scale, notes
 
 
 def _fit(drawn: Box | Ellipse | Polygon, columns: int, rows: int, file: str) -> tuple[str, ...]:
     """What to tell of a shape that reaches out of the image; one that lies outside is refused."""
-    left, right, top, bottom = drawn.bounds
+    left, right, top, bottom = _reach(drawn)
     if right < -0.5 or left > columns - 0.5 or bottom < -0.5 or top > rows - 0.5:
         raise InputError(
             f"the {type(drawn).__name__.lower()} lies outside the image of {columns} x {rows} pixels", file=file
         )
     outside = left < -0.5 or right > columns - 0.5 or top < -0.5 or bottom > rows - 0.5
     return ("a part of the shape lies outside the image",) if outside else ()
+
+
+def _reach(drawn: Box | Ellipse | Polygon) -> tuple[float, float, float, float]:
+    """Bounds, to compare with an image that ends half a pixel beyond its last centre.
+
+    A box holds no centre on its far edges: with 0, 0, 512, 512 it is the whole of such an image, not more.
+    """
+    left, right, top, bottom = drawn.bounds
+    half = 0.5 if isinstance(drawn, Box) else 0.0
+    return left, right - half, top, bottom - half

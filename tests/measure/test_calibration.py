@@ -232,6 +232,13 @@ def test_a_region_without_units_is_no_calibration(tmp_path: Path) -> None:
     assert (found.length, found.unit) == (5.0, "{pixels}")
 
 
+def test_a_box_may_be_a_whole_region(ultrasound: Path) -> None:
+    found = gk.area(ultrasound, gk.Box(0, 0, 40, 64))
+    assert found.area == pytest.approx(40 * 0.2 * 64 * 0.3)
+    with pytest.raises(GeometryError):
+        gk.area(ultrasound, gk.Box(0, 0, 41, 64))
+
+
 def test_a_region_that_is_damaged_is_left_out(tmp_path: Path) -> None:
     broken = region((0, 95, 0, 63), (CM, CM), (math.nan, 0.1))
     del broken.RegionLocationMaxX1

@@ -170,6 +170,14 @@ def test_a_shape_outside_the_image_is_refused(tmp_path: Path, shape: gk.Box) -> 
         gk.area(write_image(tmp_path / "a.dcm"), shape)
 
 
+def test_a_box_may_be_the_whole_image(tmp_path: Path) -> None:
+    file = write_image(tmp_path / "a.dcm", rows=64, columns=96)
+    assert gk.area(file, gk.Box(0, 0, 96, 64)).notes == ()
+    assert "outside" in gk.area(file, gk.Box(0, 0, 97, 64)).notes[0]
+    with pytest.raises(InputError, match="outside the image"):
+        gk.area(file, gk.Box(96, 0, 5, 5))
+
+
 def test_on_a_slice_of_a_volume(data: Path) -> None:
     """The same shape on a slice of the series and on the file of that slice."""
     files = data / "ct_chest_ibsi" / "dicom" / "image"
