@@ -231,7 +231,7 @@ def suv(
     from gpukit.measure.suv_inputs import Overrides
     from gpukit.measure.suv_scale import kind_of
 
-    kind_of(kind)
+    kind = _checked(kind_of, kind)
     given = Overrides(
         weight=weight, height=height, sex=sex, dose=dose, injection_time=injection_time, reference_time=reference_time,
         half_life=half_life,
