@@ -226,10 +226,14 @@ IBSI = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def phantom() -> tuple[Volume, Segmentation]:
+def digital_phantom() -> tuple[Volume, Segmentation]:
     grid = Grid.from_axes(PHANTOM.shape, spacing=(2, 2, 2))
     return Volume(array=np.nan_to_num(PHANTOM, nan=9).astype(np.int16), grid=grid), labelled(~np.isnan(PHANTOM), grid)
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[Volume, Segmentation]:
+    return digital_phantom()
 
 
 @pytest.mark.parametrize("name", IBSI)
