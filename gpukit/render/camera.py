@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from gpukit.device import array_namespace
+from gpukit.device import array_namespace, resolve
 from gpukit.errors import InputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.ops.raycast import raycast
+from gpukit.render.overlays import labels_for, second_for
+from gpukit.render.slabs import cast, room
 from gpukit.render.transfer import Transfer, find_transfer, transfer_for
 from gpukit.render.views import View
 from gpukit.units import ValueUnit
-from gpukit.volume import Volume
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "ray_grid", "render"]
 
@@ -62,6 +64,14 @@ def render(
     perspective: float = 0.0,
     oversampling: float = 1.0,
     field_of_view: tuple[float, float] | None = None,
+    clip: ArrayLike | None = None,
+    mask: Segmentation | None = None,
+    mask_mode: str = "overlay",
+    label_colors: Mapping[int, Sequence[float]] | None = None,
+    label_opacity: float = 0.3,
+    overlay: Volume | None = None,
+    overlay_transfer: str | Transfer | None = None,
+    device: str | None = None,
 ) -> Volume:
     """Picture of a volume as a coloured, partly transparent body, front to back.
 
@@ -85,12 +95,30 @@ def render(
         Samples along a ray for each of the volume's smallest spacings.
     field_of_view : (float, float) or None
         mm across and down that must be in the picture, around the volume's middle; None is all of the volume.
+    clip : array_like, (n, 4), optional
+        Rows a, b, c, d: only voxels with ``a i + b j + c k + d >= 0`` are drawn. `gpukit.render.clipping` makes them of
+        planes and boxes.
+    mask : Segmentation, optional
+        On the volume's grid, as from `gpukit.masking.open_mask`.
+    mask_mode : {"overlay", "inside", "alone"}
+        Its labels in colour in the body; the body inside the labels only; the labels without the body.
+    label_colors : mapping of label value to (red, green, blue), optional
+        0 to 1; instead of the labels' own.
+    label_opacity : float
+        Of labels in colour, as extinction per mm.
+    overlay : Volume, optional
+        A second volume in the same frame of reference, such as a PET over this CT; sampled in its own grid and drawn
+        where the first one is. The `transfer` of a CT is then ``ct-fusion`` unless given.
+    overlay_transfer : str, Transfer or None
+        Of the overlay; None is ``pet-fusion``.
+    device : str, optional
+        Where to draw; None is where the volume is. What the device cannot hold at a time goes there in slabs.
 
     Returns
     -------
     Volume
-        One slice in colour, ``[1, row, column, c]`` uint8, on the volume's device. Its pixels are square, and lie in
-        the patient on the plane through the volume's middle (in perspective: on the volume's near side).
+        One slice in colour, ``[1, row, column, c]`` uint8, on the device that drew it. Its pixels are square, and lie
+        in the patient on the plane through the volume's middle (in perspective: on the volume's near side).
 
     Raises
     ------
@@ -99,15 +127,21 @@ def render(
     UnitError
         The transfer function is for values of another unit.
     SelectionError
-        The volume has phases or colours.
+        The volume has phases or colours, or the mask or overlay does not suit.
+    GeometryError
+        The mask lies on another grid, or the overlay elsewhere in space.
+    TooLargeError
+        The device has no room even for a slab.
     """
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", attribute="phase", fix="choose one with phase=")
     if volume.axes != "kji":
         raise SelectionError("the volume is in colour, and this draws one value a voxel")
-    look = (
-        transfer_for(volume) if transfer is None else find_transfer(transfer) if isinstance(transfer, str) else transfer
-    )
+    if transfer is None:
+        fused = overlay is not None and volume.unit == ValueUnit.HU
+        look = find_transfer("ct-fusion") if fused else transfer_for(volume)
+    else:
+        look = find_transfer(transfer) if isinstance(transfer, str) else transfer
     width, height = check_size(size)
     shade = np.asarray(background, dtype=np.float64)
     if shade.shape != (3,) or not ((shade >= 0) & (shade <= 1)).all():
@@ -145,9 +179,16 @@ def draw_rays(volume: Volume, look: Transfer, rays: Grid, eye: Any | None, backg
     `eye` is the index position (i, j, k) that perspective rays leave, None for parallel ones.
     """
     colors, opacities = look.table()
-    picture = raycast(
-        volume.array, volume.grid.matrix_from(rays), rays.shape, affine=volume.grid.affine, colors=colors,
-        opacities=opacities, window=look.window(volume), shading=look.shading, eye=eye, padding=volume.padding,
+    window = look.window(volume)
+    where = volume.device if device is None else resolve(device)[1]
+    picture = cast(
+        volume.array, volume.grid.matrix_from(rays), rays.shape, where, None if where == volume.device else room(where),
+        affine=volume.grid.affine, colors=colors, opacities=opacities, window=window, shading=look.shading, eye=eye,
+        padding=volume.padding, gradient=look.factors(window), planes=clip,
+        labels=None if mask is None else labels_for(
+            volume, mask.to(volume.device), mask_mode, colors=label_colors, opacity=label_opacity
+        ),
+        second=None if overlay is None else second_for(volume, overlay, overlay_transfer),
     )  # fmt: skip
     return _over(picture, background)
 

@@ -22,7 +22,7 @@ __all__ = ["Transfer", "find_transfer", "names_of_transfers", "read_transfer", "
 SCHEMA_VERSION = 1
 _FOLDER = Path(__file__).parent / "transfers"
 _LARGEST = 1 << 20  # bytes of a file; a few hundred points need a fraction
-_KEYS = {"schema_version", "description", "unit", "percentiles", "shading", "points"}
+_KEYS = {"schema_version", "description", "unit", "percentiles", "shading", "points", "gradient_opacity"}
 _LIGHT = ("ambient", "diffuse", "specular", "shininess")
 #: Entries of the table that a function is sampled into.
 _ENTRIES = 4096
@@ -47,6 +47,10 @@ class Transfer:
         they are.
     shading : (ambient, diffuse, specular, shininess) or None
         Light after Phong from the viewer; None draws the colours as they are.
+    gradient_opacity : tuple of (gradient, factor)
+        Factors of the opacity by size of the gradient in value (or share, with `percentiles`) per mm, by rising
+        gradient, linear between and constant beyond them: borders are drawn denser than what they bound. Empty
+        for none.
     """
 
     name: str
@@ -54,6 +58,16 @@ class Transfer:
     unit: str | None = None
     percentiles: tuple[float, float] | None = None
     shading: tuple[float, float, float, float] | None = None
+    gradient_opacity: tuple[tuple[float, float], ...] = ()
+
+    def factors(self, window: tuple[float, float]) -> tuple[NDArray[np.float64], tuple[float, float]] | None:
+        """Gradient opacity as `gpukit.ops.raycast` takes it, for the `window` of a volume."""
+        if not self.gradient_opacity:
+            return None
+        sizes = np.array([size for size, _ in self.gradient_opacity])
+        factors = np.interp(np.linspace(sizes[0], sizes[-1], _ENTRIES), sizes, [f for _, f in self.gradient_opacity])
+        unit = (window[1] - window[0]) / (self.points[-1][0] - self.points[0][0])  # 1 where values are no shares
+        return factors, (float(sizes[0] * unit), float(sizes[-1] * unit))
 
     def table(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Colours (n, 3) and opacities (n,) at equally spaced values from the first point to the last."""
@@ -165,7 +179,7 @@ class _Checked:
             raise self.wrong(f"unknown unit {str(unit)[:60]!r}", "unit")
         return Transfer(
             self.file.stem, self.points(document.get("points")), unit, self.percentiles(document.get("percentiles")),
-            self.shading(document.get("shading")),
+            self.shading(document.get("shading")), self.gradients(document.get("gradient_opacity")),
         )  # fmt: skip
 
     def points(self, given: Any) -> tuple[tuple[float, tuple[float, float, float], float], ...]:
@@ -184,6 +198,22 @@ class _Checked:
                 raise self.wrong("a color is red, green and blue from 0 to 1", f"{where}.color")
             red, green, blue = (self.number(c, f"{where}.color", 0, 1) for c in color)
             made.append((value, (red, green, blue), self.number(point["opacity"], f"{where}.opacity", 0, 1e6)))
+        return tuple(made)
+
+    def gradients(self, given: Any) -> tuple[tuple[float, float], ...]:
+        if given is None:
+            return ()
+        if not isinstance(given, list) or len(given) < 2:
+            raise self.wrong("gradient opacity needs at least two points", "gradient_opacity")
+        made: list[tuple[float, float]] = []
+        for n, point in enumerate(given):
+            where = f"gradient_opacity[{n}]"
+            if not isinstance(point, dict) or set(point) != {"gradient", "factor"}:
+                raise self.wrong("a point has a gradient and a factor, and nothing else", where)
+            size = self.number(point["gradient"], f"{where}.gradient", 0)
+            if made and not size > made[-1][0]:
+                raise self.wrong("gradients must rise from point to point", f"{where}.gradient")
+            made.append((size, self.number(point["factor"], f"{where}.factor", 0, 1000)))
         return tuple(made)
 
     def percentiles(self, given: Any) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gpukit_cli.commands import three_d_animate, three_d_curved
+from gpukit_cli.commands import three_d_animate, three_d_curved, three_d_scene
 from gpukit_cli.commands.three_d_look import (
     Background,
     Camera,
@@ -21,6 +21,7 @@ from gpukit_cli.commands.three_d_look import (
     pixels_of,
 )
 from gpukit_cli.commands.three_d_render import open_volume, picture_file
+from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
     Device,
@@ -49,6 +50,18 @@ def volume(
     background: Background = "black",
     perspective: Perspective = 0.0,
     oversampling: Oversampling = 1.0,
+    clip_box: three_d_scene.ClipBox = None,
+    clip_plane: three_d_scene.ClipPlane = None,
+    frame: three_d_scene.Frame = "voxel",
+    mask: three_d_scene.Mask = None,
+    labels: three_d_scene.Labels = None,
+    mask_mode: three_d_scene.MaskMode = None,
+    label_color: three_d_scene.LabelColors = None,
+    label_opacity: three_d_scene.LabelOpacity = None,
+    overlay: three_d_scene.Overlay = None,
+    overlay_series: three_d_scene.OverlaySeries = None,
+    overlay_transfer_function: three_d_scene.OverlayFile = None,
+    overlay_preset: three_d_scene.OverlayName = None,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -60,16 +73,34 @@ def volume(
 ) -> None:
     """Draw one series as a coloured, partly transparent body.
 
-    Without --transfer-function or --preset the modality decides: ct-bone, pet-hot or mr-default.
+    Without --transfer-function or --preset the modality decides: ct-bone, pet-hot or mr-default; a CT with an
+    --overlay has ct-fusion. What does not fit into the device's memory is drawn there in slabs.
     """
     azimuth, elevation = numbers(camera_angle, count=2)
     pixels, shade = pixels_of(size), color_of(background)
     target = picture_file(output, endings=(".png",), force=force)
     look = look_of(transfer_function, preset)
+    if frame not in ("voxel", "patient"):
+        raise typer.BadParameter(f"{frame!r} is no frame: there are voxel, patient")
+    if overlay is None and (overlay_series or overlay_transfer_function or overlay_preset):
+        raise typer.BadParameter("--overlay-series, --overlay-transfer-function and --overlay-preset need --overlay")
+    overlay_look = look_of(overlay_transfer_function, overlay_preset)
+    three_d_scene.check_mask(mask, labels, mask_mode, label_color, label_opacity)
     import gpukit
+    from gpukit.device import resolve
 
+    target_device = resolve(device)[1]
     with Progress() as progress:
-        body = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        # In main memory first: what is larger than the device goes there in slabs.
+        body = open_volume(inputs, "cpu", series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        cut = three_d_scene.clips(body, clip_box, clip_plane, frame)
+        found = None if mask is None else three_d_scene.mask_of(body, mask, labels)
+        for note in found.notes if found is not None else ():
+            warn(note)
+        shades = None if found is None else three_d_scene.colors_of(found, label_color, color_of)
+        second = None
+        if overlay is not None:
+            second = open_volume(overlay, "cpu", overlay_series, None, fill_gaps, keep_tilt, skip_damaged, progress)
         progress("drawing", 0, 1)
         picture = gpukit.render(
             body,
@@ -80,6 +111,14 @@ def volume(
             background=shade,
             perspective=perspective,
             oversampling=oversampling,
+            clip=cut,
+            mask=found,
+            mask_mode=mask_mode or "overlay",
+            label_colors=shades,
+            label_opacity=0.3 if label_opacity is None else label_opacity,
+            overlay=second,
+            overlay_transfer=overlay_look,
+            device=target_device,
         )
         progress("drawing", 1, 1)
         gpukit.save(picture, target, force=force)
