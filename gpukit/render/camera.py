@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from gpukit.device import array_namespace, resolve
 from gpukit.errors import InputError, SelectionError
 from gpukit.geometry import Grid
+from gpukit.ops.raycast import Labels, Second
 from gpukit.render.overlays import labels_for, second_for
 from gpukit.render.slabs import cast, room
 from gpukit.render.transfer import Transfer, find_transfer, transfer_for
@@ -164,7 +165,12 @@ def render(
         # The near face of the volume fills the picture, so that everything behind it is in it too.
         distance = max(width, height) * pixel / 2 / math.tan(math.radians(perspective) / 2)
         eye = volume.grid.to_index(rays.to_world(((width - 1) / 2, (height - 1) / 2, 0)) - distance * view.away)
-    array = draw_rays(volume, look, rays, eye, shade)
+    labels = second = None
+    if mask is not None:
+        labels = labels_for(volume, mask.to(volume.device), mask_mode, colors=label_colors, opacity=label_opacity)
+    if overlay is not None:
+        second = second_for(volume, overlay, overlay_transfer)
+    array = draw_rays(volume, look, rays, eye, shade, clip=clip, labels=labels, second=second, device=device)
     affine = rays.affine.copy()
     if eye is None:
         affine[:3, 3] = rays.to_world((0, 0, (samples - 1) / 2))
@@ -173,10 +179,22 @@ def render(
     )
 
 
-def draw_rays(volume: Volume, look: Transfer, rays: Grid, eye: Any | None, background: Any) -> Any:
+def draw_rays(
+    volume: Volume,
+    look: Transfer,
+    rays: Grid,
+    eye: Any | None,
+    background: Any,
+    *,
+    clip: ArrayLike | None = None,
+    labels: Labels | None = None,
+    second: Second | None = None,
+    device: str | None = None,
+) -> Any:
     """What the rays of a grid see of a volume, over a background: [1, row, column, c], uint8.
 
-    `eye` is the index position (i, j, k) that perspective rays leave, None for parallel ones.
+    `eye` is the index position (i, j, k) that perspective rays leave, None for parallel ones. The rest is as in
+    `render` and `gpukit.ops.raycast.raycast`.
     """
     colors, opacities = look.table()
     window = look.window(volume)
@@ -184,11 +202,7 @@ def draw_rays(volume: Volume, look: Transfer, rays: Grid, eye: Any | None, backg
     picture = cast(
         volume.array, volume.grid.matrix_from(rays), rays.shape, where, None if where == volume.device else room(where),
         affine=volume.grid.affine, colors=colors, opacities=opacities, window=window, shading=look.shading, eye=eye,
-        padding=volume.padding, gradient=look.factors(window), planes=clip,
-        labels=None if mask is None else labels_for(
-            volume, mask.to(volume.device), mask_mode, colors=label_colors, opacity=label_opacity
-        ),
-        second=None if overlay is None else second_for(volume, overlay, overlay_transfer),
+        padding=volume.padding, gradient=look.factors(window), planes=clip, labels=labels, second=second,
     )  # fmt: skip
     return _over(picture, background)
 
