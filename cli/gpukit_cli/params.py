@@ -6,6 +6,7 @@ Each parser is for ``typer.Option(parser=...)``; it raises `typer.BadParameter`,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ __all__ = [
     "numbers",
     "point",
     "source_of",
+    "uid",
 ]
 
 # Arguments and options that several tools have, spelled and explained once.
@@ -109,6 +111,13 @@ def length(text: str) -> float:
     if value <= 0:
         raise BadParameter(f"{text!r} is not positive")
     return value
+
+
+def uid(text: str) -> str:
+    """A DICOM UID: numbers between full stops, at most 64 characters (PS3.5 section 9.1); nothing is none."""
+    if text and not (len(text) <= 64 and re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", text, re.ASCII)):
+        raise BadParameter(f"{text!r} is no UID: write numbers between full stops, such as 2.25.1234")
+    return text
 
 
 def names(text: str, *, known: Iterable[str], what: str) -> tuple[str, ...]:

@@ -129,6 +129,7 @@ def test_a_folder_measured_in_space(run: Run, ct: Path) -> None:
         (["--p1", "1,2", "--p2", "4,5", "--output", "a.doc"], "does not say which format"),
         (["--p1", "1,2", "--p2", "4,5", "--json", "--format", "csv"], "contradict"),
         (["--p1", "1,2", "--p2", "4,5", "--series", "1"], "three numbers"),
+        (["--p1", "1,2", "--p2", "4,5", "--tracking-uid", "1.02.3"], "no UID"),
     ],
 )
 def test_wrong_words_are_usage_errors(run: Run, ct: Path, words: list[str], says: str) -> None:

@@ -73,7 +73,7 @@ def test_a_line_through_a_point_between_is_as_long(large: Frame, a: tuple, b: tu
 
 def test_points_outside_the_image_are_refused(large: Frame) -> None:
     gk.distance(large, (-0.5, 0), (SIZE - 0.5, 0))  # the outer edges of the first and last pixel
-    for wrong in ((-0.6, 0), (0, SIZE), (math.nan, 0), (0, math.inf)):
+    for wrong in ((-0.6, 0), (0, -0.6), (SIZE - 0.4, 0), (0, SIZE - 0.4), (math.nan, 0), (0, math.inf)):
         with pytest.raises(InputError):
             gk.distance(large, (0, 0), wrong)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpukit_cli.output import emit
-from gpukit_cli.params import box, length, numbers, point
+from gpukit_cli.params import box, length, numbers, point, uid
 
 if TYPE_CHECKING:
     from gpukit.measure.outputs import Format
@@ -62,7 +62,10 @@ TrackingId = Annotated[
     str, typer.Option("--tracking-id", metavar="TEXT", help="Name of the finding through time.", show_default=False)
 ]
 TrackingUid = Annotated[
-    str, typer.Option("--tracking-uid", metavar="UID", help="UID of the finding through time.", show_default=False)
+    str,
+    typer.Option(
+        "--tracking-uid", metavar="UID", parser=uid, help="UID of the finding through time.", show_default=False
+    ),
 ]
 
 RoiText = Annotated[
