@@ -111,8 +111,11 @@ def read_member(path: str, name: str) -> bytes:
     if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return _read_slowly(path, name, entry, where)
     with open(path, "rb") as stream:  # noqa: PTH123
-        stream.seek(entry.offset)
-        local = stream.read(30)
+        try:
+            stream.seek(entry.offset)
+            local = stream.read(30)
+        except (OSError, OverflowError, ValueError):  # an offset that no file has
+            local = b""
         if len(local) < 30 or local[:4] != b"PK\x03\x04":
             raise FormatError("the zip's member has no local header", file=where)
         name_length, extra_length = struct.unpack_from("<HH", local, 26)

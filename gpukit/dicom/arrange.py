@@ -161,9 +161,9 @@ def _check_drift(planes: Sequence[Plane], levels: Levels) -> None:
 def _thickness(plane: Plane) -> tuple[float, str]:
     """Extent of a lone slice along its normal, and what to tell the user."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        value = plane.get(keyword)
-        if value is not None and float(value) > 0:
-            return float(value), f"a single slice: its extent of {float(value):g} mm is taken from {keyword}"
+        extent = numbers(plane.get(keyword), 1)
+        if extent is not None and extent[0] > 0:
+            return extent[0], f"a single slice: its extent of {extent[0]:g} mm is taken from {keyword}"
     spacing = plane.spacing or (1.0, 1.0)
     mean = (spacing[0] + spacing[1]) / 2
     return mean, f"a single slice without thickness: {mean:g} mm, its pixel spacing, is assumed"

@@ -95,7 +95,25 @@ def inspect_codestream(data: bytes, frame: FrameDescription) -> Codestream:
             attribute="Rows, Columns, SamplesPerPixel",
             fix="correct or leave out the file",
         )
+    if frame.syntax in _JPEG or frame.syntax in _J2K:
+        _verify_end(data)
     return stream
+
+
+def _verify_end(data: bytes) -> None:
+    """A codestream that was cut off lacks its end marker; many codecs then fill the rest with grey and say nothing.
+
+    The marker is FFD9 in JPEG, JPEG-LS and JPEG 2000 alike, and none of them has these bytes within compressed data.
+    """
+    if b"\xff\xd9" not in data[-_PADDING:]:
+        raise DecodeError(
+            "the compressed frame is cut off: its end marker is missing",
+            attribute="PixelData",
+            fix="copy the file again",
+        )
+
+
+_PADDING = 4096  # some writers let more than the one byte follow that makes the length even
 
 
 def _jpeg(data: bytes, frame: FrameDescription) -> Codestream:

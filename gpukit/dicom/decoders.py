@@ -172,7 +172,9 @@ def decode_frame(
             return _stored(values, frame, stream)
         except GpukitError as error:
             reasons.append(f"{decoder.name}: {error.what}")
-        except Exception as error:  # whatever a codec library raises: the next may do better
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever a codec library raises, a panic in Rust too: the next may do better
             reasons.append(
                 f"{decoder.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
             )

@@ -202,7 +202,10 @@ def _value(group: Dataset, name: str, keyword: str) -> Any:
     if value is None or value == "":
         return None
     if hasattr(value, "__iter__") and not isinstance(value, str):
-        parts = tuple(float(part) for part in value)
+        try:
+            parts = tuple(float(part) for part in value)
+        except (TypeError, ValueError):
+            raise FormatError("a value is no number", attribute=keyword, fix="correct the file") from None
         return parts[0] if len(parts) == 1 else parts
     return value if isinstance(value, str) else float(value) if isinstance(value, (float, int)) else str(value)
 

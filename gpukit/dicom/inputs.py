@@ -212,7 +212,7 @@ def _inside(folder: Path, parts: list[str]) -> Path | None:
     """The file below `folder`, matched in another case where media were copied so; None if absent or outside."""
     here = folder
     for part in parts:
-        if part in ("", ".", "..") or "/" in part or "\\" in part:
+        if part in ("", ".", "..") or any(sign in part for sign in "/\\\0"):
             return None
         step = here / part
         if not step.exists():

@@ -107,6 +107,7 @@ def collect(headers: Iterable[Header]) -> Collection:
         try:
             planes = planes_of(header)
         except GpukitError as error:
+            error.file = error.file or str(header.location)
             problems.append((str(header.location), error))
             continue
         shared = _file_key(header)

@@ -230,6 +230,25 @@ def test_a_codestream_of_another_size_never_reaches_a_codec(data: Path, tmp_path
             read_frame(header_of(tmp_path / name), 0)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.98])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nema_wg04/CT1/CT1_J2KR", "nema_wg04/CT1/CT1_JLSL", "nema_wg04/CT1/CT1_JPLL", "nema_wg04/CT1/CT1_RLE",
+        "nema_wg04/NM1/NM1_JPLY", "htj2k/HTJ2KLossless_08_RGB.dcm", "htj2k/HTJ2K_08_RGB.dcm", "jpegxl/will-jxl.dcm",
+        "jpeg_colour/SC_jpeg_no_color_transform.dcm", "seg_frames/liver_nonbyte_aligned_deflate.dcm",
+    ],
+)  # fmt: skip
+def test_half_an_image_is_never_taken_for_one(data: Path, name: str, share: float) -> None:
+    """libjpeg, CharLS and OpenJPH fill what is missing with grey, or with what memory held, and say nothing."""
+    frame, description = codestream(header_of(data / "compressed" / name))
+    cut = frame[: int(len(frame) * share)]
+    with pytest.raises(DecodeError):
+        decode_frame(cut, description)
+    padded = frame + bytes(6)  # what follows the end marker does no harm
+    assert np.array_equal(decode_frame(padded, description), decode_frame(frame, description))
+
+
 class Broken:
     """A decoder that always fails."""
 
@@ -243,7 +262,7 @@ class Broken:
         return Availability(True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: cs.Codestream) -> Any:
-        raise RuntimeError("always")
+        raise type("PanicException", (BaseException,), {})("always")  # as codecs in Rust raise
 
 
 def test_the_next_decoder_is_tried_and_all_reasons_are_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

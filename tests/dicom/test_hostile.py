@@ -165,6 +165,38 @@ def test_pixels_that_are_not_there_are_refused_before_allocation(tmp_path: Path)
         assert peak < 10 << 20, name
 
 
+def test_numbers_that_are_none_in_functional_groups_are_refused(data: Path, tmp_path: Path) -> None:
+    import gpukit as gk
+
+    body = (data / "mr_enhanced/siemens_xa10/6_3.dcm").read_bytes()
+    at = body.index(b"\x20\0\x32\0DS") + 8  # ImagePositionPatient of the first frame
+    (tmp_path / "x.dcm").write_bytes(body[:at] + b"nan?" + body[at + 4 :])
+    with pytest.raises(FormatError, match="ImagePositionPatient") as caught:
+        gk.open(tmp_path / "x.dcm", device="cpu")
+    assert "x.dcm" in str(caught.value)
+
+
+def test_a_zip_whose_directory_points_nowhere(data: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(data / "compressed/emri/emri_small.dcm", "a.dcm")
+    body = bytearray((tmp_path / "x.zip").read_bytes())
+    entry = body.rindex(b"PK\1\2")
+    body[entry + 42 : entry + 46] = b"\xfe\xff\xff\xff"
+    (tmp_path / "x.zip").write_bytes(body)
+    with pytest.raises(GpukitError, match=r"x\.zip"):
+        for location in discover(tmp_path / "x.zip"):
+            read_header(location)
+
+
+def test_a_dicomdir_with_impossible_names(data: Path, tmp_path: Path) -> None:
+    body = (data / "dicomdir/DICOMDIR").read_bytes()
+    (tmp_path / "DICOMDIR").write_bytes(body.replace(b"77654033\\CR1", b"7765\x004033\\C", 1))
+    with pytest.raises(GpukitError):
+        discover(tmp_path / "DICOMDIR")
+
+
 @pytest.mark.parametrize("length", [0xFFFFFFF0, 0x7FFFFFFF, 1 << 20])
 def test_a_length_beyond_the_file_names_attribute_and_file(tmp_path: Path, length: int) -> None:
     path = tmp_path / "x"

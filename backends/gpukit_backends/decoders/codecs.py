@@ -14,8 +14,6 @@ from gpukit.dicom.codestream import Codestream
 from gpukit.dicom.decoders import Availability
 from gpukit.dicom.pixels import FrameDescription
 
-_HTJ2K = (cs.HTJ2K, cs.HTJ2K_LOSSLESS, cs.HTJ2K_LOSSLESS_RPCL)
-
 
 class ImagecodecsDecoder:
     """The codec libraries that imagecodecs brings."""
@@ -61,8 +59,6 @@ class ImagecodecsDecoder:
             return np.asarray(imagecodecs.jpeg8_decode(data, colorspace="YCBCR", outcolorspace="RGB"))
         if syntax in (cs.JPEG_LS, cs.JPEG_LS_NEAR):
             return np.asarray(imagecodecs.jpegls_decode(data))
-        if syntax in _HTJ2K and stream.lossless:  # with loss its results wrap round instead of saturating
-            return np.asarray(imagecodecs.htj2k_decode(data, planar=False))
         if syntax in (cs.JXL, cs.JXL_LOSSLESS, cs.JXL_JPEG):
             return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
         if syntax == cs.RLE:
@@ -73,4 +69,5 @@ class ImagecodecsDecoder:
             if frame.samples == 1:
                 return planes.reshape(frame.shape)
             return np.ascontiguousarray(planes.reshape(3, frame.rows, frame.columns).transpose(1, 2, 0))
+        # HTJ2K too: the other decoder for it, OpenJPH, hands over what memory held where the data is damaged
         return np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1))

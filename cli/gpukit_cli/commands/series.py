@@ -14,7 +14,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 @app.command()
 def series(inputs: Inputs, as_json: Json = False) -> None:
-    """List the image series in files, directories, globs, a DICOMDIR or a zip."""
+    """List the image series in files, directories, globs, a DICOMDIR or a zip.
+
+    What sets images of one series apart, such as M for magnitude and B0 for a field map, stands in parentheses.
+    """
     import gpukit
 
     found = gpukit.find_series(source_of(inputs))
@@ -29,7 +32,7 @@ def series(inputs: Inputs, as_json: Json = False) -> None:
             one.images,
             f"{one.columns}x{one.rows}",
             one.uid,
-            one.description,
+            f"{one.description} ({one.kind})".lstrip() if one.kind else one.description,
         )
         for one in found
     ]
