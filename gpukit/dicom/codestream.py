@@ -6,6 +6,7 @@ layouts are those of ITU-T T.81 (JPEG) B.2, T.87 (JPEG-LS) C.2, T.800 (JPEG 2000
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 
@@ -87,6 +88,8 @@ def inspect_codestream(data: bytes, frame: FrameDescription) -> Codestream:
         rows, columns = _jpeg_xl_size(data)
         stream = Codestream(rows, columns, frame.samples, colour_transform=frame.samples == 3)
     else:
+        if frame.syntax == RLE:
+            _verify_segments(data, frame)
         return Codestream(high_aligned=True)
     if (stream.rows, stream.columns, stream.components) != (frame.rows, frame.columns, frame.samples):
         raise DecodeError(
@@ -98,6 +101,24 @@ def inspect_codestream(data: bytes, frame: FrameDescription) -> Codestream:
     if frame.syntax in _JPEG or frame.syntax in _J2K:
         _verify_end(data)
     return stream
+
+
+def _verify_segments(data: bytes, frame: FrameDescription) -> None:
+    """The RLE header: a segment for each byte of each sample, one after the other within the data (PS3.5 G.5).
+
+    imagecodecs crashes the interpreter where an offset leads outside.
+    """
+    count = 1 if frame.bits_allocated == 1 else frame.samples * frame.dtype.itemsize
+    sound = len(data) >= 64 and count <= 15
+    if sound:
+        found, *offsets = struct.unpack_from(f"<{count + 1}I", data)
+        sound = found == count and all(a < b for a, b in itertools.pairwise([63, *offsets, len(data)]))
+    if not sound:
+        raise DecodeError(
+            f"the RLE header does not tell of {count} segments one after the other",
+            attribute="PixelData",
+            fix="the compressed data is damaged",
+        )
 
 
 def _verify_end(data: bytes) -> None:

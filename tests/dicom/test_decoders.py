@@ -249,6 +249,16 @@ def test_half_an_image_is_never_taken_for_one(data: Path, name: str, share: floa
     assert np.array_equal(decode_frame(padded, description), decode_frame(frame, description))
 
 
+@pytest.mark.parametrize("entry", [0, 1, 2])
+@pytest.mark.parametrize("value", [0, 1, 63, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_rle_offsets_that_lead_outside_never_reach_a_codec(data: Path, entry: int, value: int) -> None:
+    """One codec crashes the interpreter over them, another panics."""
+    frame, description = codestream(header_of(data / NEMA / "CT1" / "CT1_RLE"))
+    damaged = frame[: 4 * entry] + value.to_bytes(4, "little") + frame[4 * entry + 4 :]
+    with pytest.raises(DecodeError, match="2 segments"):
+        decode_frame(damaged, description)
+
+
 class Broken:
     """A decoder that always fails."""
 
