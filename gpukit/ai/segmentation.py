@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from gpukit.ai.model import find_model
 from gpukit.ai.parts import TransformSpec
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
+from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import as_array, as_tensor, require
+from gpukit.ai.together import Mirrored, check_way, combined, fuse
 from gpukit.ai.window import Layout, central, slide
 from gpukit.errors import GpukitError, InputError, ModelError, SelectionError
 from gpukit.volume import Segmentation, Volume
@@ -30,7 +33,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 def segment(
     volume: Volume,
-    model: str | PathLike[str] | Model,
+    model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
     *,
     device: str | None = None,
     runtime: str | None = None,
@@ -38,6 +41,9 @@ def segment(
     overlap: float | None = None,
     batch: int | None = None,
     phase: int | None = None,
+    ensemble: str = "average",
+    weights: Sequence[float] | None = None,
+    flips: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Segmentation:
     """Label every voxel of a volume.
@@ -46,9 +52,10 @@ def segment(
     ----------
     volume : Volume
         3D, or 4D with `phase`; on any device, which is where the network runs.
-    model : str, PathLike or Model
+    model : str, PathLike, Model, or several of them
         A folder with ``model.json``, a weights file with its description beside it, a MONAI bundle's folder, or the
-        name of a model that comes with gpukit, such as ``brain-tissue``. See ``docs/models.md``.
+        name of a model that comes with gpukit, such as ``brain-tissue``. See ``docs/models.md``. Several are an
+        ensemble and must have the same labels. A model for pictures labels slice by slice.
     device : str, optional
         Move the volume there first (``cuda``, ``mps``, ``cpu`` ...); by default it stays where it is.
     runtime : str, optional
@@ -61,6 +68,14 @@ def segment(
         In place of what the model's description says.
     phase : int, optional
         Which t of a 4D volume, from 0.
+    ensemble : str
+        How several models become one: ``average``, ``weighted`` or ``max`` of their probabilities (they must see the
+        same grid through the same windows), or ``vote`` or ``staple`` of their labels.
+    weights : sequence of float, optional
+        One a model, for ``weighted`` and ``vote``.
+    flips : str
+        Axes of the network along which windows are also run mirrored, and the logits averaged: any of ``x``, ``y``,
+        ``z``.
     progress : callable, optional
         Called as ``progress(windows done, windows in all)`` from this thread.
 
@@ -73,13 +88,17 @@ def segment(
     Raises
     ------
     ModelError
-        The model or its description cannot be used, or is not for such volumes.
+        The model or its description cannot be used, or is not for such volumes; the models of an ensemble do not go
+        together.
     DependencyError, DeviceError
         A package or the device is missing.
     SelectionError
         A 4D volume without `phase`.
     """
-    described = (model if isinstance(model, Model) else find_model(model)).for_task("segment")
+    named = [model] if isinstance(model, (str, PathLike, Model)) else list(model)
+    models = [(one if isinstance(one, Model) else find_model(one)).for_task("segment") for one in named]
+    if not models:
+        raise InputError("no model was given", attribute="model")
     if precision not in PRECISIONS:
         raise InputError(
             f"unknown precision {precision!r}", attribute="precision", fix=f"use one of: {', '.join(PRECISIONS)}"
@@ -88,36 +107,148 @@ def segment(
         raise InputError(f"the overlap must be at least 0 and below 1, not {overlap:g}", attribute="overlap")
     if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
+    if not set(flips) <= set("xyz"):
+        raise InputError(f"flips are of the axes x, y and z, not {flips!r}", attribute="flips")
+    if len(models) > 1:
+        check_way(ensemble, models, weights)
+    elif weights is not None:
+        raise InputError("weights are for several models", attribute="weights")
     require("torch", "monai")
-    chosen = choose(described, runtime)
-    volume = one_image(volume if device is None else volume.to(device), described, phase)
-    digest = described.digest
+    chosen = [choose(one, runtime) for one in models]
+    volume = one_image(volume if device is None else volume.to(device), models[0], phase)
+    for one in models[1:]:
+        one_image(volume, one, None)
+    digests = [one.digest for one in models]
+    job = Job(runtime is None, precision, overlap, batch, flips, progress, len(models))
 
     import torch
 
     with torch.inference_mode():
-        place = as_tensor(volume.array).device
-        grid = model_grid(volume.grid, described.volume_input)
-        layout = Layout.plan(grid.shape[::-1], described.inference.patch, _overlap(described, overlap))
-        job = (described, str(place), precision, layout.count, math.prod(layout.patch))
-        quick = faster(*job) if runtime is None else None
-        network = (quick or chosen).load(described, str(place), precision)
-        image = prepare(volume, described.volume_input, grid)
-        notes: tuple[str, ...] = ()
-        if quick is not None:
-            network, notes = _tried(network, quick, chosen, described, central(image, layout))
-        labels = _label(volume, described, network, image, overlap, batch, progress)
-        for transform in described.segments.postprocess:
-            labels = _postprocess(labels, transform, volume)
+        if len(models) == 1:
+            labels, notes = _alone(volume, models[0], chosen[0], job, 0)
+        elif ensemble in ("vote", "staple"):
+            found = [_alone(volume, one, run, job, n) for n, (one, run) in enumerate(zip(models, chosen, strict=True))]
+            values = [label.value for label in models[0].segments.labels]
+            labels = fuse([one[0] for one in found], ensemble, weights, values)
+            notes = tuple(note for one in found for note in one[1])
+        else:
+            labels, notes = _in_step(volume, models, chosen, job, ensemble, weights)
+        if len(models) > 1:
+            for transform in models[0].segments.postprocess:
+                labels = _postprocess(labels, transform, volume)
     return Segmentation(
         array=as_array(labels, volume.array),
         grid=volume.grid,
-        labels=described.segments.labels,
-        algorithm={"name": described.name, "version": described.version, "digest": digest},
+        labels=models[0].segments.labels,
+        algorithm={
+            "name": " + ".join(dict.fromkeys(one.name for one in models)),
+            "version": " + ".join(dict.fromkeys(one.version for one in models)),
+            "digest": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        },
         sources=volume.sources,
         metadata=volume.metadata,
-        notes=(*volume.notes, *described.notes, *notes),
+        notes=(*volume.notes, *dict.fromkeys(note for one in models for note in one.notes), *notes),
     )
+
+
+@dataclass(frozen=True)
+class Job:
+    """How the networks of one call are run."""
+
+    may_choose: bool
+    precision: str
+    overlap: float | None
+    batch: int | None
+    flips: str
+    progress: Callable[[int, int], None] | None
+    parts: int
+
+    def tell(self, part: int) -> Callable[[int, int], None] | None:
+        """Progress of one of several models."""
+        if self.progress is None or self.parts == 1:
+            return self.progress
+        report = self.progress
+        return lambda done, total: report(part * total + done, self.parts * total)
+
+
+def _alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Label map of one model, postprocessed where it is the only one."""
+    notes: tuple[str, ...] = ()
+    if model.dimensions == 2:
+        network = _mirrored(chosen.load(model, _place(volume), job.precision), job.flips, pictures=True)
+        labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
+    else:
+        network, image, notes = _loaded(volume, model, chosen, job)
+        labels = _label(volume, model, network, image, job.overlap, job.batch, job.tell(part))
+    if job.parts == 1:
+        for transform in model.segments.postprocess:
+            labels = _postprocess(labels, transform, volume)
+    return labels, notes
+
+
+def _place(volume: Volume) -> str:
+    return str(as_tensor(volume.array).device)
+
+
+def _mirrored(network: Network, flips: str, *, pictures: bool = False) -> Network:
+    if not flips:
+        return network
+    axes = {"x": 1, "y": 0} if pictures else {"x": 0, "y": 1, "z": 2}
+    mirrored: Network = Mirrored(network, [axes[f] for f in flips if f in axes])
+    return mirrored
+
+
+def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Network, torch.Tensor, tuple[str, ...]]:
+    """The network, on a faster runtime where one gains, and the image that it sees."""
+    place = _place(volume)
+    grid = model_grid(volume.grid, model.volume_input)
+    layout = Layout.plan(grid.shape[::-1], model.inference.patch, _overlap(model, job.overlap))
+    size = math.prod(layout.patch)
+    quick = faster(model, place, job.precision, layout.count, size) if job.may_choose else None
+    network = (quick or chosen).load(model, place, job.precision)
+    image = prepare(volume, model.volume_input, grid)
+    notes: tuple[str, ...] = ()
+    if quick is not None:
+        network, notes = _tried(network, quick, chosen, model, central(image, layout))
+    return _mirrored(network, job.flips), image, notes
+
+
+def _in_step(
+    volume: Volume,
+    models: Sequence[Model],
+    chosen: Sequence[Runtime],
+    job: Job,
+    how: str,
+    weights: Sequence[float] | None,
+) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Label map of the combined probabilities of models that see the same windows."""
+    first = models[0]
+    if first.dimensions == 2:
+        raise ModelError("models for pictures are put together by their labels", fix="use the ensemble vote or staple")
+    grid = model_grid(volume.grid, first.volume_input)
+    layout = Layout.plan(grid.shape[::-1], first.inference.patch, _overlap(first, job.overlap))
+    notes: list[str] = []
+    streams = []
+    for n, (model, run) in enumerate(zip(models, chosen, strict=True)):
+        network, image, said = _loaded(volume, model, run, job)
+        notes += said
+        together = job.batch or model.inference.batch
+        streams.append(
+            slide(
+                image,
+                network,
+                layout,
+                channels=model.segments.channels,
+                blend=model.inference.blend,
+                batch=together if network.batch is None else min(together, network.batch),
+                skip_below=model.inference.skip_below,
+                progress=job.tell(n),
+            )
+        )
+    target = LabelMap(volume.grid, grid, first.segments, layout.axis, as_tensor(volume.array).device)
+    for slab in combined(streams, how, weights, first.segments.activation):
+        target.add(slab)
+    return target.finish(), tuple(notes)
 
 
 def _overlap(model: Model, wanted: float | None) -> float:
@@ -192,7 +323,7 @@ def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> t
 
 def one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
     """The 3D scalar image for a network over volumes, checked against what the model is for."""
-    if model.input.channels != 1:
+    if model.dimensions == 3 and model.input.channels != 1:
         raise ModelError(
             f"the network wants {model.input.channels} channels, and a volume has one",
             file=model.file,
@@ -207,9 +338,9 @@ def one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
             attribute="$.input.modality",
             fix=f"use a model for {modality}",
         )
-    if "c" in volume.axes:
+    if "c" in volume.axes and model.dimensions == 3:
         raise InputError("a colour volume cannot be segmented", fix="give a volume of one value a voxel")
-    if volume.axes == "kji":
+    if not volume.axes.startswith("t"):
         if phase:
             raise SelectionError(f"there is no phase {phase}: the volume is 3D", attribute="phase")
         return volume
@@ -221,4 +352,6 @@ def one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
     if not 0 <= at < count:
         raise SelectionError(f"there is no phase {at}", attribute="phase", fix=f"use 0 to {count - 1}")
     sources = tuple(s for s in volume.sources if s.phase == at) or volume.sources
-    return replace(volume, array=volume.array[at], axes="kji", phases=volume.phases[at : at + 1], sources=sources)
+    return replace(
+        volume, array=volume.array[at], axes=volume.axes[1:], phases=volume.phases[at : at + 1], sources=sources
+    )

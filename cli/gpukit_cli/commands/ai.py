@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gpukit_cli.commands import ai_classify, ai_detect, ai_enhance, ai_report
-from gpukit_cli.commands.ai_options import Precision, Runtime, find
+from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, weight_list
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
@@ -32,16 +32,27 @@ def ai() -> None:
 @app.command()
 def segment(
     inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the result goes; - for JSON.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model",
             "-m",
             metavar="MODEL",
             help="Folder, weights file, MONAI bundle, or a name of `gpukit ai models`.",
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the result goes; - for JSON.")],
+    ] = None,
+    several: Models = None,
+    ensemble: Annotated[
+        Literal["average", "weighted", "max", "vote", "staple"],
+        typer.Option("--ensemble", help="How several models become one."),
+    ] = "average",
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
+    ] = None,
+    flips: Annotated[
+        str, typer.Option("--flips", metavar="AXES", help="Also run mirrored windows: any of the letters x, y, z.")
+    ] = "",
     form: Annotated[
         Format | None,
         typer.Option("--format", help="What is written [default: by the suffix .dcm, .nii.gz, .nii or .json]"),
@@ -95,7 +106,8 @@ def segment(
     targets = [path for path in (output, overlay) if path is not None and str(path) != "-"]
     for target in targets:
         check_output(target, force=force)
-    described = find(model)
+    described = chosen_models(model, several)
+    shares = weight_list(weights)
     with Progress() as progress:
         volume = gpukit.open(
             source_of(inputs),
@@ -121,6 +133,9 @@ def segment(
             precision=precision,
             overlap=window_overlap,
             batch=batch_size,
+            ensemble=ensemble,
+            weights=shares,
+            flips=flips,
             progress=lambda done, total: progress("inference", done, total),
         )
         if labels is not None:

@@ -1,0 +1,198 @@
+"""Several networks over one volume, or one network over mirrored windows: one label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpukit.ai.description import Model
+from gpukit.ai.ensemble import check_weights
+from gpukit.ai.window import Slab
+from gpukit.errors import DependencyError, InputError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MASK_ENSEMBLES", "Mirrored", "check_labels", "combined", "fuse", "same_windows"]
+
+#: How several label maps, or the probabilities behind them, become one.
+MASK_ENSEMBLES = ("average", "weighted", "max", "vote", "staple")
+
+
+class Mirrored:
+    """A network that also looks at mirrored windows and averages the logits, as nnU-Net does: test-time augmentation.
+
+    Parameters
+    ----------
+    network : Network
+        Any.
+    axes : sequence of int
+        Spatial axes to mirror, 0 to 2 (0 and 1 for pictures ``[n, c, y, x]``); every combination of them is run.
+    """
+
+    def __init__(self, network: Any, axes: Sequence[int]) -> None:
+        self._network = network
+        chosen = sorted(set(axes))
+        self._turns = [turn for count in range(len(chosen) + 1) for turn in combinations(chosen, count)]
+        self.batch, self.patch = network.batch, network.patch
+        self.summary = f"{network.summary}, {len(self._turns)} mirrored ways"
+
+    def __call__(self, batch: Any) -> Any:
+        """Mean of the logits of every way, each turned back."""
+        import torch
+
+        total = None
+        for turn in self._turns:
+            dims = [axis + 2 for axis in turn]
+            found = self._network(torch.flip(batch, dims) if dims else batch)
+            found = torch.flip(found, dims) if dims else found
+            total = found.clone() if total is None else total.add_(found)
+        assert total is not None
+        return total.div_(len(self._turns))
+
+
+def check_labels(models: Sequence[Model]) -> None:
+    """ModelError where models of an ensemble have different labels."""
+    first = [(label.value, label.name, label.type) for label in models[0].segments.labels]
+    for model in models[1:]:
+        theirs = [(label.value, label.name, label.type) for label in model.segments.labels]
+        if theirs != first or model.segments.activation != models[0].segments.activation:
+            odd = ", ".join(sorted({str(x[1]) for x in set(theirs) ^ set(first)})) or "the activation"
+            raise ModelError(
+                f"the models {models[0].name} and {model.name} have different labels: {odd}", file=model.file,
+                attribute="$.output.labels", fix="an ensemble needs models of the same labels",
+            )  # fmt: skip
+
+
+def same_windows(models: Sequence[Model]) -> bool:
+    """Whether models see the same grid through the same windows, so that their probabilities can be put together."""
+    first = models[0]
+    return all(
+        model.volume_input.orientation == first.volume_input.orientation
+        and model.volume_input.spacing == first.volume_input.spacing
+        and model.volume_input.size == first.volume_input.size
+        and model.volume_input.axes == first.volume_input.axes
+        and model.inference.patch == first.inference.patch
+        and model.inference.overlap == first.inference.overlap
+        for model in models[1:]
+    )
+
+
+def combined(
+    streams: Sequence[Iterator[Slab]], how: str, weights: Sequence[float] | None, activation: str
+) -> Iterator[Slab]:
+    """Slabs of several networks as one stream whose values, activated, are the combined probabilities.
+
+    Parameters
+    ----------
+    streams : sequence of iterators
+        Of the same windows; they advance together, so only one slab of each is ever there.
+    how : str
+        ``average``, ``weighted`` or ``max``.
+    weights : sequence of float, optional
+        One a stream.
+    activation : str
+        ``softmax``, ``sigmoid`` or ``none`` (probabilities already).
+    """
+    import torch
+
+    shares = check_weights(weights, len(streams))
+    tiny = torch.finfo(torch.float32).tiny
+    for slabs in zip(*streams, strict=True):
+        total: torch.Tensor | None = None
+        for slab, share in zip(slabs, shares, strict=True):
+            values = _activated(slab, activation)
+            if how == "max":
+                total = values if total is None else torch.maximum(total, values)
+            else:
+                total = values.mul_(float(share)) if total is None else total.add_(values, alpha=float(share))
+        assert total is not None
+        if activation == "softmax":  # whose inverse, up to a constant that it ignores, is the logarithm
+            total = total.clamp_(min=tiny).log_()
+        elif activation == "sigmoid":
+            total = torch.logit(total, eps=1e-7)
+        yield Slab(slabs[0].start, slabs[0].stop, total, None)
+
+
+def _activated(slab: Slab, activation: str) -> torch.Tensor:
+    """Probabilities of a slab, in memory of their own; certain background where every window was skipped."""
+    import torch
+
+    logits = slab.sums
+    if slab.weights is not None:
+        logits = logits / slab.weights.clamp(min=torch.finfo(torch.float32).tiny)
+    if activation == "softmax":
+        values = torch.softmax(logits, dim=0)
+    else:
+        values = torch.sigmoid(logits) if activation == "sigmoid" else logits.clone()
+    if slab.weights is not None:
+        skipped = slab.weights == 0
+        if bool(skipped.any()):
+            values[:, skipped] = 0.0
+            if activation != "sigmoid":
+                values[0][skipped] = 1.0
+    return values
+
+
+def fuse(
+    maps: Sequence[torch.Tensor], how: str, weights: Sequence[float] | None, labels: Sequence[int]
+) -> torch.Tensor:
+    """One label map of several on the same grid.
+
+    ``vote``: each voxel's label with the most (weighted) votes; of equal ones the lowest value, so that background wins
+    a tie with a label. ``staple``: the expectation-maximisation of Warfield, Zou and Wells (IEEE TMI 23 (2004) 903-921)
+    for several labels, by SimpleITK; voxels that it leaves undecided are background.
+    """
+    import torch
+
+    if how == "staple":
+        return _staple(maps)
+    shares = check_weights(weights, len(maps))
+    best = torch.full(maps[0].shape, -1.0, dtype=torch.float32, device=maps[0].device)
+    result = torch.zeros_like(maps[0])
+    for value in (0, *sorted(labels)):
+        votes = torch.zeros_like(best)
+        for one, share in zip(maps, shares, strict=True):
+            votes.add_((one == value).to(torch.float32), alpha=float(share))
+        # shares such as 0.1 + 0.2 and 0.3 are meant to tie
+        better = votes > best + 1e-6
+        best = torch.where(better, votes, best)
+        result = torch.where(better, torch.full_like(result, value), result)
+    return result
+
+
+def _staple(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    try:
+        import SimpleITK as sitk  # noqa: N813
+    except ImportError as error:
+        raise DependencyError("STAPLE needs SimpleITK", fix='pip install "gpukit[files]"') from error
+    images = [sitk.GetImageFromArray(one.cpu().numpy().astype(np.uint16)) for one in maps]
+    undecided = 65535
+    found = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE(images, undecided))
+    found[found == undecided] = 0
+    return torch.from_numpy(found.astype(np.int64)).to(maps[0].device).to(maps[0].dtype)
+
+
+def check_way(how: str, models: Sequence[Model], weights: Sequence[float] | None) -> None:
+    """InputError or ModelError where models cannot be put together that way."""
+    if how not in MASK_ENSEMBLES:
+        raise InputError(f"there is no ensemble {how!r}", attribute="ensemble", fix=f"use {', '.join(MASK_ENSEMBLES)}")
+    if weights is not None and how not in ("weighted", "vote"):
+        raise InputError("weights are for the ensembles weighted and vote", attribute="weights")
+    if weights is None and how == "weighted":
+        raise InputError("the ensemble weighted needs weights", attribute="weights")
+    check_weights(weights, len(models))
+    check_labels(models)
+    if how in ("average", "weighted", "max") and not same_windows(models):
+        raise ModelError(
+            "probabilities can be put together only where the models see the same grid through the same windows",
+            attribute="ensemble", fix="use the ensemble vote or staple",
+        )  # fmt: skip
+
+
+Progress = Callable[[int, int], None]
