@@ -89,7 +89,7 @@ def build_gsps(
     if not annotations or not any(annotation.figures or annotation.text for annotation in annotations):
         raise InputError("there is nothing to draw", fix="measure with points, a polygon, a box or another figure")
     used = list(dict.fromkeys(annotation.image.sop_instance_uid for annotation in annotations))
-    images = [_clean(headers[uid]) for uid in used]
+    images = [_with_groups(_clean(headers[uid])) for uid in used]
     if len({str(image.get("StudyInstanceUID")) for image in images}) > 1:
         raise InputError("the annotated images belong to several studies", fix="write one presentation state a study")
     for annotation in annotations:
@@ -159,6 +159,28 @@ def _clean(header: Dataset) -> Dataset:
             image.add(DataElement(element.tag, element.VR, ""))
     if "SamplesPerPixel" not in image:
         image.SamplesPerPixel = 1
+    return image
+
+
+def _with_groups(image: Dataset) -> Dataset:
+    """With functional groups made of a classic multi-frame image's own rescale and window: highdicom looks there."""
+    from pydicom import Dataset
+
+    if "SharedFunctionalGroupsSequence" in image:
+        return image
+    shared = Dataset()
+    for sequence, needed, others in (
+        ("PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept"), ("RescaleType",)),
+        ("FrameVOILUTSequence", ("WindowCenter", "WindowWidth"), ("WindowCenterWidthExplanation", "VOILUTFunction")),
+    ):
+        if all(keyword in image for keyword in needed):
+            group = Dataset()
+            for keyword in (*needed, *others):
+                if keyword in image:
+                    group[keyword] = image[keyword]
+            setattr(shared, sequence, [group])
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.PerFrameFunctionalGroupsSequence = [Dataset()]
     return image
 
 

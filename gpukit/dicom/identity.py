@@ -26,6 +26,12 @@ def source_header(source: SourceInstance) -> Dataset:
     from gpukit.dicom.inputs import Location
 
     header = read_dataset(Location(source.path, source.member))
+    for element in header:
+        if element.VR in ("DA", "TM") and element.value and not is_valid(element):
+            # ACR-NEMA, and writers that remember it, wrote 1994.01.31 and 11:25:01 (PS3.5 section 6.2, notes)
+            element.value = str(element.value).replace("." if element.VR == "DA" else ":", "")
+            if not is_valid(element):
+                element.value = ""
     for keyword in REQUIRED:
         if keyword not in header:
             setattr(header, keyword, "")
