@@ -9,7 +9,7 @@ does after preprocessing, on torch and, where openvino is installed, on OpenVINO
 comparison with torch are part of each run's time. Times are medians of runs that alternate in one process; CPU time is
 given beside, since it holds on a busy machine too. Peak memory is the growth of the resident set of a fresh process for
 each (its high-water mark after the run less before it), the network and the image being there before. Labels are
-compared every time.
+compared every time, in the body only where windows over air are skipped.
 """
 
 from __future__ import annotations
@@ -209,6 +209,8 @@ def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     cpu = {way: statistics.median(times) for way, times in work.items()}
     peaks = {way: peak(way, case, threads) for way in WAYS}
+    # Where windows are skipped the air is background by definition; what a random network makes of it does not count.
+    body = values[0] > 0 if case.skip else values[0] > float("-inf")
     return [
         {
             "case": case.name,
@@ -221,7 +223,7 @@ def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
             "faster": medians["monai"] / medians[way],
             "less_cpu": cpu["monai"] / cpu[way],
             "smaller": peaks["monai"] / max(1, peaks[way]),
-            "labels_differ": int((labels["monai"] != labels[way]).sum()),
+            "labels_differ": int(((labels["monai"] != labels[way]) & body).sum()),
         }
         for way in WAYS
         if way != "monai"
