@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from gpukit.dicom.colors import label_color, to_cielab
 from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text, source_header
 from gpukit.dicom.seg_planes import Planes, plan_planes
+from gpukit.dicom.seg_stream import write_binary
 from gpukit.errors import DependencyError, InputError
 from gpukit.volume import Label, Segmentation, SourceInstance
 
@@ -64,8 +67,19 @@ def write_seg(
     DependencyError
         highdicom is missing.
     """
-    dataset = build_seg(segmentation, kind=kind, series_description=series_description, series_number=series_number)
-    dataset.save_as(target, enforce_file_format=True)
+    labels, header, planes, pixels = _checked(segmentation, kind)
+    words = (segmentation, labels, header, planes, kind, series_description, series_number)
+    if kind == "labelmap" or not pixels.any():
+        _build(pixels, *words)[0].save_as(target, enforce_file_format=True)
+        return
+    # Everything but frames and pixels comes from an object of one pixel a plane, which takes highdicom no time.
+    likeness = np.array([[[plane.any()]] for plane in pixels], np.uint8)
+    dataset, plane_of_frame = _build(likeness, *words)
+    if isinstance(target, (str, PathLike)):
+        with Path(target).open("wb") as stream:
+            write_binary(dataset, plane_of_frame, pixels, len(labels), stream)
+    else:
+        write_binary(dataset, plane_of_frame, pixels, len(labels), target)
 
 
 def build_seg(
@@ -75,15 +89,15 @@ def build_seg(
     series_description: str | None = None,
     series_number: int | None = None,
 ) -> Dataset:
-    """The data set that `write_seg` writes; parameters and errors as there."""
-    try:
-        import highdicom
-    except ImportError as error:
-        raise DependencyError("writing a DICOM SEG needs highdicom", fix='pip install "gpukit[ai]"') from error
-    from pydicom.uid import generate_uid
+    """The data set that `write_seg` writes, made whole by highdicom; parameters and errors as there."""
+    labels, header, planes, pixels = _checked(segmentation, kind)
+    return _build(pixels, segmentation, labels, header, planes, kind, series_description, series_number)[0]
 
-    from gpukit import __version__
 
+def _checked(segmentation: Segmentation, kind: Kind) -> tuple[list[Label], Dataset, Planes, NDArray[Any]]:
+    """What an object is made from: labels in order, a source's header, where its planes lie, and segment numbers."""
+    if find_spec("highdicom") is None:
+        raise DependencyError("writing a DICOM SEG needs highdicom", fix='pip install "gpukit[ai]"')
     sources = segmentation.sources
     if not sources:
         raise InputError(
@@ -101,6 +115,24 @@ def build_seg(
         bits = pixels.size * frames * (1 if kind == "binary" else 8 * pixels.itemsize)
         if bits > 8 * _EMPTY_BYTES:
             pixels, planes = pixels[:1], _first_plane(planes)
+    return labels, header, planes, pixels
+
+
+def _build(
+    pixels: NDArray[Any],
+    segmentation: Segmentation,
+    labels: Sequence[Label],
+    header: Dataset,
+    planes: Planes,
+    kind: Kind,
+    series_description: str | None,
+    series_number: int | None,
+) -> tuple[Dataset, list[int]]:
+    """What highdicom makes of segment numbers, with the true references; and the plane of each of its frames."""
+    import highdicom
+    from pydicom.uid import generate_uid
+
+    from gpukit import __version__
 
     algorithm = segmentation.algorithm
     name = algorithm.get("name") or "unnamed model"
@@ -129,8 +161,7 @@ def build_seg(
             series_description=short_text(series_description or f"Segmentation: {name}"),
         )
     notes = "; ".join(segmentation.notes) if not planes.aligned else ""
-    _set_references(result, planes, sources, str(header.SeriesInstanceUID), notes)
-    return result
+    return result, _set_references(result, planes, segmentation.sources, str(header.SeriesInstanceUID), notes)
 
 
 def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray[Any]:
@@ -227,8 +258,8 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
 
 def _set_references(
     result: Dataset, planes: Planes, sources: Sequence[SourceInstance], series_uid: str, notes: str
-) -> None:
-    """Name the true source instances and frames, for the object and for each of its frames."""
+) -> list[int]:
+    """Name the true source instances and frames, for the object and for each of its frames; the frames' planes."""
     from pydicom import Dataset
 
     frames: dict[tuple[str, str], list[int]] = {}
@@ -251,10 +282,12 @@ def _set_references(
     series.ReferencedInstanceSequence = [reference(*uids, ()) for uids in frames]
     result.ReferencedSeriesSequence = [series]
 
+    plane_of_frame = []
     for group in result.PerFrameFunctionalGroupsSequence:
         derivation = group.DerivationImageSequence[0]
         stand_in = derivation.SourceImageSequence[0]
         plane = int(str(stand_in.ReferencedSOPInstanceUID).rpartition(".")[2])
+        plane_of_frame.append(plane)
         items = []
         for source in planes.references[plane]:
             item = reference(
@@ -268,6 +301,7 @@ def _set_references(
             derivation.DerivationDescription = notes[:1024]
         if not items:
             del group.DerivationImageSequence
+    return plane_of_frame
 
 
 def _first_plane(planes: Planes) -> Planes:
