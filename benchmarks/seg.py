@@ -1,0 +1,155 @@
+"""Writing a DICOM SEG of many segments, beside highdicom and dcmqi, from the same label map.
+
+    python benchmarks/seg.py             # 104 segments on 300 x 512 x 512
+    python benchmarks/seg.py --quick     # small, to see that it runs
+
+The label map is ellipsoids of the sizes of organs. Each writer runs in turn; times are medians of wall and CPU time.
+highdicom is given the arrays and headers that gpukit gives to its own; the pixel data must be the same, bit by bit, and
+are compared. dcmqi (a program) is given one NRRD label map, as its users give it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def phantom(shape: tuple[int, int, int], segments: int) -> np.ndarray:
+    """Label map of ellipsoids, from small ones to a fifth of the body."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros(shape, np.uint8)
+    size = np.array(shape)
+    for value in range(1, segments + 1):
+        centre, radius = size * rng.uniform(0.15, 0.85, 3), size * rng.uniform(0.02, 0.12, 3)
+        low = np.maximum(0, np.floor(centre - radius)).astype(int)
+        high = np.minimum(size, np.ceil(centre + radius) + 1).astype(int)
+        axes = np.ogrid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        inside = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, centre, radius, strict=True)) <= 1
+        labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))][inside] = value
+    return labels
+
+
+def source(folder: Path, shape: tuple[int, int, int]) -> Any:
+    """A series that pydicom wrote, opened; and no pixels that matter."""
+    import gpukit
+    from gpukit.dicom.series_writer import write_mr_series
+    from gpukit.geometry import Grid
+    from gpukit.volume import Volume
+
+    grid = Grid.from_axes(shape, spacing=(0.8, 0.8, 1.5), origin=(-200, -180, 40))
+    facts = {"patient_name": "A^B", "patient_id": "1", "description": "d", "body_part": "ABDOMEN"}
+    write_mr_series(Volume(array=np.zeros(shape, np.uint16), grid=grid), folder, **facts)
+    return gpukit.open(folder, device="cpu")
+
+
+def timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds, of this process and its children."""
+
+    def busy() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(u.ru_utime + u.ru_stime for u in used)
+
+    begin, before = time.perf_counter(), busy()
+    function()
+    return time.perf_counter() - begin, busy() - before
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    shape, segments = ((20, 64, 64), 12) if given.quick else ((300, 512, 512), 104)
+
+    import nrrd
+    import pydicom
+
+    from gpukit.dicom.seg import build_seg, write_seg
+    from gpukit.volume import Label, Segmentation
+
+    code, kind = ("123037004", "SCT", "Anatomical Structure"), ("10200004", "SCT", "Liver")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        volume = source(folder / "series", shape)
+        labels = tuple(Label(v, f"organ {v}", code, kind, (200, 90, 60)) for v in range(1, segments + 1))
+        segmentation = Segmentation(
+            array=phantom(shape, segments), grid=volume.grid, labels=labels, sources=volume.sources
+        )
+        nrrd.write(
+            str(folder / "labels.nrrd"),
+            np.ascontiguousarray(segmentation.array.transpose(2, 1, 0)),
+            {
+                "space": "left-posterior-superior",
+                "space directions": volume.grid.affine[:3, :3].T.tolist(),
+                "space origin": volume.grid.affine[:3, 3].tolist(),
+            },
+        )
+        coded = [
+            dict(zip(("CodeValue", "CodingSchemeDesignator", "CodeMeaning"), c, strict=True)) for c in (code, kind)
+        ]
+        attributes = [
+            {
+                "labelID": label.value,
+                "SegmentDescription": label.name,
+                "SegmentLabel": label.name,
+                "SegmentAlgorithmType": "AUTOMATIC",
+                "SegmentAlgorithmName": "benchmark",
+                "SegmentedPropertyCategoryCodeSequence": coded[0],
+                "SegmentedPropertyTypeCodeSequence": coded[1],
+                "recommendedDisplayRGBValue": [200, 90, 60],
+            }
+            for label in labels
+        ]
+        facts = {"ContentCreatorName": "A", "SeriesDescription": "d", "SeriesNumber": "9", "InstanceNumber": "1"}
+        (folder / "meta.json").write_text(json.dumps({**facts, "segmentAttributes": [attributes]}))
+        program = Path(sysconfig.get_path("scripts")) / "itkimage2segimage"
+        command = [
+            str(program), "--inputImageList", str(folder / "labels.nrrd"), "--inputDICOMDirectory",
+            str(folder / "series"), "--outputDICOM", str(folder / "dcmqi.dcm"), "--inputMetadata",
+            str(folder / "meta.json"), "--skip",
+        ]  # fmt: skip
+        ways: dict[str, Callable[[], object]] = {
+            "highdicom": lambda: build_seg(segmentation).save_as(folder / "highdicom.dcm", enforce_file_format=True),
+            "gpukit": lambda: write_seg(segmentation, folder / "gpukit.dcm"),
+        }
+        if program.exists():
+            ways["dcmqi"] = lambda: subprocess.run(command, check=True, capture_output=True)
+        spent: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        for _ in range(given.runs):
+            for way, function in ways.items():
+                spent[way].append(timed(function))
+        ours, theirs = (pydicom.dcmread(folder / f"{way}.dcm") for way in ("gpukit", "highdicom"))
+        size = (int(ours.NumberOfFrames) * ours.Rows * ours.Columns + 7) // 8
+        same = ours.NumberOfFrames == theirs.NumberOfFrames and ours.PixelData[:size] == theirs.PixelData[:size]
+        wall, cpu = ({w: statistics.median(r[n] for r in runs) for w, runs in spent.items()} for n in (0, 1))
+        if given.json:
+            results = {"seconds": wall, "cpu_seconds": cpu, "frames": int(ours.NumberOfFrames), "pixels_same": same}
+            print(json.dumps({"schema_version": 1, "results": results}, indent=2))
+            return
+        print(f"{segments} segments on {shape}, {ours.NumberOfFrames} frames, {os.cpu_count()} cores")
+        for way in ways:
+            print(
+                f"{way:10} {wall[way]:7.2f} s, CPU {cpu[way]:7.2f} s   gpukit is {wall[way] / wall['gpukit']:.1f}x as "
+                f"fast (CPU time {cpu[way] / cpu['gpukit']:.1f}x)"
+            )
+        print(f"pixel data {'the same as' if same else 'DIFFERENT from'} highdicom's")
+        sys.exit(0 if same else 1)
+
+
+if __name__ == "__main__":
+    main()
