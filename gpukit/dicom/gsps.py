@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Annotation, Figure, check_inside, image_size
-from gpukit.dicom.identity import REQUIRED, fit_character_set, is_valid, new_series_number, short_text
+from gpukit.dicom.identity import (
+    REQUIRED,
+    fit_character_set,
+    introduce_retired_classes,
+    is_valid,
+    new_series_number,
+    short_text,
+)
 from gpukit.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
@@ -83,6 +90,8 @@ def build_gsps(
     except ImportError as error:
         raise DependencyError("writing a presentation state needs highdicom", fix='pip install "gpukit[ai]"') from error
     from pydicom.uid import generate_uid
+
+    introduce_retired_classes()
 
     from gpukit import __version__
 

@@ -11,7 +11,15 @@ from gpukit.volume import SourceInstance
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
-__all__ = ["REQUIRED", "fit_character_set", "is_valid", "new_series_number", "short_text", "source_header"]
+__all__ = [
+    "REQUIRED",
+    "fit_character_set",
+    "introduce_retired_classes",
+    "is_valid",
+    "new_series_number",
+    "short_text",
+    "source_header",
+]
 
 #: Type 2 attributes of the patient and study modules that a source may lack and a new object must have.
 REQUIRED = (
@@ -49,6 +57,28 @@ def source_header(source: SourceInstance) -> Dataset:
             anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
             setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
     return header
+
+
+#: Retired storage classes, which old archives are full of, and those that replaced them (PS3.4 annex B).
+_RETIRED = {
+    "1.2.840.10008.5.1.4.1.1.3": "1.2.840.10008.5.1.4.1.1.3.1",  # ultrasound multi-frame
+    "1.2.840.10008.5.1.4.1.1.5": "1.2.840.10008.5.1.4.1.1.20",  # nuclear medicine
+    "1.2.840.10008.5.1.4.1.1.6": "1.2.840.10008.5.1.4.1.1.6.1",  # ultrasound
+    "1.2.840.10008.5.1.4.1.1.12.3": "1.2.840.10008.5.1.4.1.1.12.1",  # biplane angiography
+    "1.2.840.10008.5.1.4.1.1.77.1": "1.2.840.10008.5.1.4.1.1.77.1.1",  # visible light
+}
+
+
+def introduce_retired_classes() -> None:
+    """Let highdicom find the modules of images of retired classes, so that new objects can refer to them."""
+    try:
+        from highdicom._standard_utils import get_sop_class_iod_map
+    except ImportError:  # a version that keeps its table elsewhere: it then refuses such images itself
+        return
+    table = get_sop_class_iod_map()
+    for retired, heir in _RETIRED.items():
+        if heir in table:
+            table.setdefault(retired, table[heir])
 
 
 def is_valid(element: DataElement) -> bool:

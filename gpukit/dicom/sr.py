@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Figure, ImageReference, check_inside
-from gpukit.dicom.identity import fit_character_set, new_series_number, short_text
+from gpukit.dicom.identity import fit_character_set, introduce_retired_classes, new_series_number, short_text
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import DependencyError, InputError
 
@@ -92,6 +92,8 @@ def build_measurement_report(
     except ImportError as error:
         raise DependencyError("writing an SR needs highdicom", fix='pip install "gpukit[ai]"') from error
     from pydicom.uid import generate_uid
+
+    introduce_retired_classes()
 
     from gpukit import __version__
 

@@ -11,7 +11,7 @@ from gpukit.measure.results import UNITS, Measurement, Quantity, Row
 
 __all__ = ["amount", "number", "text"]
 
-#: More rows than this become a table, if none has more numbers than the other.
+#: More rows than this become a table, if they do not have more different numbers than the other.
 _MOST_BLOCKS, _MOST_COLUMNS = 3, 4
 
 
@@ -34,7 +34,8 @@ def text(rows: Sequence[Row], options: Options) -> str:
     """One block for each measurement; a table where there are many of a few numbers each."""
     parts = [options.title] if options.title else []
     measured = [row.measurement for row in rows if row.measurement is not None]
-    few = all(len(one.quantities) <= _MOST_COLUMNS and not one.extra and not one.details for one in measured)
+    few = len({q.name for one in measured for q in one.quantities}) <= _MOST_COLUMNS
+    few = few and not any(one.extra or one.details for one in measured)
     if len(rows) > _MOST_BLOCKS and measured and few:
         parts.append(_table(rows, measured))
     else:
