@@ -23,8 +23,9 @@ def components(mask: Any, *, connectivity: int = 1) -> tuple[Any, int]:
         labels, count = images.label(cupy.ascontiguousarray(mask.astype(bool)), near)
         count = int(count)
         flat = labels.reshape(-1)
-        first = cupy.full(count + 1, flat.size, cupy.int64)
-        cupy.minimum.at(first, flat, cupy.arange(flat.size, dtype=cupy.int64))
+        # 32 bits are enough, and CuPy has no atomic minimum for signed 64
+        first = cupy.full(count + 1, flat.size, cupy.int32)
+        cupy.minimum.at(first, flat, cupy.arange(flat.size, dtype=cupy.int32))
         number = cupy.zeros(count + 1, cupy.int32)
         number[cupy.argsort(first[1:]) + 1] = cupy.arange(1, count + 1, dtype=cupy.int32)
         return number[labels], count

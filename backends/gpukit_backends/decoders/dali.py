@@ -45,5 +45,12 @@ class DaliDecoder:
             kind = types.DALIDataType.UINT8 if stream.precision <= 8 else types.DALIDataType.UINT16
             output = types.DALIImageType.RGB if frame.samples == 3 else types.DALIImageType.ANY_DATA
             encoded = dynamic.tensor(np.frombuffer(data, np.uint8))
-            image = dynamic.decoders.image(encoded, device="gpu", output_type=output, dtype=kind)
+            image = dynamic.decoders.image(
+                encoded,
+                device="gpu",
+                output_type=output,
+                dtype=kind,
+                adjust_orientation=False,  # else EXIF, which has no place in DICOM, could turn or mirror the patient
+                jpeg_fancy_upsampling=True,  # chroma as the CPU decoders interpolate it
+            )
             return np.asarray(image.cpu())
