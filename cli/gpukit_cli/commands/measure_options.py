@@ -41,7 +41,7 @@ Output = Annotated[
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps, sr or seg [default: by suffix, else text]."),
+    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps or sr [default: by suffix, else text]."),
 ]
 AnnotationText = Annotated[
     str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
