@@ -89,6 +89,15 @@ _FROM_GROUPS = {
 #: Private values without which a PET series has no SUV: Philips' factors, GE's time after its series time was changed.
 _PET_PRIVATE = (("Philips PET Private Group", 0x7053, (0x00, 0x09)), ("GEMS_PETD_01", 0x0009, (0x0D,)))
 
+#: Values of BodyPartExamined that there is one of (PS3.16 annex L).
+_UNPAIRED = frozenset({
+    "ABDOMEN", "ABDOMENPELVIS", "HEAD", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "PELVIS", "BRAIN", "CSPINE",
+    "TSPINE", "LSPINE", "SSPINE", "CTSPINE", "TLSPINE", "LSSPINE", "SPINE", "COCCYX", "STERNUM", "NECK",
+    "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV", "HEADNECK", "HEART", "LIVER", "SPLEEN", "PANCREAS",
+    "STOMACH", "COLON", "ESOPHAGUS", "WHOLEBODY", "SKULL", "JAW", "MAXILLA", "NOSE", "MOUTH", "TONGUE",
+    "LARYNX", "PHARYNX", "TRACHEA", "THYROID", "MEDIASTINUM", "AORTA", "BLADDER", "PROSTATE", "UTERUS",
+    "RECTUM", "PENIS", "VAGINA", "GALLBLADDER", "DUODENUM", "FACE", "CORONARYARTERY",
+})  # fmt: skip
 #: PatientPosition in the codes that PET images have instead (PS3.16 CID 20 and 21).
 _POSITIONS = {
     head + letters: code_
@@ -176,7 +185,11 @@ def _header(header: Dataset, sources: Sequence[SourceInstance], kind: str, unit:
     if "IR" not in ([sequence] if isinstance(sequence, str) else sequence):
         top.pop("InversionTime", None)  # PS3.3 C.8.3.1 has it for inversion recovery only
     if not top.get("Laterality") and not top.get("ImageLaterality"):
-        top.Laterality = ""
+        # required, if only empty, for what there are two of, or may be (PS3.3 C.7.3.1); forbidden for what is one
+        if str(top.get("BodyPartExamined") or "").upper() in _UNPAIRED:
+            top.pop("Laterality", None)
+        else:
+            top.Laterality = ""
     _set_equipment(top, header, __version__)
     return top
 

@@ -201,9 +201,15 @@ def test_planes_as_derived_series(run: Run, chest: Path, tmp_path: Path) -> None
     assert planes[1].ImagePositionPatient[2] - planes[0].ImagePositionPatient[2] == pytest.approx(30)
     assert planes[0].SpacingBetweenSlices == pytest.approx(30)
     assert planes[0].SeriesInstanceUID == planes[1].SeriesInstanceUID
+    other = pydicom.dcmread(tmp_path / "out/coronal/0001.dcm")
+    assert other.SeriesInstanceUID != planes[0].SeriesInstanceUID and other.SeriesNumber != planes[0].SeriesNumber
     assert run(*words, "--output", "out", cwd=tmp_path).returncode == 1  # they are there
     done = run(*words, "--output", "two.dcm", cwd=tmp_path)
     assert done.returncode == 2 and "folder" in done.stderr
+    nifti = next((chest / "nifti" / "image").glob("*.nii*"))
+    done = run("3d", "mpr", nifti, "--format", "dicom", "--output", "none", cwd=tmp_path)
+    assert done.returncode == 1 and "not read from DICOM" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_sliding_slabs_inside_a_mask(run: Run, chest: Path, tmp_path: Path) -> None:

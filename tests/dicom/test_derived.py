@@ -60,6 +60,7 @@ CASES = [
     ("mr_orientation/axasc35", {"phase": 0}, None),  # sampled: a fitted slope
     ("mr_enhanced/siemens_xa10", {"phase": 0}, None),
     ("mr_vendors/ge", {"series": 1}, None),
+    ("ct_tilt_ge", {"fill_gaps": True}, None),  # straightened and evened
     ("ct_totalseg/dicom_j2k", {}, 0.0),  # over-anonymised: no SOP class, no instance UIDs
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,7 @@ def write(
     force: bool,
     rulers: bool = False,
     squares: bool = True,
+    number: int = 0,
 ) -> list[Path]:
     """Write one result; the files or folders that were made.
 
@@ -148,6 +149,8 @@ def write(
         Rulers in mm beside a PNG.
     squares : bool
         Give a PNG square pixels.
+    number : int
+        Of this result among those of one run: derived series get series numbers of their own.
     """
     import gpukit
     from gpukit.files.picture import header_window as picture_window
@@ -167,10 +170,16 @@ def write(
             one = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
             made += write(
                 phase_of(volume, t), one, interpolation=interpolation, window=window, header_window=header_window,
-                force=force, rulers=rulers, squares=squares,
+                force=force, rulers=rulers, squares=squares, number=number + 10 * t,
             )  # fmt: skip
         return made
     path.parent.mkdir(exist_ok=True)
+    if target.is_folder and is_dicom:
+        from gpukit.dicom.derived import Derivation, write_derived
+
+        derivation = replace(Derivation.of(volume), series_offset=number)
+        write_derived(volume, path, derivation, window=header_window, force=force)
+        return [path]
     if is_dicom:
         return [gpukit.save(volume, path, format="dicom", window=header_window, force=force)]
     if not is_png:
@@ -185,6 +194,7 @@ def write(
 
 def _write_pictures(volume: Volume, folder: Path, window: tuple[float, float] | None, *, force: bool) -> None:
     """One picture a slice; the folder appears whole or not at all."""
+    from gpukit.errors import OutputError
     from gpukit.files.picture import write_picture
 
     _check_folder(folder, "png", force=force)
@@ -196,5 +206,9 @@ def _write_pictures(volume: Volume, folder: Path, window: tuple[float, float] | 
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot be written: {error.strerror or error}", file=folder) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

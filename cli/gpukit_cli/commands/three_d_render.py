@@ -339,18 +339,25 @@ def _write(
     targets: Sequence[Target],
     interpolation: str,
     window: tuple[float, float] | None,
-    header_window: tuple[float, float] | None,
+    header: tuple[float, float] | None,
     force: bool,
     progress: Progress,
 ) -> list[list[Path]]:
-    """Write each result; its files or folders."""
+    """Write each result; its files or folders. The folder around them goes again where nothing could be written."""
     files = []
-    for n, (one, target) in enumerate(zip(made, targets, strict=True)):
-        progress("writing", n, len(targets))
-        files.append(
-            write(one, target, interpolation=interpolation, window=window, header_window=header_window, force=force)
-        )
-        progress("writing", n + 1, len(targets))
+    around = targets[0].path.parent
+    is_new = not around.exists()
+    try:
+        for n, (one, target) in enumerate(zip(made, targets, strict=True)):
+            progress("writing", n, len(targets))
+            paths = write(
+                one, target, interpolation=interpolation, window=window, header_window=header, force=force, number=n
+            )
+            files.append(paths)
+            progress("writing", n + 1, len(targets))
+    finally:
+        if is_new and around.is_dir() and not any(around.iterdir()):
+            around.rmdir()
     return files
 
 
