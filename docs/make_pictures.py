@@ -94,6 +94,10 @@ def main(source: Path, wanted: list[str]) -> None:
                 sys.exit(f"{picture} has {made.stat().st_size:,} bytes: make it smaller")
             made.replace(HERE / "images" / picture)
             print(picture)
+    if not wanted or any(name.startswith("volume") for name in wanted):
+        from volume_pictures import draw
+
+        draw(source, HERE / "images")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ __all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "ray_gr
 
 _MOST_PIXELS = 8192  # along a side
 _WIDEST = 120.0  # degrees
+#: What lies behind this opacity is less than half a step of 8 bit.
+_OPAQUE = 1 - 0.5 / 255
 #: A picture is this much larger than what it shows.
 MARGIN = 1.02
 
@@ -203,6 +205,7 @@ def draw_rays(
         volume.array, volume.grid.matrix_from(rays), rays.shape, where, None if where == volume.device else room(where),
         affine=volume.grid.affine, colors=colors, opacities=opacities, window=window, shading=look.shading, eye=eye,
         padding=volume.padding, gradient=look.factors(window), planes=clip, labels=labels, second=second,
+        opaque=_OPAQUE,
     )  # fmt: skip
     return _over(picture, background)
 

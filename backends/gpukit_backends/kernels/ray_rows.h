@@ -179,26 +179,20 @@ static void GK_NAME(gk_lit_block)(const gk_volume *restrict v, const gk_scene *r
             GK_TWO(u1);
             GK_TWO(w0);
             GK_TWO(w1);
-            (void)0;
-            for (l = 0; l < GK_LANES; l++) {
-                const GK_T *p = data + at[l];
-                GK_LOAD(l00, p - 1); /* before and after each of the four rows */
-                GK_LOAD(l01, p - 1 + sj);
-                GK_LOAD(l10, p - 1 + sk);
-                GK_LOAD(l11, p - 1 + sk + sj);
-                GK_LOAD(r00, p + 1);
-                GK_LOAD(r01, p + 1 + sj);
-                GK_LOAD(r10, p + 1 + sk);
-                GK_LOAD(r11, p + 1 + sk + sj);
-                GK_LOAD(m0, p - sj); /* rows j - 1 and j + 2 of slices k and k + 1 */
-                GK_LOAD(m1, p - sj + sk);
-                GK_LOAD(n0, p + 2 * sj);
-                GK_LOAD(n1, p + 2 * sj + sk);
-                GK_LOAD(u0, p - sk); /* slices k - 1 and k + 2 of rows j and j + 1 */
-                GK_LOAD(u1, p - sk + sj);
-                GK_LOAD(w0, p + 2 * sk);
-                GK_LOAD(w1, p + 2 * sk + sj);
-            }
+            /* a few arrays at a time: their addresses then stay in registers */
+#define GK_FOUR(a, oa, b, ob, c, oc, d, od)   \
+    for (l = 0; l < GK_LANES; l++) {          \
+        const GK_T *p = data + at[l];         \
+        GK_LOAD(a, p + (oa));                 \
+        GK_LOAD(b, p + (ob));                 \
+        GK_LOAD(c, p + (oc));                 \
+        GK_LOAD(d, p + (od));                 \
+    }
+            GK_FOUR(l00, -1, l01, sj - 1, l10, sk - 1, l11, sk + sj - 1) /* before and after each of the four rows */
+            GK_FOUR(r00, 1, r01, sj + 1, r10, sk + 1, r11, sk + sj + 1)
+            GK_FOUR(m0, -sj, m1, sk - sj, n0, 2 * sj, n1, sk + 2 * sj) /* rows j - 1 and j + 2, slices k and k + 1 */
+            GK_FOUR(u0, -sk, u1, sj - sk, w0, 2 * sk, w1, sj + 2 * sk) /* slices k - 1 and k + 2, rows j and j + 1 */
+#undef GK_FOUR
             for (l = 0; l < GK_LANES; l++) {
                 const GK_REAL x = fx[l], y = fy[l], z = fz[l], half = (GK_REAL)0.5;
                 /* differences of neighbours on either side, blended like values */
@@ -269,6 +263,7 @@ static void GK_NAME(gk_lit_block)(const gk_volume *restrict v, const gk_scene *r
             for (l = 0; l < GK_LANES; l++) {
                 const float *row = table + 4 * entry[l];
                 GK_REAL rgb[4];
+                if (!(gain[l] > (GK_REAL)0)) continue;
                 for (c = 0; c < 4; c++) rgb[c] = GK_BLEND(place[l], (GK_REAL)row[c], (GK_REAL)row[4 + c]);
                 if (look->shaded)
                     for (c = 0; c < 4; c++) {
