@@ -16,7 +16,7 @@
     break;
 
 /* Writes n doubles at element `at` of `out`: integers rounded half to even and clipped, NaN as 0. */
-static void gk_store_row(void *restrict out, int type, int64_t at, const double *restrict row, int64_t n) {
+static inline void gk_store_row(void *restrict out, int type, int64_t at, const double *restrict row, int64_t n) {
     int64_t i;
     switch (type) {
         case GK_U8: GK_STORE(uint8_t, 0, UINT8_MAX)
@@ -32,18 +32,19 @@ static void gk_store_row(void *restrict out, int type, int64_t at, const double 
 }
 #undef GK_STORE
 
-/* Narrows [*first, *last) to the indices whose position along one input axis is inside. Positions grow or fall
- * steadily, so the ends can be guessed and then moved until the exact rule holds. */
-static void gk_span(const double *row, double base, int64_t n, int64_t *first, int64_t *last) {
+/* Narrows [*first, *last) to the indices whose position along one input axis lies from `from` to `to`. Positions grow or
+ * fall steadily, so the ends can be guessed and then moved until the exact rule holds. */
+static inline void gk_span_between(const double *row, double base, double from, double to, int64_t *first, int64_t *last) {
     const double step = row[0];
     int64_t a = *first, b = *last;
+#define GK_BETWEEN(i) (gk_position(row, i, base) >= from && gk_position(row, i, base) <= to)
     if (a >= b) return;
     if (step == 0.0) {
-        if (!gk_within(base, n)) *last = a;
+        if (!(base >= from && base <= to)) *last = a;
         return;
     }
     {
-        double lo = (-0.5 - base) / step, hi = ((double)n - 0.5 - base) / step;
+        double lo = (from - base) / step, hi = (to - base) / step;
         if (step < 0.0) {
             const double t = lo;
             lo = hi;
@@ -59,14 +60,20 @@ static void gk_span(const double *row, double base, int64_t n, int64_t *first, i
             int64_t f = (int64_t)lo, t = (int64_t)hi;
             f = f - 2 > a ? f - 2 : a;
             t = t + 3 < b ? t + 3 : b;
-            while (f > a && gk_within(gk_position(row, f - 1, base), n)) f--;
-            while (f < t && !gk_within(gk_position(row, f, base), n)) f++;
-            while (t < b && gk_within(gk_position(row, t, base), n)) t++;
-            while (t > f && !gk_within(gk_position(row, t - 1, base), n)) t--;
+            while (f > a && GK_BETWEEN(f - 1)) f--;
+            while (f < t && !GK_BETWEEN(f)) f++;
+            while (t < b && GK_BETWEEN(t)) t++;
+            while (t > f && !GK_BETWEEN(t - 1)) t--;
             *first = f;
             *last = t;
         }
     }
+#undef GK_BETWEEN
+}
+
+/* Narrows [*first, *last) to the indices that are inside along one input axis of n voxels. */
+static inline void gk_span(const double *row, double base, int64_t n, int64_t *first, int64_t *last) {
+    gk_span_between(row, base, -0.5 - GK_EDGE, (double)n - 0.5 + GK_EDGE, first, last);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "gk_common.h"
 #include "gk_export.h"
 #include "gk_rows.h"
+#include "gk_quick.h"
 
 #define GK_BODY "resample_rows.h"
 #include "gk_types.h"
