@@ -13,6 +13,7 @@ from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_affine, check_shape, rows
 from gpukit.ops.project import check_method
+from gpukit_backends.cpu._spline import reach_of_grid, spline
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.pyramid import pyramid
 from gpukit_backends.cpu.threads import over_rows
@@ -31,7 +32,7 @@ def _declines(
     fill: float,
     padding: Sequence[float] | None,
 ) -> str | None:
-    return why_not(data) or (None if order in (0, 1) else f"order {order} is not compiled")
+    return why_not(data) or (None if order in (0, 1, 3) else f"order {order} is not compiled")
 
 
 @kernel(declines=_declines)
@@ -55,12 +56,24 @@ def project_slab(
     out = np.empty(size[1:], np.float64 if method == "mean" else data.dtype)
     target = type_number(out.dtype)
     seen = volume(data, interval)
+    m = doubles(*(value for row in rows(map_) for value in row))
+    out_size, way = longs(*reversed(size)), WAYS[method]
+    if order == 3:
+        curve = spline(data, interval, reach_of_grid(map_, size))
+
+        def cubic(begin: int, end: int) -> int:
+            failed: int = handle.gpukit_cubic_slab(
+                ctypes.byref(seen), ctypes.byref(curve.c), int(curve.checked), m, out_size, way, ctypes.c_double(fill),
+                pointer(out), target, ctypes.c_int64(begin), ctypes.c_int64(end),
+            )  # fmt: skip
+            return failed
+
+        over_rows(cubic, size[1])
+        return out
     useful = method != "mean" and size[0] > 1 and size[0] * size[1] * size[2] > WORTHWHILE * data.size
     bounds = pyramid(data, seen, interval) if useful else None
     bricks = None if bounds is None else pointer(bounds)
-    m = doubles(*(value for row in rows(map_) for value in row))
-    out_size = longs(*reversed(size))
-    entry, way = handle.gpukit_slab, WAYS[method]
+    entry = handle.gpukit_slab
 
     def work(begin: int, end: int) -> int:
         failed: int = entry(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding, dtype_of
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
+from gpukit_backends.cpu._spline import reach_of_grid, spline
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
@@ -27,7 +28,7 @@ def _declines(
 ) -> str | None:
     if (reason := why_not(data)) is not None:
         return reason
-    if order not in (0, 1):
+    if order not in (0, 1, 3):
         return f"order {order} is not compiled"
     if dtype is not None and type_number(dtype) is None:
         return f"voxel type {dtype} is not compiled"
@@ -58,6 +59,27 @@ def resample(
     target = type_number(out.dtype)
     out_size = longs(*reversed(size))
     axes = axes_of(map_)
+    if order == 3:
+        curve, plain = spline(data, interval, reach_of_grid(map_, size)), volume(data, interval)
+        m3 = doubles(*(value for row in rows(map_) for value in row))
+
+        def cubic(begin: int, end: int) -> int:
+            failed: int = handle.gpukit_cubic_resample(
+                ctypes.byref(plain),
+                ctypes.byref(curve.c),
+                int(curve.checked),
+                m3,
+                out_size,
+                ctypes.c_double(fill),
+                pointer(out),
+                target,
+                ctypes.c_int64(begin),
+                ctypes.c_int64(end),
+            )
+            return failed
+
+        over_rows(cubic, size[0] * size[1], least=4)
+        return out
     if axes is not None and order == 1 and interval is None:
         seen = volume(data, None, axes.source)
         scale, offset = doubles(*reversed(axes.scale)), doubles(*reversed(axes.offset))

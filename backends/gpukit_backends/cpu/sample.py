@@ -11,12 +11,13 @@ import numpy as np
 from gpukit.device import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding
+from gpukit_backends.cpu._spline import reach_of_points, spline
 from gpukit_backends.cpu.library import library, pointer, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
 
 def _declines(data: Any, points: Any, order: int, fill: float, padding: Sequence[float] | None) -> str | None:
-    return why_not(data) or (None if order in (0, 1) else f"order {order} is not compiled")
+    return why_not(data) or (None if order in (0, 1, 3) else f"order {order} is not compiled")
 
 
 @kernel(declines=_declines)
@@ -34,8 +35,21 @@ def sample(
         raise InputError(f"points must have the shape (n, 3), not {at.shape}", attribute="points")
     handle = library().handle
     assert handle is not None
-    seen = volume(data, check_padding(padding))
+    interval = check_padding(padding)
+    seen = volume(data, interval)
     out = np.empty(len(at))
+    if order == 3:
+        curve = spline(data, interval, reach_of_points(at))
+
+        def cubic(begin: int, end: int) -> int:
+            failed: int = handle.gpukit_cubic_sample(
+                ctypes.byref(seen), ctypes.byref(curve.c), int(curve.checked), pointer(at), ctypes.c_double(fill),
+                pointer(out), ctypes.c_int64(begin), ctypes.c_int64(end),
+            )  # fmt: skip
+            return failed
+
+        over_rows(cubic, len(at), least=256)
+        return out
     entry = handle.gpukit_sample
 
     def work(begin: int, end: int) -> int:
