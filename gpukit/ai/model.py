@@ -30,7 +30,8 @@ def find_model(model: str | PathLike[str]) -> Model:
     ----------
     model : str or PathLike
         A folder with ``model.json``; a ``model.json``; a weights file with ``NAME.json`` or ``model.json`` beside it;
-        a MONAI bundle's folder; or the name of a model that comes with gpukit. A file or folder goes before a name.
+        a MONAI bundle's folder; the name of a model that comes with gpukit; or ``name``, ``name@version`` or an alias
+        of a model in the local store. A file or folder goes before a name.
 
     Raises
     ------
@@ -47,11 +48,31 @@ def find_model(model: str | PathLike[str]) -> Model:
     name = os.fspath(model)
     if name.replace("_", "-") in sample_names():
         return _described(SAMPLES / name.replace("-", "_") / DESCRIPTION)
+    stored = _from_store(name)
+    if stored is not None:
+        return stored
     raise InputNotFoundError(
-        "no such model: neither a file or folder nor a model that comes with gpukit",
+        "no such model: neither a file or folder, nor a model that comes with gpukit, nor one in the store",
         file=name,
-        fix=f"the models that come with gpukit are: {', '.join(sample_names()) or 'none'}",
+        fix=f"the models that come with gpukit are: {', '.join(sample_names()) or 'none'}; "
+        "`gpukit ai models list` shows those in the store",
     )
+
+
+def _from_store(name: str) -> Model | None:
+    """The variant of a stored model that this machine runs best."""
+    from gpukit.ai.registry import Store
+    from gpukit.ai.variants import best_variant
+
+    store = Store()
+    entry = store.find(name)
+    if entry is None:
+        return None
+    variant = best_variant(entry)
+    model = find_model(store.path(variant))
+    weights = next((d for n, d in variant.files.items() if Path(n).name == model.weights.name), None)
+    # a file that was damaged in the store is refused when its digest is asked for
+    return replace(model, name=entry.name, version=entry.version, sha256=weights or model.sha256)
 
 
 def _described(file: Path, weights: Path | None = None) -> Model:

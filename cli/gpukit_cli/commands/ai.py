@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands import ai_classify, ai_detect, ai_enhance, ai_report
+from gpukit_cli.commands import ai_classify, ai_detect, ai_enhance, ai_models, ai_report
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, weight_list
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
@@ -161,46 +161,11 @@ def segment(
         emit(as_table(content) + "".join(f"{target}\n" for target in targets))
 
 
-@app.command()
-def models(as_json: Json = False) -> None:
-    """List the models that come with gpukit, ready for `--model NAME`."""
-    from gpukit.ai import find_model, sample_names
-
-    found = [(name, find_model(name)) for name in sample_names()]
-    if as_json:
-        listed = [
-            {
-                "name": name,
-                "version": model.version,
-                "task": model.task,
-                "description": model.description,
-                "license": model.license,
-                "modality": model.input.modality,
-                **answer_of(model),
-                "sha256": model.digest,
-            }
-            for name, model in found
-        ]
-        emit(json_text("models", {"models": listed}))
-        return
-    rows = [
-        (name, model.version, model.task, "/".join(model.input.modality) or "any", model.description)
-        for name, model in found
-    ]
-    emit(table(("NAME", "VERSION", "TASK", "MODALITY", "WHAT IT DOES"), rows))
-
-
 ai_classify.register(app)
 ai_detect.register(app)
 ai_enhance.register(app)
 ai_report.register(app)
-
-
-def answer_of(model: Any) -> dict[str, Any]:
-    """Labels or classes of a model, for JSON."""
-    if model.task == "segment":
-        return {"labels": [{"value": label.value, "name": label.name} for label in model.output.labels]}
-    return {"classes": [one.name for one in getattr(model.output, "classes", ())]}
+ai_models.register(app)
 
 
 def format_of(output: Path, form: str | None) -> str:
