@@ -23,6 +23,7 @@ __all__ = ["STORAGE", "Region", "read_regions", "read_rtstruct", "region_array"]
 
 #: RT Structure Set Storage, PS3.4 B.5.
 STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+_FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
 _CATEGORY = ("123037004", "SCT", "Anatomical Structure")
 _TYPE = ("85756007", "SCT", "Tissue")
@@ -272,7 +273,7 @@ def _points(contour: Dataset, name: str) -> NDArray[np.float64]:
             raise FormatError("a contour's points are no numbers", file=name, attribute="ContourData") from error
     else:
         numbers = np.atleast_1d(np.asarray([float(v) for v in value], dtype=np.float64))
-    if numbers.size % 3 or not np.isfinite(numbers).all():
+    if numbers.size % 3 or not (np.abs(numbers) < _FARTHEST).all():
         raise FormatError(
             f"a contour of {numbers.size} numbers makes no points x, y, z", file=name, attribute="ContourData"
         )

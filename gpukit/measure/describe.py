@@ -205,10 +205,9 @@ def peaks(part: Part, volume: Volume, *, unit: str) -> tuple[list[Quantity], lis
     low = np.maximum(0, np.array(part.start) - margin)
     high = np.minimum(part.grid.shape, np.array(part.start) + shape + margin)
     block = volume.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    means = ball_means(block, part.grid.affine, PEAK_RADIUS, padding=volume.padding)
     inner = np.array(part.start) - low
-    cut = tuple(slice(int(a), int(a + n)) for a, n in zip(inner, shape, strict=True))
-    means = means[cut]
+    window = [(int(a), int(a + n)) for a, n in zip(inner, shape, strict=True)]
+    means = ball_means(block, part.grid.affine, PEAK_RADIUS, padding=volume.padding, window=window)
     xp = array_namespace(means)
     valid = ~xp.isnan(means)
     values = xp.astype(part.values, means.dtype)

@@ -168,7 +168,9 @@ def rois(
     for part in parts_of(volume, at.region, slice=slice, labels=labels, threshold=threshold):
         quantities, notes = describe(part, volume, full=statistics, bins=bins or chosen, percentages=percentiles)
         if statistics:
-            more, told = peaks(part, volume, unit=unit) if volume.grid.shape[0] > 1 else ([], [])
+            # Of everything a peak has no use, and would take longer than all else together.
+            whole = at.region is None or volume.grid.shape[0] == 1
+            more, told = ([], []) if whole else peaks(part, volume, unit=unit)
             quantities += more
             notes += told
         quantities += size_of(part, at)

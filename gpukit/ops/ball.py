@@ -60,7 +60,14 @@ def ball_rows(affine: ArrayLike, radius: float) -> Iterator[tuple[int, int, int,
                 yield dk, dj, first, last
 
 
-def ball_means(data: Any, affine: ArrayLike, radius: float, *, padding: Sequence[float] | None = None) -> Any:
+def ball_means(
+    data: Any,
+    affine: ArrayLike,
+    radius: float,
+    *,
+    padding: Sequence[float] | None = None,
+    window: Sequence[tuple[int, int]] | None = None,
+) -> Any:
     """Mean of the voxels whose centres lie within a radius of each voxel's centre.
 
     Voxels outside the volume, and those that are no measurement, take no part. Runs along i are summed by differences
@@ -76,43 +83,59 @@ def ball_means(data: Any, affine: ArrayLike, radius: float, *, padding: Sequence
         In mm.
     padding : (float, float), optional
         Voxels with values in this closed interval are no measurement; NaN never is one.
+    window : three of (int, int), optional
+        First voxel and the one after the last, along k, j and i, around which balls are wanted; all unless given.
 
     Returns
     -------
-    array, (nk, nj, ni)
+    array, (nk, nj, ni) or the size of the window
         In working precision on the device of `data`; NaN where no voxel takes part.
     """
     xp = array_namespace(data)
     values = real_values(xp, data)
     lost = invalid(xp, values, check_padding(padding))
-    nk, nj, ni = (int(n) for n in values.shape)
+    runs = list(ball_rows(affine, radius))
+    reach = max(max(-first, last) for _, _, first, last in runs)
     count = xp.ones_like(values) if lost is None else xp.astype(~lost, values.dtype)
     values = values if lost is None else xp.where(lost, xp.zeros_like(values), values)
     # The running sums are taken around the middle value, so that they lose no digits of a large common offset.
     total = float(xp.sum(count))
     middle = float(xp.sum(values)) / total if total else 0.0
-    running = _running(xp, (values - middle) * count)
-    counted = _running(xp, count)
-    sums, numbers = xp.zeros_like(values), xp.zeros_like(values)
-    i = np.arange(ni)
-    for dk, dj, first, last in ball_rows(affine, radius):
-        k0, k1, j0, j1 = max(0, -dk), min(nk, nk - dk), max(0, -dj), min(nj, nj - dj)
-        if k0 >= k1 or j0 >= j1:
-            continue
-        low = xp.asarray(np.clip(i + first, 0, ni).tolist(), dtype=xp.int64, device=device(data))
-        high = xp.asarray(np.clip(i + last + 1, 0, ni).tolist(), dtype=xp.int64, device=device(data))
-        at = (slice(k0 + dk, k1 + dk), slice(j0 + dj, j1 + dj), slice(None))
-        to = (slice(k0, k1), slice(j0, j1), slice(None))
-        for into, table in ((sums, running), (numbers, counted)):
-            rows = table[at]
-            into[to] = into[to] + xp.take(rows, high, axis=2) - xp.take(rows, low, axis=2)
-    one = xp.ones_like(numbers)
-    found = numbers > 0.5
-    return xp.where(found, sums / xp.where(found, numbers, one) + middle, one * math.nan)
+    running, counted = (_running(xp, table, reach) for table in ((values - middle) * count, count))
+    nk, nj, ni = (int(n) for n in values.shape)
+    (ka, kb), (ja, jb), (ia, ib) = window or ((0, nk), (0, nj), (0, ni))
+    result = xp.empty((kb - ka, jb - ja, ib - ia), dtype=values.dtype, device=device(data))
+    nan = xp.full((1,), math.nan, dtype=values.dtype, device=device(data))
+    zero = xp.zeros((jb - ja, ib - ia), dtype=values.dtype, device=device(data))
+    known: dict[tuple[int, ...], Any] = {}
+
+    def added(table: Any, k: int) -> Any:
+        into = xp.asarray(zero, copy=True)
+        for dk, dj, first, last in runs:
+            j0, j1 = max(ja, -dj), min(jb, nj - dj)
+            if 0 <= k + dk < nk and j0 < j1:
+                rows = table[k + dk, j0 + dj : j1 + dj, :]
+                high, low = reach + last + 1, reach + first
+                into[j0 - ja : j1 - ja, :] += rows[:, high + ia : high + ib] - rows[:, low + ia : low + ib]
+        return into
+
+    for k in range(ka, kb):  # plane by plane: what is added up stays in the cache
+        # Without lost voxels the count depends only on which planes of the ball lie within the volume.
+        key = (k,) if lost is not None else tuple(dk for dk in sorted({run[0] for run in runs}) if 0 <= k + dk < nk)
+        if key not in known:
+            known = known if lost is None else {}
+            known[key] = added(counted, k)
+        numbers = known[key]
+        found = numbers > 0.5
+        mean = added(running, k) / xp.where(found, numbers, xp.ones_like(numbers)) + middle
+        result[k - ka, ...] = xp.where(found, mean, nan)
+    return result
 
 
-def _running(xp: Any, values: Any) -> Any:
-    """Sums of the values before each place along i, with one place more at the end."""
+def _running(xp: Any, values: Any, reach: int) -> Any:
+    """Sums of the values before each place along i; `reach` places more on either side, where nothing is added."""
     nk, nj, _ = values.shape
-    zero = xp.zeros((nk, nj, 1), dtype=values.dtype, device=device(values))
-    return xp.concat([zero, xp.cumulative_sum(values, axis=2)], axis=2)
+    sums = xp.cumulative_sum(values, axis=2)
+    before = xp.zeros((nk, nj, reach + 1), dtype=values.dtype, device=device(values))
+    after = xp.broadcast_to(sums[:, :, -1:], (nk, nj, reach + 1))
+    return xp.concat([before, sums, after], axis=2)
