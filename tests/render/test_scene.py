@@ -253,3 +253,24 @@ def test_the_command_draws_masks_clips_and_overlays(tmp_path: Path) -> None:
     ):
         failed = run("--force", *words)
         assert failed.returncode == 2 and told in failed.stderr
+
+
+def test_a_real_pet_glows_where_the_tumour_was_outlined(data: Path) -> None:
+    """Soft tissue sarcoma: the RTSTRUCT of the radiologist, the CT and the PET, each on a grid of its own."""
+    from gpukit.masking import open_mask
+
+    folder = data / "pet" / "sts_001_cropped"
+    ct = gk.open(folder / "CT" / "dicom" / "image", device="cpu")
+    pet = gk.open(folder / "PET" / "dicom" / "image", device="cpu")
+    mask = open_mask(folder / "CT" / "dicom" / "mask" / "RS.dcm", ct)
+    shot = {"size": (90, 90)}
+    fused = gk.render(ct, overlay=pet, **shot).array[0].astype(int)  # type: ignore[arg-type]
+    alone = gk.render(ct, mask=mask, mask_mode="alone", label_opacity=5.0, **shot).array[0]  # type: ignore[arg-type]
+    outlined, hot = alone.max(axis=-1) > 60, fused[..., 0] - fused[..., 2] > 40
+    assert outlined.sum() > 300
+    # nearly all of the tumour takes up glucose; organs beside it do too, so a mirrored or shifted PET is less wrong
+    # than cold, but clearly worse
+    share = (hot & outlined).sum() / outlined.sum()
+    assert share > 0.95
+    for wrong in (hot[:, ::-1], hot[::-1], np.roll(hot, 8, axis=0)):
+        assert (wrong & outlined).sum() / outlined.sum() < share - 0.04
