@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py FOLDER [NAME...]
 
-Every command in a ``bash`` block of the pages that names ``--output images/NAME.png`` is run as it stands, in a folder
+Every command in a ``bash`` block of the pages that names ``images/NAME.png`` or ``.gif`` is run as it stands, in a folder
 with the inputs that the pages speak of, and its picture goes to ``docs/images``. With names only those are made anew.
 
 FOLDER is the unpacked source distribution of totalsegmentator 2.18.0 from PyPI (Apache-2.0), whose tests bring a chest
@@ -36,7 +36,7 @@ def commands() -> dict[str, list[str]]:
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 for word in words:
-                    if word.startswith("images/") and word.endswith(".png"):
+                    if word.startswith("images/") and word.endswith((".png", ".gif")):
                         found[word.removeprefix("images/")] = words
     return found
 
@@ -86,7 +86,7 @@ def main(source: Path, wanted: list[str]) -> None:
         (folder / "images").mkdir()
         prepare(folder, source)
         for picture, words in commands().items():
-            if wanted and picture not in wanted and picture.removesuffix(".png") not in wanted:
+            if wanted and picture not in wanted and Path(picture).stem not in wanted:
                 continue
             subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
             made = folder / "images" / picture
