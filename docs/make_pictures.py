@@ -3,7 +3,8 @@
     python docs/make_pictures.py FOLDER [NAME...]
 
 Every command in a ``bash`` block of the pages that names ``images/NAME.png`` or ``.gif`` is run as it stands, in a
-folder with the inputs that the pages speak of, and its picture goes to ``docs/images``. With names only those are made anew.
+folder with the inputs that the pages speak of, and its picture goes to ``docs/images``. With names only those are made
+anew.
 
 FOLDER is the unpacked source distribution of totalsegmentator 2.18.0 from PyPI (Apache-2.0), whose tests bring a chest
 CT with contrast and a mask of its aorta::
