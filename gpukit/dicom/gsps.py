@@ -225,13 +225,14 @@ def _graphics(highdicom: Any, annotation: Annotation, image: Dataset, layer: Any
             )
         )
     frame = annotation.image.frame if int(image.get("NumberOfFrames") or 1) > 1 else None
-    return pr.GraphicAnnotation(
-        referenced_images=[image],
-        graphic_layer=layer,
-        referenced_frame_number=frame,
-        graphic_objects=objects or None,
-        text_objects=texts or None,
-    )
+    parts = {"graphic_layer": layer, "graphic_objects": objects or None, "text_objects": texts or None}
+    try:
+        return pr.GraphicAnnotation(referenced_images=[image], referenced_frame_number=frame, **parts)
+    except TypeError:
+        if frame is None:
+            raise
+        # several frames in an object of a class for one: a reference to a frame would not be valid
+        return pr.GraphicAnnotation(referenced_images=[image], **parts)
 
 
 def _set_pixel_shape(state: Dataset, image: Dataset) -> None:

@@ -40,6 +40,8 @@ def source_header(source: SourceInstance) -> Dataset:
             element.value = str(element.value).replace("." if element.VR == "DA" else ":", "")
             if not is_valid(element):
                 element.value = ""
+    if "SpecificCharacterSet" in header and not header.SpecificCharacterSet:
+        del header.SpecificCharacterSet  # an empty one is none
     for keyword in REQUIRED:
         if keyword not in header:
             setattr(header, keyword, "")

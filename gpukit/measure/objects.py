@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from gpukit.errors import InputError
 from gpukit.measure.outputs import Options
 from gpukit.measure.outputs_text import amount
 from gpukit.measure.results import Graphic, Measurement, Quantity, Row
+from gpukit.volume import SourceInstance
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -91,7 +92,23 @@ def _headers(measured: Sequence[Measurement]) -> dict[str, Dataset]:
                 if "SOPInstanceUID" not in header or "SOPClassUID" not in header:
                     header.SOPInstanceUID, header.SOPClassUID = source.sop_instance_uid, source.sop_class_uid
                 headers[source.sop_instance_uid] = header
+        segment = segment_of(one)
+        if segment is not None and segment[1]:
+            image = segment[0].image
+            place = SourceInstance(image.sop_class_uid, image.sop_instance_uid, segment[1])
+            headers.setdefault(image.sop_instance_uid, source_header(place))
     return headers
+
+
+def segment_of(measured: Measurement) -> tuple[SegmentReference, str] | None:
+    """The DICOM segment that was measured, and the file that it is in."""
+    facts = (measured.extra or {}).get("segment")
+    if isinstance(facts, SegmentReference):  # read from a report
+        return facts, ""
+    if not isinstance(facts, Mapping) or not facts.get("sop_instance_uid"):
+        return None
+    image = ImageReference(str(facts["sop_class_uid"]), str(facts["sop_instance_uid"]))
+    return SegmentReference(image, int(facts["number"])), str(facts.get("path") or "")
 
 
 def _references(measured: Measurement) -> tuple[ImageReference, ...]:
@@ -134,7 +151,7 @@ def _group(measured: Measurement) -> ReportedGroup:
         ]
         figures = ()
     drawn = figures or any(number.figures for number in numbers)
-    segment = None if measured.extra is None else measured.extra.get("segment")
+    segment = segment_of(measured)
     return ReportedGroup(
         numbers=tuple(numbers),
         tracking_uid=_uid(measured),
@@ -143,7 +160,7 @@ def _group(measured: Measurement) -> ReportedGroup:
         images=_references(measured),
         figures=figures,
         frame_of_reference_uid=measured.frame_of_reference_uid,
-        segment=segment if isinstance(segment, SegmentReference) else None,
+        segment=None if segment is None else segment[0],
     )
 
 

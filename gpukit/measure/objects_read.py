@@ -23,8 +23,8 @@ _NAMES = {
 }  # fmt: skip
 _TOOL_KINDS = {"Length": "distance", "Bidirectional": "bidirectional", "Angle": "angle", "CobbAngle": "cobb_angle"}
 #: A number with a unit at the end of a caption, as viewers write it.
-_STATED = re.compile(r"(?<![\d.,])(-?\d+(?:\.\d+)?)\s*(mm²|mm2|cm²|cm2|mm|cm|°|deg)\s*$")
-_LINE_UNITS = {"mm": ("mm", 1.0), "cm": ("mm", 10.0)}
+_STATED = re.compile(r"(?<![\d.,])(-?\d+(?:\.\d+)?)\s*(mm²|mm2|cm²|cm2|mm|cm|pixels²|pixels|°|deg)\s*$")
+_LINE_UNITS = {"mm": ("mm", 1.0), "cm": ("mm", 10.0), "pixels": ("{pixels}", 1.0)}
 _AREA_UNITS = {"mm²": 1.0, "mm2": 1.0, "cm²": 100.0, "cm2": 100.0}
 
 

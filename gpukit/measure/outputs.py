@@ -79,6 +79,7 @@ FORMATS: dict[str, Format] = {
         Format("csv", (".csv",), "gpukit.measure.outputs:csv_text"),
         Format("gsps", (".dcm",), "gpukit.measure.objects:write_gsps", binary=True),
         Format("sr", (".dcm",), "gpukit.measure.objects:write_sr", binary=True),
+        Format("seg", (".dcm",), "gpukit.measure.mask_objects:write_seg", binary=True),
     )
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.device import move
 from gpukit.dicom.headers import read_header
 from gpukit.dicom.inputs import Location
 from gpukit.errors import DependencyError, InputError
@@ -17,6 +18,7 @@ from gpukit.files.picture import shown_plane
 from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.objects import caption
 from gpukit.measure.results import Graphic, Measurement
+from gpukit.volume import SourceInstance
 
 __all__ = ["draw_overlay"]
 
@@ -44,7 +46,8 @@ def draw_overlay(
     Parameters
     ----------
     measured : Measurement
-        With figures in pixels, on an image that is at hand.
+        With figures in pixels, or a region of voxels, on an image that is at hand. Of a region the slice is shown on
+        which most of it lies.
     path : path-like
         ``.png``.
     window : (float, float), optional
@@ -62,9 +65,11 @@ def draw_overlay(
     except ImportError as error:
         raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
     flat = [graphic for graphic in measured.graphics if graphic.space == "pixel"]
-    if not flat or not measured.sources:
-        raise InputError(f"this {measured.kind} has nothing drawn on one image", attribute="overlay")
-    frame = _frame(measured)
+    region = None
+    if flat and measured.sources:
+        frame = _frame(measured.sources[0])
+    else:
+        frame, region = _masked(measured)
     volume = frame.read()
     plane = shown_plane(volume, window=window)
     x_scale, y_scale = _scales(frame, plane.shape[:2])
@@ -76,6 +81,9 @@ def draw_overlay(
         # the first pixel's centre is half an enlarged pixel from the border
         return [((x + 0.5) * x_scale - 0.5, (y + 0.5) * y_scale - 0.5) for x, y in points]
 
+    if region is not None:
+        _tint(picture, region)
+        draw = ImageDraw.Draw(picture)
     for graphic in flat:
         points = placed(_outline(graphic))
         if graphic.type in ("POINT", "MULTIPOINT"):
@@ -87,7 +95,7 @@ def draw_overlay(
     words = caption(measured).translate(_PLAIN)
     font: Any = ImageFont.load_default(size=max(14, size[0] // 40))
     left, top, right, bottom = draw.textbbox((0, 0), words, font=font)
-    x, y = max(placed(_outline(flat[-1])), key=lambda point: point[1])  # below the figure, not across it
+    x, y = (8.0, 0.0) if region is not None else max(placed(_outline(flat[-1])), key=lambda point: point[1])
     x = min(max(4.0, x + 8), max(4.0, size[0] - (right - left) - 8))
     y = min(max(4.0, y + 8), max(4.0, size[1] - (bottom - top) - 8))
     draw.text((x, y), words, font=font, fill=_COLOR, stroke_width=2, stroke_fill=_INK)
@@ -95,11 +103,40 @@ def draw_overlay(
         picture.save(os.fspath(temporary), format="PNG")
 
 
-def _frame(measured: Measurement) -> Frame:
-    source = measured.sources[0]
+def _frame(source: SourceInstance) -> Frame:
     if not source.path:
         raise InputError("the measured image is not at hand", fix="measure again on the images")
     return open_frame(read_header(Location(source.path, source.member)), frame=source.frame)
+
+
+def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
+    """The slice on which most of a measured region lies, and the region there."""
+    block = measured.mask
+    if block is None:
+        raise InputError(f"this {measured.kind} has nothing drawn on one image", attribute="overlay")
+    inside = np.asarray(move(block.array, "cpu")) != 0
+    k = int(inside.sum(axis=(1, 2)).argmax())
+    at = block.start[0] + k
+    found = [s for s in block.sources if s.index == at]
+    if len(block.sources) == 1 == block.grid.shape[0]:
+        found = list(block.sources)
+    if len(found) != 1:
+        raise InputError("the slice of the region is no single image of the series", attribute="overlay")
+    whole = np.zeros(block.grid.shape[1:], bool)
+    _, j, i = block.start
+    whole[j : j + inside.shape[1], i : i + inside.shape[2]] = inside[k]
+    return _frame(found[0]), whole
+
+
+def _tint(picture: Any, region: NDArray[np.bool_]) -> None:
+    """The region in a thin veil of colour, its border full."""
+    from PIL import Image, ImageChops, ImageFilter
+
+    mask = Image.fromarray(region.astype(np.uint8) * 255).resize(picture.size, Image.Resampling.NEAREST)
+    border = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(3)))
+    colour = Image.new("RGB", picture.size, _COLOR)
+    picture.paste(colour, mask=mask.point(lambda v: v // 6))
+    picture.paste(colour, mask=border)
 
 
 def _scales(frame: Frame, shape: tuple[int, ...]) -> tuple[float, float]:

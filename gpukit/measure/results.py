@@ -7,13 +7,13 @@ same thing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from gpukit.errors import InputError
 from gpukit.volume import SourceInstance
 
-__all__ = ["UNITS", "Calibration", "Code", "Detail", "Graphic", "Measurement", "Quantity", "Row"]
+__all__ = ["UNITS", "Calibration", "Code", "Detail", "Graphic", "MaskBlock", "Measurement", "Quantity", "Row"]
 
 Point = tuple[float, ...]
 
@@ -151,6 +151,31 @@ class Detail:
     source: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class MaskBlock:
+    """The voxels that were measured, for objects and pictures made of them; never part of a text, JSON or CSV.
+
+    Parameters
+    ----------
+    array : array of bool, ``[k, j, i]``
+        A block of the volume, on its device.
+    start : tuple of int
+        Where the block begins in the volume, (k, j, i).
+    grid : Grid
+        Of the whole volume.
+    sources : tuple of SourceInstance
+        Of the whole volume.
+    metadata : mapping
+        Of the volume.
+    """
+
+    array: Any
+    start: tuple[int, int, int]
+    grid: Any
+    sources: tuple[SourceInstance, ...]
+    metadata: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One finished measurement.
@@ -181,6 +206,8 @@ class Measurement:
         How it was computed where there is a choice, such as ``mesh``.
     extra : mapping or None
         Plain data beside the numbers that goes into JSON as it is, such as a histogram's edges and counts.
+    mask : MaskBlock or None
+        The voxels, where a region of them was measured.
     """
 
     kind: str
@@ -196,6 +223,7 @@ class Measurement:
     notes: tuple[str, ...] = ()
     method: str = ""
     extra: Mapping[str, Any] | None = None
+    mask: MaskBlock | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> float:
         """Value of the quantity `name`; KeyError where there is none."""

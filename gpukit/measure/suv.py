@@ -16,7 +16,7 @@ from gpukit.device import array_namespace
 from gpukit.errors import InputError
 from gpukit.measure.describe import Bins, binned, describe, peaks, statistics_object
 from gpukit.measure.regions import Part, Region, Slices, parts_of
-from gpukit.measure.results import Code, Detail, Measurement, Quantity
+from gpukit.measure.results import Code, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.space import has_depth
 from gpukit.measure.suv_facts import read_facts
 from gpukit.measure.suv_inputs import Overrides
@@ -147,7 +147,7 @@ def _measured(
     more, told = peaks(part, at.volume, unit=scale.unit)
     quantities += more
     lowest, highest = (next(q.value for q in quantities if q.name == name) for name in ("min", "max"))
-    metabolism, details = _metabolism(part, at.volume, highest, metabolic, scale)
+    metabolism, details, active = _metabolism(part, at.volume, highest, metabolic, scale)
     quantities += [*metabolism, *size_of(part, at)]
     if full:
         details.append(Detail("bins_of_entropy_and_uniformity", str(bins), "", "option or default"))
@@ -155,7 +155,9 @@ def _measured(
     if histogram is not None:
         extra["histogram"] = binned(part, at.volume, histogram, lowest, highest, scale.unit)
     told = [*scale.notes, *notes, *told]
-    return finished("suv", part, at, quantities, details=(*scale.details, *details), notes=told, extra=extra)
+    done = finished("suv", part, at, quantities, details=(*scale.details, *details), notes=told, extra=extra)
+    # what makes an object of its own is the metabolic volume, not the region that it was looked for in
+    return replace(done, mask=MaskBlock(active, part.start, part.grid, at.volume.sources, at.volume.metadata))
 
 
 def suv_volume(volume: Volume, kind: str = "bw", *, overrides: Overrides | None = None) -> tuple[Volume, SuvScale]:
@@ -215,8 +217,8 @@ def _per_slice(volume: Volume, scale: SuvScale) -> Any:
 
 def _metabolism(
     part: Part, values: Volume, highest: float, metabolic: str | float, scale: SuvScale
-) -> tuple[list[Quantity], list[Detail]]:
-    """Volume of the voxels from a threshold on, and that volume times their mean."""
+) -> tuple[list[Quantity], list[Detail], Any]:
+    """Volume of the voxels from a threshold on, and that volume times their mean; and which voxels they are."""
     level, origin = _level(metabolic, highest)
     xp = array_namespace(part.values)
     inside = part.values >= level
@@ -226,7 +228,7 @@ def _metabolism(
     assert isinstance(found, Statistics)
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
     if not has_depth(values):  # one slice of unknown thickness: its voxels have no volume
-        return [Quantity("metabolic_mean", found.mean, scale.unit)], details
+        return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside
     volume = found.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2
     quantities = [
@@ -234,7 +236,7 @@ def _metabolism(
         Quantity("total_lesion_glycolysis", found.mean * volume if found.n else 0.0, mass, _GLYCOLYSIS),
         Quantity("metabolic_mean", found.mean, scale.unit),
     ]
-    return quantities, details
+    return quantities, details, inside
 
 
 def _level(metabolic: str | float, highest: float) -> tuple[float, str]:

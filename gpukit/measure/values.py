@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,7 +16,7 @@ from gpukit.measure.calibration import PIXELS
 from gpukit.measure.describe import UCUM, Bins, binned, describe, peaks, statistics_object, voxels_in
 from gpukit.measure.images import Frame, open_frame
 from gpukit.measure.regions import Part, Region, Slices, parts_of
-from gpukit.measure.results import Calibration, Code, Detail, Measurement, Quantity
+from gpukit.measure.results import Calibration, Code, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.space import has_depth, has_place
 from gpukit.units import ValueUnit
@@ -25,6 +27,8 @@ __all__ = ["Image", "Opened", "finished", "hu", "opened", "pixel", "roi", "rois"
 Image = Volume | Frame | Header | str | PathLike[str] | Sequence[str | PathLike[str]]
 
 _AREA = Code("42798000", "SCT", "Area")
+#: Segmentation Storage and Label Map Segmentation Storage.
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _VOLUME = Code("118565006", "SCT", "Volume")
 
 
@@ -316,7 +320,13 @@ def finished(
 ) -> Measurement:  # fmt: skip
     """A measurement of a part, with all that is known of where it was taken."""
     told = (*at.volume.notes, *at.notes, *part.notes, *notes)
-    named = extra if part.label is None else {"segment": {"number": part.label, "name": part.name}, **(extra or {})}
+    named = extra
+    if part.label is not None:
+        whose = mask_object(os.fspath(at.region)) if isinstance(at.region, (str, os.PathLike)) else {}
+        named = {"segment": {"number": part.label, "name": part.name, **whose}, **(extra or {})}
+    block = None
+    if part.mask is not None:
+        block = MaskBlock(part.mask, part.start, part.grid, at.volume.sources, at.volume.metadata)
     return Measurement(
         kind=kind,
         quantities=tuple(quantities),
@@ -329,7 +339,25 @@ def finished(
         notes=tuple(dict.fromkeys(told)),
         method=type(part.drawn).__name__.lower() if part.drawn is not None else "",
         extra=named,
+        mask=block,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def mask_object(path: str) -> dict[str, str]:
+    """Identity of a DICOM Segmentation by its file; empty for masks of other kinds."""
+    from gpukit.dicom.headers import read_header
+    from gpukit.dicom.inputs import Location
+    from gpukit.errors import GpukitError
+
+    try:
+        header = read_header(Location(path))
+    except GpukitError:
+        return {}
+    kind = str(header.get("SOPClassUID", ""))
+    if kind not in _SEGMENTATIONS:
+        return {}
+    return {"sop_class_uid": kind, "sop_instance_uid": str(header.get("SOPInstanceUID", "")), "path": path}
 
 
 def single(made: Sequence[Measurement]) -> Measurement:

@@ -16,6 +16,7 @@ from gpukit_cli.commands.measure_options import (
     FormatName,
     FrameText,
     Output,
+    OverlayPicture,
     PolygonPoints,
     RoiText,
     TrackingId,
@@ -55,6 +56,7 @@ def distance(
     series: Series = None,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     output: Output = None,
@@ -73,7 +75,7 @@ def distance(
     rows = _measure(
         inputs, ends, lambda i: measure(i, *ends, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def polyline(
@@ -84,6 +86,7 @@ def polyline(
     series: Series = None,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     output: Output = None,
@@ -100,7 +103,7 @@ def polyline(
     rows = _measure(
         inputs, line, lambda i: measure(i, line, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def angle(
@@ -111,6 +114,7 @@ def angle(
     series: Series = None,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     output: Output = None,
@@ -127,7 +131,7 @@ def angle(
     rows = _measure(
         inputs, corners, lambda i: measure(i, corners, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def cobb(
@@ -136,6 +140,7 @@ def cobb(
     frame: FrameText = None,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     output: Output = None,
@@ -152,7 +157,7 @@ def cobb(
     from gpukit.measure.angles import cobb_angle as measure
 
     rows = _measure(inputs, ends, lambda i: measure(i, ends, calibration=given), frame, None, "voxel", given)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def area(
@@ -164,6 +169,7 @@ def area(
     frame: FrameText = None,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     output: Output = None,
@@ -182,7 +188,7 @@ def area(
         rows = each_frame(
             source_of(inputs), lambda f: measure(f, shape, calibration=given), frames=frame, progress=progress
         )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def register(app: typer.Typer) -> None:

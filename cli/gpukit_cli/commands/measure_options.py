@@ -24,6 +24,7 @@ __all__ = [
     "FormatName",
     "FrameText",
     "Output",
+    "OverlayPicture",
     "PolygonPoints",
     "RoiText",
     "TrackingId",
@@ -41,7 +42,11 @@ Output = Annotated[
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps or sr [default: by suffix, else text]."),
+    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps, sr or seg [default: by suffix, else text]."),
+]
+OverlayPicture = Annotated[
+    Path | None,
+    typer.Option("--overlay", metavar="PNG", help="Also draw what was measured over the image (one measurement)."),
 ]
 AnnotationText = Annotated[
     str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
@@ -200,6 +205,7 @@ def finish(
     force: bool,
     title: str = "",
     values: Mapping[str, Any] | None = None,
+    overlay: Path | None = None,
 ) -> None:
     """Write the rows; where one has an error, say so and exit with 1.
 
@@ -211,6 +217,8 @@ def finish(
     from gpukit.measure.outputs import Options, render, write
 
     failed = [row for row in rows if row.error]
+    if overlay is not None:
+        draw_measurement(rows, overlay, force=force)
     options = Options(title=title, values=values or {})
     if len(failed) == len(rows) == 1 and not form.binary:  # one input, one error: nothing to keep a table for
         typer.echo(f"Error: {failed[0].file}: {failed[0].error}", err=True)
@@ -226,3 +234,17 @@ def finish(
         if len(rows) > 1:
             typer.echo(f"{len(failed)} of {len(rows)} measurements failed.", err=True)
         raise typer.Exit(1)
+
+
+def draw_measurement(rows: Sequence[Row], overlay: Path, *, force: bool) -> None:
+    """Draw the only measurement over its image."""
+    from gpukit.errors import InputError
+    from gpukit.measure.overlay import draw_overlay
+
+    measured = [row.measurement for row in rows if row.measurement is not None]
+    if len(measured) != 1:
+        raise InputError(
+            f"a picture shows one measurement, and there are {len(measured)}", attribute="--overlay",
+            fix="give one image and frame",
+        )  # fmt: skip
+    draw_overlay(measured[0], overlay, force=force)

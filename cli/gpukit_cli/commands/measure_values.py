@@ -17,6 +17,7 @@ from gpukit_cli.commands.measure_options import (
     FormatName,
     FrameText,
     Output,
+    OverlayPicture,
     PolygonPoints,
     TrackingId,
     TrackingUid,
@@ -117,6 +118,7 @@ def roi(
     skip_damaged: SkipDamaged = False,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     device: Device = None,
@@ -153,6 +155,7 @@ def hu(
     skip_damaged: SkipDamaged = False,
     calibration: CalibrationText = None,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     device: Device = None,
@@ -210,6 +213,7 @@ def suv(
     phase: Phase = None,
     skip_damaged: SkipDamaged = False,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     device: Device = None,
@@ -246,7 +250,7 @@ def suv(
         )  # fmt: skip
     rows = [_row(inputs, measured) for measured in made]
     _draw(rows, histogram_image, force)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def volume(
@@ -270,6 +274,7 @@ def volume(
     fill_gaps: FillGaps = False,
     skip_damaged: SkipDamaged = False,
     annotation: AnnotationText = "",
+    overlay: OverlayPicture = None,
     tracking_id: TrackingId = "",
     tracking_uid: TrackingUid = "",
     device: Device = None,
@@ -298,7 +303,7 @@ def volume(
             labels=_labels(labels), threshold=mask_threshold,
         )  # fmt: skip
     rows = [_row(inputs, measured) for measured in made]
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 def pixel(
@@ -347,8 +352,9 @@ def _values(
     circle: str | None, sphere: str | None, slice_: str | None, frame: str | None, labels: str | None,
     mask_threshold: float, statistics: bool, histogram: bool, histogram_image: Path | None, bins: int | None,
     bin_width: float | None, bin_range: str | None, percentiles: str | None, series: str | None, phase: str | None,
-    fill_gaps: bool, skip_damaged: bool, calibration: str | None, annotation: str, tracking_id: str,
-    tracking_uid: str, device: str | None, output: Path | None, form: str | None, force: bool, as_json: bool,
+    fill_gaps: bool, skip_damaged: bool, calibration: str | None, annotation: str, overlay: Path | None,
+    tracking_id: str, tracking_uid: str, device: str | None, output: Path | None, form: str | None, force: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     chosen = output_format(output, form, as_json=as_json, force=force)
     _check_picture(histogram_image, force)
@@ -383,7 +389,7 @@ def _values(
             )  # fmt: skip
             rows = [_row(inputs, measured) for measured in made]
     _draw(rows, histogram_image, force)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
 
 
 # --- what the options mean -------------------------------------------------------------------------------------------
