@@ -56,11 +56,11 @@ def main() -> None:
     assert (by_pillow() != rasterise(contours, grid)[0]).mean() < 0.01
     compare("structure set, 161 contours", lambda: rasterise(contours, grid), {"Pillow": by_pillow}, rounds)
 
-    data = thorax(40, 512)
+    data = thorax(40, 512)[20:21]  # one slice: NumPy knows no peak
     volume = gk.Volume(array=data, grid=Grid.from_axes(data.shape, spacing=(0.8, 0.8, 1.5)))
     box = gk.Box(100, 100, 300, 300)
-    cut = data[20, 100:400, 100:400]
-    assert gk.roi(volume, box, slice=20).mean == np.mean(cut)
+    cut = data[0, 100:400, 100:400]
+    assert gk.roi(volume, box).mean == np.mean(cut)
 
     def by_numpy() -> tuple[object, ...]:
         values = cut.astype(np.float64)
@@ -70,7 +70,7 @@ def main() -> None:
             (values**2).sum(), counts,
         )  # fmt: skip
 
-    compare("all numbers of a box of 300 x 300", lambda: gk.roi(volume, box, slice=20), {"NumPy": by_numpy}, rounds)
+    compare("all numbers of a box of 300 x 300", lambda: gk.roi(volume, box), {"NumPy": by_numpy}, rounds)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from gpukit.measure.space import has_depth
 from gpukit.measure.suv_facts import read_facts
 from gpukit.measure.suv_inputs import Overrides
 from gpukit.measure.suv_scale import SuvScale, kind_of, suv_scale
-from gpukit.measure.values import Image, Opened, finished, opened, single, size_of
+from gpukit.measure.values import Image, Opened, finished, has_volume, opened, single, size_of
 from gpukit.ops._arrays import device as device_in
 from gpukit.ops.statistics import Statistics, statistics
 from gpukit.units import ValueUnit
@@ -226,6 +226,9 @@ def _metabolism(
         inside = inside & xp.astype(part.mask, xp.bool)
     found = statistics(part.values, inside, padding=values.padding)
     assert isinstance(found, Statistics)
+    threshold = [Detail("metabolic_threshold", level, scale.unit, origin)]
+    if not has_volume(values):
+        return [Quantity("metabolic_mean", found.mean, scale.unit)], threshold
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
     if not has_depth(values):  # one slice of unknown thickness: its voxels have no volume
         return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside

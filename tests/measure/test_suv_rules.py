@@ -353,3 +353,16 @@ def test_a_volume_that_is_no_dicom(tmp_path: Path) -> None:
     volume = replace(pet(tmp_path), sources=())
     with pytest.raises(InputError, match="not read from DICOM"):
         suv(volume)
+
+
+def test_a_slice_without_thickness_has_no_volume(tmp_path: Path) -> None:
+    from pet_made import write_pet
+
+    from gpukit.measure.images import open_frame
+
+    path = write_pet(tmp_path, change=lambda d, drug, k: delattr(d, "SliceThickness"), slices=1)[0]
+    for image in (open_frame(path), path):  # one frame by itself, and a series of one slice
+        found = suv(image)
+        assert not {"metabolic_volume", "volume", "total_lesion_glycolysis"} & {q.name for q in found}
+        assert found.mean == pytest.approx(expected(), rel=1e-6)
+        assert any("thickness" in note for note in found.notes)
