@@ -169,8 +169,8 @@ def test_unwritable_places_are_named(name: str, words: str, tmp_path: Path) -> N
         gpukit.save(random_volume(), tmp_path / name, format=None if name else "nifti")
 
 
-def test_a_volume_is_no_dicom_segmentation(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="no DICOM segmentation"):
+def test_a_volume_of_several_slices_is_no_single_dicom_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="do not go into one file"):
         gpukit.save(random_volume(), tmp_path / "v.dcm")
 
 
