@@ -11,7 +11,7 @@ CT with contrast and a mask of its aorta::
 
     pip download --no-deps --no-binary :all: totalsegmentator==2.18.0
 
-The head is the MNI template that comes with nilearn.
+The head is the MNI template that comes with nilearn, the single slice a CT that comes with pydicom.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def prepare(folder: Path, source: Path) -> None:
     points = middle_of(models / "aorta.nii.gz")
     rows = "\n".join(",".join(f"{v:.3f}" for v in row) for row in points)
     (folder / "aorta.csv").write_text(f"L,P,S\n{rows}\n", encoding="utf-8")
+    from pydicom.data import get_testdata_file
+
+    (folder / "ct.dcm").symlink_to(str(get_testdata_file("CT_small.dcm")))
     from nilearn.datasets import load_mni152_template
 
     load_mni152_template(resolution=1).to_filename(folder / "t1.nii.gz")
