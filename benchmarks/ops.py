@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.ops.project import project_slab
+from gpukit.ops.project import project, project_slab
 from gpukit.ops.resample import resample
 from gpukit_backends.cpu.library import library
 from gpukit_backends.cpu.threads import thread_count
@@ -67,6 +67,14 @@ def itk(data: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...], order: int
     how = {1: sitk.sitkLinear, 3: sitk.sitkBSpline}[order]
     place = ([0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist())
     return lambda: sitk.Resample(image, list(shape[::-1]), transform, how, *place, -1024.0, image.GetPixelID())
+
+
+def scipy_cubic(data: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> Callable[[], Any]:
+    """SciPy's affine transform, cubic."""
+    from scipy.ndimage import affine_transform
+
+    m = matrix[:3, :3][::-1, ::-1]
+    return lambda: affine_transform(data, m, matrix[:3, 3][::-1], shape, order=3, mode="constant", cval=-1024)
 
 
 def _vtk_image(data: np.ndarray, spacing: tuple[float, ...]) -> Any:
@@ -179,6 +187,18 @@ def main() -> None:
         m = centred(data, rotation, along, shape)
         peers = {"SimpleITK": itk(data, m, shape, 1), "VTK": vtk_reslice(data, m, shape)}
         compare(title, lambda m=m, shape=shape: resample(data, m, shape, fill=-1024), peers, rounds)
+    cubic = (slices, half, half)
+    m = centred(data, turned(13, 2) @ turned(9, 0), steps, cubic)
+    compare(
+        "resample to 1 mm, cubic B-spline",
+        lambda: resample(data, m, cubic, order=3, fill=-1024),
+        {"SimpleITK": itk(data, m, cubic, 3), "SciPy": scipy_cubic(data, m, cubic)},
+        1,
+    )
+    for axis, title in enumerate(("slices", "rows", "columns")):
+        compare(
+            f"maximum along the {title}", lambda a=axis: project(data, a), {"NumPy": lambda a=axis: data.max(a)}, rounds
+        )
     one = (1, pixels, pixels)
     m = centred(data, turned(30, 2) @ turned(40, 0), np.array([0.7, 0.7, 0.7]), one)
     compare("oblique slice", lambda: resample(data, m, one, fill=-1024), {"VTK": vtk_reslice(data, m, one)}, rounds * 5)
