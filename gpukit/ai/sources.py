@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from gpukit.ai.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.model import DESCRIPTION, find_model, sample_names
-from gpukit.ai.registry import Entry, Store, digest_of, manifest_text, read_entry, walk
+from gpukit.ai.registry import Store
 from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
 from gpukit.files.atomic import atomic_path
 

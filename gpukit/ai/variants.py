@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gpukit.ai.registry import Entry, Variant
+from gpukit.ai.manifest import Entry, Variant
 from gpukit.ai.runtimes import runtimes
 from gpukit.errors import DependencyError
 

@@ -12,7 +12,7 @@ from gpukit_cli.params import Force, Json
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
-    from gpukit.ai.registry import Entry
+    from gpukit.ai.manifest import Entry
 
 __all__ = ["register"]
 
