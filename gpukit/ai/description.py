@@ -6,7 +6,6 @@ Everything is checked when it is read, so that the rest of `gpukit.ai` can rely 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from gpukit.ai.picture_spec import (
     read_enhance,
     read_picture,
 )
+from gpukit.ai.weight_files import digest_of_weights, weight_files
 from gpukit.errors import ModelError
 
 __all__ = ["FORMATS", "TASKS", "Answer", "Model", "read_description"]
@@ -42,6 +42,8 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "torchscript": (".ts", ".pt", ".pth"),
         "torch-export": (".pt2",),
         "onnx": (".onnx",),
+        "openvino": (".xml",),
+        "coreml": (".mlpackage", ".mlmodel"),
         "monai-bundle": (".pt", ".pth", ".ts"),
     }
 )
@@ -58,7 +60,7 @@ class Model:
     format : str
         A key of `FORMATS`.
     weights : Path
-        The file with the weights.
+        The file with the weights; of ``.mlpackage`` the folder.
     sha256 : str or None
         What the weights' digest must be; checked before they are loaded.
     network : mapping
@@ -129,12 +131,19 @@ class Model:
         assert isinstance(self.output, OutputSpec)
         return self.output
 
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """Every file that the weights are made of; most formats have one."""
+        return weight_files(self.weights)
+
     @cached_property
     def digest(self) -> str:
-        """sha256 of the weights' file, in hexadecimal; verified against `sha256` where that is declared."""
+        """sha256 of the weights, in hexadecimal; verified against `sha256` where that is declared.
+
+        Of weights in several files it is the sha256 of their sorted list (see `gpukit.ai.weight_files`).
+        """
         try:
-            with self.weights.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = digest_of_weights(self.weights)
         except OSError as error:
             raise ModelError(f"the weights cannot be read: {error.strerror}", file=self.weights) from error
         if self.sha256 is not None and found != self.sha256.lower():
@@ -147,7 +156,9 @@ class Model:
         return found
 
 
-def read_description(file: Path, *, weights: Path | None = None) -> Model:
+def read_description(
+    file: Path, *, weights: Path | None = None, form: str | None = None, content: Node | None = None
+) -> Model:
     """Read and check a description.
 
     Parameters
@@ -156,13 +167,18 @@ def read_description(file: Path, *, weights: Path | None = None) -> Model:
         The JSON file.
     weights : Path, optional
         The weights that the user named; where None, the description names them, relative to itself.
+    form : str, optional
+        The format of `weights` where the description is that of another format of the same network: its ``format``,
+        ``weights``, ``sha256`` and ``network`` are then left out of account.
+    content : Node, optional
+        What the file says, where it was read already.
 
     Raises
     ------
     ModelError
         Something is missing, wrong or unknown: names the file and the place in it.
     """
-    root = read_json(file).object(
+    root = (read_json(file) if content is None else content).object(
         ("schema_version", "name", "version", "task", "format", "input", "output"),
         ("$schema", "description", "license", "weights", "sha256", "network", "inference"),
     )
@@ -170,6 +186,12 @@ def read_description(file: Path, *, weights: Path | None = None) -> Model:
         raise root["schema_version"].error(
             f"is {root['schema_version'].value!r}, and this gpukit reads 1", fix="update gpukit, or the file"
         )
+    if form is not None and form != root["format"].value:
+        if form == "state-dict":
+            raise root["format"].error("must be state-dict, with a network, for such weights", fix="describe it so")
+        apart = ("format", "weights", "sha256", "network")
+        own = {key: value for key, value in root.value.items() if key not in apart}
+        root = Node({**own, "format": form}, root.file, root.path)
     form = root["format"].choice(*FORMATS)
     task = root["task"].choice(*TASKS)
     seen = root["input"].object((), None)
@@ -222,7 +244,7 @@ def _weights(root: Node, form: str, named: Path | None) -> Path:
         found = found or declared
     if found is None:
         raise ModelError("'weights' is missing", file=root.file, attribute="$.weights", fix="add it")
-    if not found.is_file():
+    if not (found.is_dir() if found.suffix.lower() == ".mlpackage" else found.is_file()):
         raise ModelError(
             f"the weights {found.name} are not there", file=root.file, attribute="$.weights", fix="put the file there"
         )

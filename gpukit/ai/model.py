@@ -8,7 +8,10 @@ from os import PathLike
 from pathlib import Path
 
 from gpukit.ai.bundle import is_bundle, open_bundle, read_bundle
+from gpukit.ai.coreml import SUFFIXES as COREML
+from gpukit.ai.coreml import find_coreml, runs_here, twin
 from gpukit.ai.description import FORMATS, Model, read_description
+from gpukit.ai.weight_files import digest_of_list, weight_files
 from gpukit.errors import InputNotFoundError, ModelError
 
 __all__ = ["SAMPLES", "find_model", "sample_names"]
@@ -41,6 +44,8 @@ def find_model(model: str | PathLike[str]) -> Model:
         There is no description, or it is wrong.
     """
     path = Path(model)
+    if path.suffix.lower() in COREML and path.exists():
+        return find_coreml(path)
     if path.is_dir():
         return _from_folder(path)
     if path.is_file():
@@ -70,14 +75,21 @@ def _from_store(name: str) -> Model | None:
         return None
     variant = best_variant(entry)
     model = find_model(store.path(variant))
-    weights = next((d for n, d in variant.files.items() if Path(n).name == model.weights.name), None)
     # a file that was damaged in the store is refused when its digest is asked for
-    return replace(model, name=entry.name, version=entry.version, sha256=weights or model.sha256)
+    tree = store.tree(variant)
+    root = model.weights if model.weights.is_dir() else model.weights.parent
+    files = weight_files(model.weights)
+    stored = {f.relative_to(root).as_posix(): variant.files.get(f.relative_to(tree).as_posix()) for f in files}
+    known = {name: digest for name, digest in stored.items() if digest is not None}
+    sha256 = digest_of_list(known) if known and len(known) == len(stored) else model.sha256
+    return replace(model, name=entry.name, version=entry.version, sha256=sha256)
 
 
 def _described(file: Path, weights: Path | None = None) -> Model:
     """A description; one of a bundle takes the network from the bundle's configuration."""
     model = read_description(file, weights=weights)
+    if model.format == "coreml" and not runs_here():
+        return twin(model.weights) or model
     if model.format != "monai-bundle" or model.weights.suffix.lower() == ".ts":
         return model
     return replace(model, network=open_bundle(file.parent).network)

@@ -104,8 +104,12 @@ class Store:
 
     def path(self, variant: Variant) -> Path:
         """What `gpukit.ai.find_model` is given for a variant."""
-        tree = self.folder / "trees" / variant.tree
+        tree = self.tree(variant)
         return tree if variant.entry == "." else tree / variant.entry
+
+    def tree(self, variant: Variant) -> Path:
+        """The folder with a variant's files under their own names."""
+        return self.folder / "trees" / variant.tree
 
     # ---- adding
 

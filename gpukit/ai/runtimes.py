@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from gpukit.ai.coreml import elsewhere, runs_here
 from gpukit.ai.description import Model
 from gpukit.errors import DependencyError, ModelError
 
@@ -14,7 +16,14 @@ __all__ = ["Availability", "Faster", "Network", "Runtime", "choose", "faster", "
 
 ENTRY_POINT_GROUP = "gpukit.runtimes"
 #: Other names by which users know a runtime.
-ALIASES = {"pytorch": "torch", "onnxruntime": "onnx", "ort": "onnx", "ov": "openvino"}
+ALIASES = {
+    "core-ml": "coreml",
+    "onnx-trt": "onnx-tensorrt",
+    "onnxruntime": "onnx",
+    "ort": "onnx",
+    "ov": "openvino",
+    "pytorch": "torch",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +110,11 @@ class Faster(Runtime, Protocol):
 
 @functools.cache
 def runtimes() -> tuple[Runtime, ...]:
-    """Every runtime that an entry point offers; one that fails to load is a warning, not an error."""
+    """Every runtime that an entry point offers; one that fails to load is a warning, not an error.
+
+    A runtime may offer others in an attribute ``variants``: itself, held to one way of running. They are used where
+    they are named only.
+    """
     from importlib.metadata import entry_points
 
     found: dict[str, Runtime] = {}
@@ -114,8 +127,9 @@ def runtimes() -> tuple[Runtime, ...]:
         except Exception as error:  # a broken plug-in must not take the others down
             warnings.warn(f"gpukit runtime {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
             continue
-        found.setdefault(runtime.name, runtime)
-    order = {"torch": 0, "onnx": 1, "openvino": 2}
+        for one in itertools.chain((runtime,), getattr(runtime, "variants", ())):
+            found.setdefault(one.name, one)
+    order = {"torch": 0, "onnx": 1, "openvino": 2, "coreml": 3}
     return tuple(sorted(found.values(), key=lambda r: (order.get(r.name, 9), r.name)))
 
 
@@ -129,6 +143,8 @@ def choose(model: Model, name: str | None = None) -> Runtime:
     DependencyError
         The runtimes for this format are not installed; says what to install.
     """
+    if model.format == "coreml" and not runs_here():
+        raise elsewhere(model.weights, model)
     fitting = [runtime for runtime in runtimes() if model.format in runtime.formats]
     if name is not None:
         wanted = ALIASES.get(name.lower(), name.lower())

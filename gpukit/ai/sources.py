@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from gpukit.ai.coreml import SUFFIXES as COREML
+from gpukit.ai.coreml import find_coreml
+from gpukit.ai.description import Model
 from gpukit.ai.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.model import DESCRIPTION, find_model, sample_names
 from gpukit.ai.registry import Store
@@ -75,7 +78,8 @@ def add(
                 attribute="sha256", fix="get it again from a source that you trust",
             )  # fmt: skip
         with _prepared(path, description) as ready:
-            model = find_model(ready)
+            coreml = ready.suffix.lower() in COREML and ready.exists()
+            model = find_coreml(ready, twins=False) if coreml else find_model(ready)
             if (name or model.name).lower().replace("_", "-") in sample_names():
                 raise ModelError(
                     f"{name or model.name} is a model that comes with gpukit", attribute="name",
@@ -96,14 +100,21 @@ def _shown(source: str) -> str:
     return source if parts.scheme in ("hf", "file") else Path(source).name
 
 
-def _files_of(path: Path, model: Any) -> tuple[Path, list[Path], str]:
+def _files_of(path: Path, model: Model) -> tuple[Path, list[Path], str]:
     """Root, files and entry of a model on disk."""
+    if path.suffix.lower() == ".mlpackage":
+        return path.parent, sorted({*_description_of(model), *model.weight_files}), path.name
     if path.is_dir() and not (path / DESCRIPTION).is_file():
         return path, list(walk(path)), "."
     root = path if path.is_dir() else path.parent
     beside = [f for f in root.iterdir() if f.is_file() and f.name.lower() in _EXTRAS] if path.is_dir() else []
     entry = model.file.name if path.is_dir() or path.suffix.lower() == ".json" else path.name
-    return root, sorted({model.file, model.weights, *beside}), entry
+    return root, sorted({*_description_of(model), *model.weight_files, *beside}), entry
+
+
+def _description_of(model: Model) -> tuple[Path, ...]:
+    """The description's file; none where a Core ML model holds its own."""
+    return () if model.file == model.weights else (model.file,)
 
 
 @contextmanager
@@ -119,7 +130,10 @@ def _prepared(path: Path, description: str | None) -> Iterator[Path]:
             inner = [p for p in here.iterdir() if not p.name.startswith(".")]
             yield inner[0] if len(inner) == 1 and inner[0].is_dir() else here
             return
-        shutil.copyfile(path, here / path.name)
+        if path.is_dir():
+            shutil.copytree(path, here / path.name)
+        else:
+            shutil.copyfile(path, here / path.name)
         try:
             shutil.copyfile(str(description), here / f"{path.stem}.json")
         except OSError as error:

@@ -1,8 +1,9 @@
-"""ONNX graphs through ONNX Runtime: on the CPU, and on NVIDIA where its CUDA build is installed."""
+"""ONNX graphs through ONNX Runtime, by the execution provider of the device or by the one that is named."""
 
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -10,16 +11,43 @@ from typing import Any
 from gpukit.ai.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
+
+#: Kind of device -> the provider that serves it.
+_BY_DEVICE = {"cpu": "cpu", "cuda": "cuda", "mps": "coreml"}
+#: Provider -> (ONNX Runtime's name for it, the kind of device where its tensors lie, what to do where it is missing).
+_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "cpu", "use the runtime onnx, which chooses by the device"),
+    "cuda": ("CUDAExecutionProvider", "cuda", "replace onnxruntime by onnxruntime-gpu, or use the device cpu"),
+    "tensorrt": (
+        "TensorrtExecutionProvider", "cuda",
+        "replace onnxruntime by onnxruntime-gpu and install TensorRT, or use the runtime onnx-cuda",
+    ),
+    "coreml": ("CoreMLExecutionProvider", "mps", "use it on a Mac, or the runtime onnx-cpu"),
+}  # fmt: skip
+_TITLES = {"cpu": "the CPU", "cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "Core ML"}
 
 
 class OnnxRuntime:
-    """Runs the format ``onnx``."""
+    """Runs the format ``onnx``.
 
-    name = "onnx"
+    Parameters
+    ----------
+    provider : str, optional
+        ``cpu``, ``cuda``, ``tensorrt`` or ``coreml``; by default the one of the device: CUDA on NVIDIA, Core ML on a
+        Mac's GPU, else the CPU. TensorRT builds an engine for every size of window first, which takes minutes, so it
+        is used only where it is named.
+    """
+
     formats = ("onnx",)
 
+    def __init__(self, provider: str | None = None) -> None:
+        self._provider = provider
+        self.name = "onnx" if provider is None else f"onnx-{provider}"
+        self.variants: tuple[OnnxRuntime, ...] = () if provider else tuple(OnnxRuntime(one) for one in _PROVIDERS)
+
     def available(self) -> Availability:
-        """Whether exactly one of the two packages that own the module ``onnxruntime`` is there."""
+        """Whether exactly one of the packages that own the module ``onnxruntime`` is there, with the provider."""
         versions = {package: _version(package) for package in ("onnxruntime", "onnxruntime-gpu")}
         if all(versions.values()):
             return Availability(
@@ -29,14 +57,28 @@ class OnnxRuntime:
                 "pip install onnxruntime-gpu",
             )
         if find_spec("onnxruntime") is None:
+            extra = "onnx-gpu" if self._provider in ("cuda", "tensorrt") else "onnx"
             return Availability(
-                usable=False, reason="onnxruntime is not installed", install="install it: pip install 'gpukit[onnx]'"
+                usable=False,
+                reason="onnxruntime is not installed",
+                install=f"install it: pip install 'gpukit[{extra}]'",
             )
         found = next((f"{package} {v}" for package, v in versions.items() if v), "onnxruntime")
+        lacks = (self._provider in ("cuda", "tensorrt") and versions["onnxruntime"] is not None) or (
+            self._provider == "coreml" and sys.platform != "darwin"
+        )
+        if lacks:
+            assert self._provider is not None
+            return Availability(
+                usable=False,
+                reason=f"this ONNX Runtime cannot use {_TITLES[self._provider]}",
+                install=_PROVIDERS[self._provider][2],
+                library=found,
+            )
         return Availability(usable=True, library=found)
 
     def load(self, model: Model, device: str, precision: str) -> OnnxNetwork:
-        """Load the graph; on CUDA through the CUDA provider only, never silently on the CPU."""
+        """Load the graph with the provider of the device, or the named one; never silently on another."""
         import onnxruntime
 
         if precision not in ("auto", "float32"):
@@ -46,79 +88,77 @@ class OnnxRuntime:
                 fix="use auto, or export the graph in that precision",
             )
         kind, _, number = device.partition(":")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        providers: list[Any]
-        if kind == "cpu":
-            options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-            providers = ["CPUExecutionProvider"]
-        elif kind == "cuda":
-            if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-                raise DeviceError(
-                    "this ONNX Runtime cannot use CUDA",
-                    attribute="device",
-                    fix="replace onnxruntime by onnxruntime-gpu, or use the device cpu",
-                )
-            providers = [("CUDAExecutionProvider", {"device_id": int(number or 0)})]
-        else:
+        chosen = self._provider or _BY_DEVICE.get(kind)
+        if chosen is None:
             raise DeviceError(
                 f"ONNX Runtime cannot use {device}", attribute="device", fix="use the device cpu, or a torch model"
             )
+        full, place, cure = _PROVIDERS[chosen]
+        if place != kind and not (chosen == "coreml" and kind == "cpu"):
+            needed = "an NVIDIA device" if place == "cuda" else f"the device {place}"
+            raise DeviceError(
+                f"the runtime {self.name} needs {needed}, and the volume is on {device}",
+                attribute="device", fix=f"say --device {place}, or use the runtime onnx",
+            )  # fmt: skip
+        if full not in onnxruntime.get_available_providers():
+            raise DeviceError(f"this ONNX Runtime cannot use {_TITLES[chosen]}", attribute="device", fix=cure)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if chosen in ("cpu", "coreml"):
+            options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
         try:
-            session = onnxruntime.InferenceSession(os.fspath(model.weights), options, providers=providers)
+            session = onnxruntime.InferenceSession(
+                os.fspath(model.weights), options, providers=_options(chosen, int(number or 0))
+            )
         except Exception as error:  # ONNX Runtime has no public error class that covers damaged graphs
             raise ModelError(f"ONNX Runtime cannot load the graph: {error}", file=model.weights) from error
-        if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-            raise DeviceError("ONNX Runtime did not start on CUDA", attribute="device", fix="use the device cpu")
-        return OnnxNetwork(session, model, kind, int(number or 0))
+        if full not in session.get_providers():
+            raise DeviceError(f"ONNX Runtime did not start on {_TITLES[chosen]}", attribute="device", fix=cure)
+        return OnnxNetwork(session, model, chosen, int(number or 0))
+
+
+def _options(provider: str, number: int) -> list[Any]:
+    """Providers in the order in which they take the operations of the graph."""
+    if provider == "cuda":
+        return [("CUDAExecutionProvider", {"device_id": number})]
+    if provider == "tensorrt":
+        # what TensorRT does not take stays on the device with CUDA
+        return [
+            ("TensorrtExecutionProvider", {"device_id": number, "trt_fp16_enable": False}),
+            ("CUDAExecutionProvider", {"device_id": number}),
+        ]
+    return ["CoreMLExecutionProvider", "CPUExecutionProvider"] if provider == "coreml" else ["CPUExecutionProvider"]
 
 
 class OnnxNetwork:
     """A session with one input and one output, of a detector with several outputs."""
 
-    def __init__(self, session: Any, model: Model, kind: str, number: int) -> None:
+    def __init__(self, session: Any, model: Model, provider: str, number: int) -> None:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         self._every = model.task == "detect"
-        if len(inputs) != 1 or not outputs or (len(outputs) != 1 and not self._every):
-            raise ModelError(
-                f"the graph has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed",
-                file=model.weights,
-            )
-        shape = list(inputs[0].shape)
-        layout = ["n", "c", "y", "x"] if model.dimensions == 2 else ["n", "c", "x", "y", "z"]
-        if model.dimensions == 2 and model.picture_input.layout == "channels-last":
-            layout = ["n", "y", "x", "c"]
-        if len(shape) != len(layout):
-            raise ModelError(f"the graph's input must be [{', '.join(layout)}], not {shape}", file=model.weights)
-        shape.insert(1, shape.pop(layout.index("c")))
+        check_outputs(len(inputs), len(outputs), model)
+        self.batch: int | None
+        self.patch: Patch
+        self.batch, self.patch = fixed_sizes(list(inputs[0].shape), model)
         types = {"tensor(float)": "float32", "tensor(float16)": "float16"}
         if inputs[0].type not in types:
             raise ModelError(f"the graph's input must be float32 or float16, not {inputs[0].type}", file=model.weights)
-        if isinstance(shape[1], int) and shape[1] != model.input.channels:
-            raise ModelError(
-                f"the graph takes {shape[1]} channels, and the description says {model.input.channels}",
-                file=model.file,
-                attribute="$.input.channels",
-            )
-        sizes = [n if isinstance(n, int) and n > 0 else None for n in shape[2:]]
-        x, y, z = sizes if model.dimensions == 3 else (sizes[1], sizes[0], None)
-        self.patch: tuple[int | None, int | None, int | None] = (x, y, z)
-        self.batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
-        self._session, self._kind, self._number = session, kind, number
+        self._session, self._number = session, number
+        self._on_cuda = provider in ("cuda", "tensorrt")
         self._input, self._type = inputs[0].name, types[inputs[0].type]
         self._outputs = [output.name for output in outputs]
-        self.summary = f"onnxruntime on {kind}, {self._type}"
+        self.summary = f"onnxruntime on {provider}, {self._type}"
 
     def __call__(self, batch: Any) -> Any:
-        """Run the graph on main memory or CUDA memory as it lies there."""
+        """Run the graph on main memory or CUDA memory as it lies there; Core ML takes and gives main memory."""
         import numpy as np
         import torch
         import torch.utils.dlpack
 
         given = batch.contiguous().to(torch.float16 if self._type == "float16" else torch.float32)
-        if self._kind == "cpu":
-            results = self._session.run(self._outputs, {self._input: given.numpy()})
-            return self._answer([torch.from_numpy(np.asarray(result)) for result in results])
+        if not self._on_cuda:
+            results = self._session.run(self._outputs, {self._input: given.cpu().numpy()})
+            return self._answer([torch.from_numpy(np.asarray(result)).to(batch.device) for result in results])
         binding = self._session.io_binding()
         element = np.float16 if self._type == "float16" else np.float32
         torch.cuda.synchronize(batch.device)  # the session has its own stream

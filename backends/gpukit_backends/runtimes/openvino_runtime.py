@@ -1,4 +1,6 @@
-"""Networks on Intel and AMD processors through OpenVINO: torch's formats by way of a trace, ONNX graphs as they are.
+"""Networks on Intel and AMD processors through OpenVINO: torch's formats by way of a trace, graphs as they are.
+
+Graphs are ONNX and OpenVINO's own (``.xml`` with ``.bin``).
 
 A torch network is converted in memory when it sees its first window. That window is run by torch too, while it is
 traced, and OpenVINO's result has to agree with torch's before any label is made from it. Nothing is written to disk.
@@ -19,6 +21,7 @@ from gpukit.ai.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
 from gpukit_backends.cpu.threads import thread_count
+from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
 from gpukit_backends.runtimes.torch_loading import load_module
 
 #: Greatest difference between OpenVINO's logits and torch's, as a share of the range of torch's.
@@ -29,11 +32,14 @@ LEAST_WINDOWS = 8
 LEAST_VOXELS = 8 << 20
 
 
+_GRAPHS = ("onnx", "openvino")
+
+
 class OpenVinoRuntime:
     """Runs all formats on the CPU, in float32."""
 
     name = "openvino"
-    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "onnx")
+    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "onnx", "openvino")
 
     def available(self) -> Availability:
         """Whether openvino is installed."""
@@ -51,7 +57,7 @@ class OpenVinoRuntime:
         return (
             device == "cpu"
             and precision in ("auto", "float32")
-            and model.format != "onnx"  # there is no torch network to compare with
+            and model.format not in _GRAPHS  # there is no torch network to compare with
             and platform.machine().lower() in ("x86_64", "amd64")
             and windows >= LEAST_WINDOWS
             and windows * voxels >= LEAST_VOXELS
@@ -72,7 +78,7 @@ class OpenVinoRuntime:
                 fix="use auto or float32, or the runtime torch",
             )
         core = import_silently().Core()
-        if model.format == "onnx":
+        if model.format in _GRAPHS:
             return OpenVinoNetwork(core, model, graph=_read(core, model))
         import torch
 
@@ -84,12 +90,17 @@ class OpenVinoNetwork:
 
     def __init__(self, core: Any, model: Model, *, graph: Any = None, module: Any = None) -> None:
         self._core, self._model, self._graph, self._module = core, model, graph, module
-        self._ready: dict[tuple[int, ...], tuple[Any, tuple[int, ...]]] = {}
+        self._ready: dict[tuple[int, ...], tuple[Any, tuple[int, ...] | None]] = {}
+        self._every = model.task == "detect"
         self._kept: list[Any] = []  # the converted graph lies in the memory of torch's weights
         self.batch: int | None = None
-        self.patch: tuple[int | None, int | None, int | None] = (None, None, None)
+        self.patch: Patch = (None, None, None)
         if graph is not None:
-            self.batch, self.patch = _fixed(graph, model)
+            shape = graph.inputs[0].get_partial_shape()
+            sizes = () if shape.rank.is_dynamic else [d.get_length() if d.is_static else "any" for d in shape]
+            self.batch, self.patch = fixed_sizes(sizes, model)
+        if self._every:
+            self.batch = 1  # a detector gives as many boxes as it finds, which make no batch
         self.summary = "openvino on cpu, float32"
 
     def __call__(self, batch: Any) -> Any:
@@ -111,20 +122,22 @@ class OpenVinoNetwork:
         if shape not in self._ready:
             self._ready[shape] = self._prepare(given[:step])
         request, size = self._ready[shape]
+        if size is None:
+            return _first_axis([_all_outputs(request, given[n : n + step]) for n in range(0, len(given), step)], batch)
         result = torch.empty((len(given), *size[1:]), dtype=torch.float32)
         for n in range(0, len(given), step):
             _infer(request, given[n : n + step], result[n : n + step])
         return result[: len(batch)]
 
-    def _prepare(self, window: Any) -> tuple[Any, tuple[int, ...]]:
-        """A request for windows of this shape, and the shape of its output."""
+    def _prepare(self, window: Any) -> tuple[Any, tuple[int, ...] | None]:
+        """A request for windows of this shape, and the shape of its output; None where there are several, or any."""
         import torch
 
         reference = None
         try:
             graph = self._graph
             if graph is None:
-                graph, reference, kept = _convert(self._module, window)
+                graph, reference, kept = _convert(self._module, window, self._every)
                 self._kept.append(kept)
             graph.reshape({graph.inputs[0]: list(window.shape)})
             settings = {
@@ -136,21 +149,28 @@ class OpenVinoNetwork:
                 "CACHE_DIR": "",
             }
             request = self._core.compile_model(graph, "CPU", settings).create_infer_request()
-            size = tuple(int(n) for n in request.model_outputs[0].shape)
+            output = request.model_outputs[0]
+            size = None
+            if not self._every and output.partial_shape.is_static and output.element_type.get_type_name() == "f32":
+                size = tuple(int(n) for n in output.shape)
             if reference is None:
                 return request, size
-            found = torch.empty(size, dtype=torch.float32)
-            _infer(request, window, found)
+            if size is None:
+                found = _all_outputs(request, window)
+            else:
+                found = (torch.empty(size, dtype=torch.float32),)
+                _infer(request, window, found[0])
         except (InputError, MemoryError):
             raise
         except Exception as error:  # OpenVINO and torch's tracer raise many kinds
-            why = (str(error).strip() or repr(error)).splitlines()
+            lines = (str(error).strip() or repr(error)).splitlines()
+            why = [line for line in lines if not line.startswith("Exception from ")] or lines
             raise ModelError(
                 f"OpenVINO cannot run the network: {why[0]}",
                 file=self._model.file,
                 fix="use the runtime torch",
             ) from error
-        if not agrees(found, reference):
+        if len(found) != len(reference) or not all(map(agrees, found, reference)):
             raise ModelError(
                 "OpenVINO's result differs from torch's", file=self._model.file, fix="use the runtime torch"
             )
@@ -161,6 +181,9 @@ def agrees(found: Any, reference: Any) -> bool:
     """Whether logits differ by no more than `AGREEMENT` of the reference's range; never where either holds NaN."""
     if found.shape != reference.shape:
         return False
+    if not found.numel():
+        return True
+    found, reference = found.float(), reference.float()
     span = float(reference.max() - reference.min()) or float(reference.abs().max())
     return bool(float((found - reference).abs().max()) <= AGREEMENT * span)
 
@@ -183,8 +206,9 @@ def import_silently() -> Any:
     return openvino
 
 
-def _convert(module: Any, window: Any) -> tuple[Any, Any, Any]:
-    """The graph, torch's own result for the window, and what has to live as long as the graph."""
+def _convert(module: Any, window: Any, every: bool) -> tuple[Any, Any, Any]:
+    """The graph, torch's own results for the window, and what has to live as long as the graph."""
+    import openvino
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -197,25 +221,57 @@ def _convert(module: Any, window: Any) -> tuple[Any, Any, Any]:
             self.inner = module
 
         def forward(self, x: Any) -> Any:
-            y = self.inner(x)
-            y = y[0] if isinstance(y, (list, tuple)) and y else y  # deep supervision: the first is the full resolution
+            y = wanted_outputs(self.inner(x), every=every)
             results.append(y)
-            return y
+            return y if every else y[0]
 
     # The window may be a tensor of inference mode, which cannot be traced, so it is copied outside of it.
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of shapes that become constants: the size is fixed, and the result is checked
         example = window.clone()
         if isinstance(module, torch.jit.ScriptModule):
-            script, result = module, module(example)
-            result = result[0] if isinstance(result, (list, tuple)) else result
+            script, result = module, wanted_outputs(module(example), every=every)
         else:
             script = torch.jit.trace(Traced(), example, check_trace=False)  # type: ignore[no-untyped-call]
             result = results[0]
         decoder = TorchScriptPythonDecoder(script)
         front = FrontEndManager().load_by_framework("pytorch")
-        graph = front.convert(front.load(decoder))
-    return graph, result.detach(), (decoder, script)
+        loaded = front.load(decoder)
+        # a TorchScript file does not say the type of its input, and types that follow from it would stay unknown
+        loaded.set_element_type(loaded.get_inputs()[0], openvino.Type.f32)
+        graph = front.convert(loaded)
+    return graph, tuple(one.detach() for one in result), (decoder, script)
+
+
+def wanted_outputs(output: Any, *, every: bool) -> tuple[Any, ...]:
+    """The tensors that are used: of deep supervision the first, which has the full resolution; of detectors all."""
+    if not every:
+        return (output[0] if isinstance(output, (list, tuple)) and output else output,)
+    if isinstance(output, (list, tuple)) and len(output) == 1:
+        output = output[0]
+    if isinstance(output, dict):
+        output = [output[key] for key in ("boxes", "scores", "labels")]
+    return tuple(output) if isinstance(output, (list, tuple)) else (output,)
+
+
+def _all_outputs(request: Any, window: Any) -> tuple[Any, ...]:
+    """Every output for one window, in memory of its own."""
+    import openvino
+    import torch
+
+    request.set_input_tensor(0, openvino.Tensor(window.numpy(), shared_memory=True))
+    request.infer()
+    return tuple(torch.from_numpy(request.get_output_tensor(n).data.copy()) for n in range(len(request.model_outputs)))
+
+
+def _first_axis(results: list[tuple[Any, ...]], batch: Any) -> Any:
+    """Results of the windows as the network gives them for all: a tensor, or several for a detector's one picture."""
+    import torch
+
+    if len(results[0]) > 1:
+        return results[0]
+    whole = torch.cat([one[0] for one in results]) if len(results) > 1 else results[0][0]
+    return whole[: len(batch)] if whole.ndim and len(whole) > len(batch) and len(results) > 1 else whole
 
 
 def _infer(request: Any, window: Any, result: Any) -> None:
@@ -234,30 +290,14 @@ def _read(core: Any, model: Model) -> Any:
         raise ModelError(
             f"OpenVINO cannot load the graph: {str(error).strip().splitlines()[-1]}", file=model.weights
         ) from error
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ModelError(
-            f"the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, and one of each is needed",
-            file=model.weights,
-        )
-    for side, name in ((graph.inputs[0], "input"), (graph.outputs[0], "output")):
+    check_outputs(len(graph.inputs), len(graph.outputs), model)
+    sides = [(graph.inputs[0], "input")]
+    if model.task != "detect":
+        sides.append((graph.outputs[0], "output"))
+    for side, name in sides:
         if side.get_element_type().get_type_name() != "f32":
             raise ModelError(
                 f"the graph's {name} must be float32, not {side.get_element_type().get_type_name()}",
                 file=model.weights,
             )
     return graph
-
-
-def _fixed(graph: Any, model: Model) -> tuple[int | None, tuple[int | None, int | None, int | None]]:
-    """The batch and the window that an ONNX graph is fixed to, None where it takes any."""
-    shape = graph.inputs[0].get_partial_shape()
-    if shape.rank.is_dynamic or len(shape) != 5:
-        raise ModelError(f"the graph's input must be [n, c, x, y, z], not {shape}", file=model.weights)
-    n, c, x, y, z = (d.get_length() if d.is_static else None for d in shape)
-    if c is not None and c != model.input.channels:
-        raise ModelError(
-            f"the graph takes {c} channels, and the description says {model.input.channels}",
-            file=model.file,
-            attribute="$.input.channels",
-        )
-    return n, (x, y, z)

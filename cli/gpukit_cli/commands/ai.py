@@ -140,8 +140,10 @@ def segment(
         )
         if labels is not None:
             result = keep_labels(result, labels.split(","))
+        told = {note for one in described for note in one.notes}
         for note in result.notes[len(volume.notes) :]:
-            warn(note)
+            if note not in told:
+                warn(note)
         progress("writing", 0, len(targets))
         image = single(volume)
         content = {"files": [str(target) for target in targets], **summary(result, image)}

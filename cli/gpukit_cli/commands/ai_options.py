@@ -31,17 +31,13 @@ Precision = Annotated[
 
 
 def find(model: str) -> Any:
-    """The model's checked description; what a Mac alone can run is said so."""
+    """The model's checked description; what is to be known of it is said now, before long work."""
     from gpukit.ai import find_model
-    from gpukit.errors import ModelError
 
-    if model.lower().rstrip("/").endswith((".mlmodel", ".mlpackage")):
-        raise ModelError(
-            "Core ML models run on macOS only, and this version of gpukit does not run them yet",
-            file=model,
-            fix="give the network as ONNX, TorchScript, torch.export, a state dict or a MONAI bundle",
-        )
-    return find_model(model)
+    found = find_model(model)
+    for note in found.notes:
+        warn(note)
+    return found
 
 
 def chosen_models(model: str | None, models: str | None) -> list[Any]:

@@ -1,0 +1,56 @@
+"""The files that weights are made of, and the one digest that stands for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from gpukit.errors import ModelError
+
+__all__ = ["digest_of_list", "digest_of_weights", "weight_files"]
+
+#: A Core ML package holds a handful of files; anything near this is not one.
+_MOST_FILES = 1000
+
+
+def weight_files(weights: Path) -> tuple[Path, ...]:
+    """Every file of the weights, the named one first; of a folder (``.mlpackage``) all of its files by name.
+
+    OpenVINO keeps the numbers of ``NAME.xml`` in ``NAME.bin``, and large ONNX graphs keep theirs in ``NAME.onnx.data``
+    or ``NAME.onnx_data``.
+
+    Raises
+    ------
+    ModelError
+        The folder holds links, or too many files.
+    """
+    if weights.is_dir():
+        inside = sorted(weights.rglob("*"))
+        if len(inside) > _MOST_FILES or any(path.is_symlink() for path in inside):
+            raise ModelError("the package holds links, or too many files", file=weights, fix="get it again")
+        return tuple(path for path in inside if path.is_file())
+    beside: tuple[Path, ...] = ()
+    if weights.suffix.lower() == ".xml":
+        beside = (weights.with_suffix(".bin"),)
+    elif weights.suffix.lower() == ".onnx":
+        beside = (weights.with_name(f"{weights.name}.data"), weights.with_name(f"{weights.name}_data"))
+    return (weights, *(path for path in beside if path.is_file()))
+
+
+def digest_of_weights(weights: Path) -> str:
+    """sha256 of the file; of several files that of their list. OSError where one cannot be read."""
+    root = weights if weights.is_dir() else weights.parent
+    found = {}
+    for file in weight_files(weights):
+        with file.open("rb") as stream:
+            found[file.relative_to(root).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest_of_list(found)
+
+
+def digest_of_list(files: Mapping[str, str]) -> str:
+    """The digest of weights whose files have these: the file's own, or the sha256 of ``name NUL digest LF`` by name."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
