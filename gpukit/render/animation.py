@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,7 @@ def rotate(
     sizes = [extent(volume.grid, camera_view(angle, elevation)) for angle in angles]
     field = max(s[0] for s in sizes), max(s[1] for s in sizes)
     shown = _phases(volume)
-    first = shown(0)
-    look = _look(first, method, transfer, threshold)
+    look = _looks(shown, method, transfer, threshold)
     if kind is not None and window is None:
         window = _range(volume)
     for n, angle in enumerate(angles):
@@ -118,7 +118,7 @@ def rotate(
             yield _projected(shown(n), rays, kind, window)
         else:
             yield render(
-                shown(n), transfer=look, azimuth=angle, elevation=elevation, size=size, background=background,
+                shown(n), transfer=look(n), azimuth=angle, elevation=elevation, size=size, background=background,
                 perspective=perspective, oversampling=oversampling, field_of_view=field,
             )  # fmt: skip
 
@@ -187,7 +187,7 @@ def fly(
         raise InputError(f"oversampling must be 0.1 to 16, not {oversampling:g}", attribute="oversampling")
     places, views = _cameras(volume.grid, path, frame, frames)
     shown = _phases(volume)
-    look = _look(shown(0), method, transfer, threshold)
+    look = _looks(shown, method, transfer, threshold)
     if kind is not None and window is None:
         window = _range(volume)
     step = min(volume.grid.spacing) / (1.0 if kind else oversampling)
@@ -202,7 +202,7 @@ def fly(
         far = float((volume.grid.to_world(_corners(volume.grid)) - place).dot(view.away).max())
         samples = max(1, math.ceil(max(far, step) / step))
         rays = _ahead(place, view, (samples, height, width), pixel, step, _NEAR)
-        array = draw_rays(shown(n), look, rays, volume.grid.to_index(place), shade)
+        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade)
         plane = Grid((1, height, width), rays.affine)
         yield replace(volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=())
 
@@ -287,7 +287,24 @@ def _phases(volume: Volume) -> Callable[[int], Volume]:
     if not volume.axes.startswith("t"):
         return lambda n: volume
     count = int(volume.array.shape[0])
-    return lambda n: phase_of(volume, n % count)
+    phase = cache(lambda t: phase_of(volume, t))  # one object a phase: what is kept beside its voxels serves every turn
+    return lambda n: phase(n % count)
+
+
+def _looks(
+    shown: Callable[[int], Volume], method: str, transfer: str | Transfer | None, threshold: float | None
+) -> Callable[[int], Transfer]:
+    """The look of picture n; percentiles are taken once of each volume shown, not of each picture."""
+    look = _look(shown(0), method, transfer, threshold)
+    settled: dict[int, Transfer] = {}
+
+    def of(n: int) -> Transfer:
+        volume = shown(n)  # kept by `shown`, so that its identity stays its own
+        if id(volume) not in settled:
+            settled[id(volume)] = look.settled(volume)
+        return settled[id(volume)]
+
+    return of
 
 
 def _look(volume: Volume, method: str, transfer: str | Transfer | None, threshold: float | None) -> Transfer:

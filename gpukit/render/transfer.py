@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,23 @@ class Transfer:
         if not high > low:
             low, high = (low, low + 1.0) if math.isfinite(low) else (0.0, 1.0)
         return low + first * (high - low), low + last * (high - low)
+
+    def settled(self, volume: Volume) -> Transfer:
+        """The same look with the volume's values instead of shares: what several pictures of it need only once.
+
+        Raises
+        ------
+        UnitError
+            The volume's values have another unit.
+        """
+        if self.percentiles is None:
+            return self
+        low, high = self.window(volume)
+        first, last = self.points[0][0], self.points[-1][0]
+        unit = (high - low) / (last - first)
+        points = tuple((low + (value - first) * unit, color, mu) for value, color, mu in self.points)
+        sizes = tuple((size * unit, factor) for size, factor in self.gradient_opacity)
+        return replace(self, points=points, percentiles=None, gradient_opacity=sizes)
 
 
 @cache

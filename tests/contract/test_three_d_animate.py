@@ -92,3 +92,34 @@ def test_refusals(run: Run, made: Path, words: tuple[object, ...], code: int, to
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert told in done.stderr
     assert not (made / "x").exists()
+
+
+def test_bricks_are_looked_at_once_for_all_pictures(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program holds the only reference to what it opened, so what kernels keep of it serves every frame."""
+    from typer.testing import CliRunner
+
+    pyramid = pytest.importorskip("gpukit_backends.cpu.pyramid", reason="the CPU backend keeps the pyramid")
+    if pyramid.library().handle is None:
+        pytest.skip("no compiled kernels here: the reference has no pyramid")
+    from gpukit_cli.commands.three_d import app
+
+    built: list[int] = []
+    over_rows = pyramid.over_rows
+    monkeypatch.setattr(pyramid, "over_rows", lambda work, rows: (built.append(rows), over_rows(work, rows))[1])
+    words = [
+        "animate",
+        str(made / "beat.nii.gz"),
+        "--phase",
+        "all",
+        "--preset",
+        "mr-default",
+        "--frames",
+        "6",
+        "--size",
+        "32",
+    ]
+    done = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "turn.gif"), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert len(built) == 2  # two phases, three pictures of each

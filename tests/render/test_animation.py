@@ -146,6 +146,31 @@ def test_phases_take_turns() -> None:
         next(rotate(colour, method="mip"))
 
 
+def test_percentiles_are_taken_once_of_each_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn shows what single pictures show, and looks at all voxels once for its window."""
+    rng = np.random.default_rng(3)
+    phases = rng.normal(100, 40, (2, 12, 14, 16)).astype(np.float32) * np.array([1, 2], np.float32)[:, None, None, None]
+    beating = Volume(array=phases, grid=Grid.from_axes((12, 14, 16)), axes="tkji", phases=("a", "b"), unit="1")
+    points = ((0.2, (0.0, 0.0, 0.0), 0.0), (0.9, (1.0, 0.6, 0.2), 0.5))
+    look = Transfer("shares", points, percentiles=(2, 98), gradient_opacity=((0.0, 0.2), (0.3, 1.0)))
+    asked: list[int] = []
+    window = Transfer.window
+
+    def counted(self: Transfer, volume: Volume) -> tuple[float, float]:
+        asked.append(self.percentiles is not None)
+        return window(self, volume)
+
+    monkeypatch.setattr(Transfer, "window", counted)
+    made = list(rotate(beating, transfer=look, frames=6, size=(40, 40)))
+    assert sum(asked) == 2
+    for n, picture in enumerate(made):
+        one = Volume(array=phases[n % 2], grid=beating.grid, unit="1")
+        field = (made[0].grid.spacing[0] * 40 / 1.02,) * 2
+        alone = gk.render(one, transfer=look, azimuth=60.0 * n, size=(40, 40), field_of_view=field)
+        assert picture.array.max() > 50
+        np.testing.assert_allclose(picture.array.astype(int), alone.array.astype(int), atol=1)
+
+
 def tunnel(*marks: str) -> Volume:
     """A tube along the body with marks on its wall: at the patient's left near the feet, in front further up."""
     _, j, i = np.indices((60, 40, 40))

@@ -35,8 +35,8 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gpukit")
 
 
-def over_rows(work: Callable[[int, int], int], rows: int, *, least: int = 1) -> None:
-    """Run ``work(begin, end)`` over all rows, in parallel ranges of at least `least` rows.
+def over_rows(work: Callable[[int, int], int], rows: int, *, least: int = 1, split: int = SPLIT) -> None:
+    """Run ``work(begin, end)`` over all rows, in parallel ranges of at least `least` rows, `split` of them a thread.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def over_rows(work: Callable[[int, int], int], rows: int, *, least: int = 1) -> 
         A range reported that it could not get memory.
     """
     threads = thread_count()
-    step = max(least, -(-rows // (threads * SPLIT)))
+    step = max(least, -(-rows // (threads * split)))
     ranges = [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
     if threads == 1 or len(ranges) == 1:
         failed = work(0, rows)
