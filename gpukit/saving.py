@@ -22,6 +22,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "dicom-seg": (".dcm",),
     "dicom": (),
     "dicom-seg-labelmap": (),
+    "dicom-seg-fractional": (),
 }
 
 
@@ -48,6 +49,7 @@ def save(
     format: str | None = None,
     force: bool = False,
     window: tuple[float, float] | None = None,
+    compress: bool = True,
 ) -> Path:
     """Write a volume or a segmentation to a file, whole or not at all.
 
@@ -59,13 +61,15 @@ def save(
         Where to.
     format : str or None
         ``nifti``, ``metaimage``, ``nrrd``, ``raw`` (with JSON beside it), ``png`` (one slice); for a `Segmentation`
-        ``dicom-seg`` (one bit plane a label) or ``dicom-seg-labelmap``; for a `Volume` ``dicom``, a derived series:
-        `path` is a folder, or for one slice a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what
-        suits the thing).
+        ``dicom-seg`` (one bit plane a label), ``dicom-seg-labelmap`` or ``dicom-seg-fractional`` (probabilities); for a
+        `Volume` ``dicom``, a derived series: `path` is a folder, or for one slice a ``.dcm`` file. None takes it from
+        the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
     force : bool
         Overwrite an existing file.
     window : tuple of float or None
         For ``png`` and ``dicom``: the values shown black and white; None takes the volume's own window, else its range.
+    compress : bool
+        For ``dicom-seg-labelmap``: in RLE Lossless, else as it is.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def save(
         return _save_derived(thing, Path(path), window=window, force=force)
     target = check_output(path, force=force)
     if kind.startswith("dicom-seg"):
-        _save_seg(thing, target, labelmap=kind.endswith("labelmap"), force=force)
+        _save_seg(thing, target, kind.removeprefix("dicom-seg").removeprefix("-"), compress=compress, force=force)
     elif kind == "png":
         from gpukit.files.picture import write_picture
 
@@ -140,10 +144,11 @@ def _save_derived(
     return target
 
 
-def _save_seg(thing: Volume | Segmentation, target: Path, *, labelmap: bool, force: bool) -> None:
+def _save_seg(thing: Volume | Segmentation, target: Path, kind: str, *, compress: bool, force: bool) -> None:
     if not isinstance(thing, Segmentation):
         raise OutputError("a volume is no DICOM segmentation", file=target, fix="save it as dicom or nifti")
-    from gpukit.dicom.seg import write_seg
+    from gpukit.dicom.seg import Kind, write_seg
 
+    kinds: dict[str, Kind] = {"": "binary", "labelmap": "labelmap", "fractional": "fractional"}
     with atomic_path(target, force=force) as temporary:
-        write_seg(thing, temporary, kind="labelmap" if labelmap else "binary")
+        write_seg(thing, temporary, kind=kinds[kind], compress=compress)

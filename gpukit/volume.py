@@ -166,6 +166,8 @@ class Segmentation:
         ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it.
     sources, metadata, notes
         As in `Volume`, of the segmented volume.
+    probabilities : array of uint8 or None, ``[label, k, j, i]``
+        Of each label, in the order of `labels`, as 255ths; on the device of `array`.
     """
 
     array: Any
@@ -175,10 +177,17 @@ class Segmentation:
     sources: tuple[SourceInstance, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    probabilities: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:
             raise GeometryError(f"label map of shape {tuple(self.array.shape)} on a grid of shape {self.grid.shape}")
+        if self.probabilities is not None:
+            shape = tuple(int(n) for n in self.probabilities.shape)
+            if shape != (len(self.labels), *self.grid.shape):
+                raise GeometryError(
+                    f"probabilities of shape {shape} for {len(self.labels)} labels on {self.grid.shape}"
+                )
         object.__setattr__(self, "algorithm", MappingProxyType(dict(self.algorithm)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
@@ -190,7 +199,10 @@ class Segmentation:
     def to(self, device: str | None) -> Segmentation:
         """The same segmentation on another device."""
         moved = move(self.array, device)
-        return self if moved is self.array else replace(self, array=moved)
+        if moved is self.array:
+            return self
+        fractions = None if self.probabilities is None else move(self.probabilities, device)
+        return replace(self, array=moved, probabilities=fractions)
 
 
 class _Callable(ModuleType):

@@ -26,7 +26,7 @@ from gpukit.geometry import Grid
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LabelMap"]
+__all__ = ["BUDGET", "LabelMap", "spans"]
 
 #: Numbers (float32) that one step may hold beside the ring: 64 MB.
 BUDGET = 16 << 20
@@ -91,9 +91,13 @@ class LabelMap:
 
     def finish(self) -> torch.Tensor:
         """The label map ``[k, j, i]`` on the source's grid, contiguous; the map cannot be used any further."""
+        return self._on_source(self._map).to(self.dtype)
+
+    def _on_source(self, kept: torch.Tensor) -> torch.Tensor:
+        """What was kept, on the source's grid as ``[k, j, i]``, contiguous."""
         import torch
 
-        result = self._map
+        result = kept
         if self._start is not None:
             turned = self.source.reoriented(self.model.codes)[0]
             i, j, k = self._start
@@ -105,14 +109,14 @@ class LabelMap:
                 result = torch.flip(result, [n for n, flip in enumerate(flips) if flip])
         else:
             result = result.permute(2, 1, 0)
-        return result.contiguous().to(self.dtype)
+        return result.contiguous()
 
     def _decide(self, sums: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """Labels of planes ``[classes, n, u, v]``, a few planes at a time."""
         import torch
 
         labels = torch.empty(sums.shape[1:], dtype=self.work, device=sums.device)
-        for part in _spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
+        for part in spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
             best, channel = sums[:, part].max(dim=0)
             labels[part] = self._meaning(best, channel)
             if weights is not None:
@@ -146,7 +150,7 @@ class LabelMap:
         nu, nv, nm = self._map.shape[u], self._map.shape[v], self._map.shape[main]
         depth = int(np.ceil((high - low) / abs(row[main]))) + 2
         device = sums.device
-        for part in _spans(0, nu, BUDGET // (8 * max(1, nv * depth))):
+        for part in spans(0, nu, BUDGET // (8 * max(1, nv * depth))):
             iu = torch.arange(part.start, part.stop, device=device)[:, None, None]
             iv = torch.arange(nv, device=device)[None, :, None]
             rest = row[u] * iu + row[v] * iv + row[3]
@@ -162,6 +166,31 @@ class LabelMap:
             index[u], index[v], index[main] = found[0] + part.start, found[1], im[found]
             self._interpolate(index, sums, weights, labels, first)
 
+    def _corners(
+        self, index: list[torch.Tensor], planes: int, first: int
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+        """The source voxels that lie within the model's grid, their lower and upper neighbours there, and shares."""
+        import torch
+
+        low, share = [], []
+        inside = None
+        for n, row in enumerate(self._matrix):
+            y = row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]
+            within = (y >= -0.5) & (y <= self._size[n] - 0.5)
+            inside = within if inside is None else inside & within
+            y = y.clamp(0, self._size[n] - 1)
+            if n == 0:
+                y = (y - first).clamp(0, planes - 1)
+            floor = torch.floor(y)
+            low.append(floor.to(torch.int64))
+            share.append((y - floor).to(torch.float32))
+        if inside is not None and not bool(inside.all()):
+            index = [i[inside] for i in index]
+            low = [i[inside] for i in low]
+            share = [s[inside] for s in share]
+        high = [torch.clamp(i + 1, max=(planes if n == 0 else self._size[n]) - 1) for n, i in enumerate(low)]
+        return index, low, high, share
+
     def _interpolate(
         self,
         index: list[torch.Tensor],
@@ -173,23 +202,7 @@ class LabelMap:
         """Write the labels of the source voxels `index` (i, j, k)."""
         import torch
 
-        low, share = [], []
-        inside = None
-        for n, row in enumerate(self._matrix):
-            y = row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]
-            within = (y >= -0.5) & (y <= self._size[n] - 0.5)
-            inside = within if inside is None else inside & within
-            y = y.clamp(0, self._size[n] - 1)
-            if n == 0:
-                y = (y - first).clamp(0, labels.shape[0] - 1)
-            floor = torch.floor(y)
-            low.append(floor.to(torch.int64))
-            share.append((y - floor).to(torch.float32))
-        if inside is not None and not bool(inside.all()):
-            index = [i[inside] for i in index]
-            low = [i[inside] for i in low]
-            share = [s[inside] for s in share]
-        high = [torch.clamp(i + 1, max=(labels.shape[0] if n == 0 else self._size[n]) - 1) for n, i in enumerate(low)]
+        index, low, high, share = self._corners(index, labels.shape[0], first)
         corners = [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
         ends = (low, high)
         result = labels[low[0], low[1], low[2]]
@@ -197,7 +210,7 @@ class LabelMap:
         for a, b, c in corners[1:]:
             mixed |= labels[ends[a][0], ends[b][1], ends[c][2]] != result
         where = mixed.nonzero()[:, 0]
-        for part in _spans(0, where.numel(), BUDGET // (4 * sums.shape[0])):
+        for part in spans(0, where.numel(), BUDGET // (4 * sums.shape[0])):
             some = where[part]
             total = torch.zeros((sums.shape[0], some.numel()), dtype=torch.float32, device=sums.device)
             for a, b, c in corners:
@@ -231,6 +244,7 @@ class LabelMap:
         return values
 
 
-def _spans(start: int, stop: int, step: int) -> list[slice]:
+def spans(start: int, stop: int, step: int) -> list[slice]:
+    """Slices of at most `step` (at least one) that make up [start, stop)."""
     step = max(1, step)
     return [slice(n, min(n + step, stop)) for n in range(start, stop, step)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.volume import Label, Segmentation, Volume
 
-__all__ = ["keep_labels", "summary"]
+__all__ = ["chosen_labels", "keep_labels", "summary"]
 
 
 def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[str, Any]:
@@ -83,6 +84,26 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     }
 
 
+def chosen_labels(labels: Sequence[Label], wanted: Sequence[str]) -> list[Label]:
+    """The labels of these names (case does not matter) or values, in the order of their values.
+
+    Raises
+    ------
+    SelectionError
+        A name or value that none has; says which there are.
+    """
+    kept: list[Label] = []
+    for word in wanted:
+        found = [x for x in labels if x.name.casefold() == word.strip().casefold() or str(x.value) == word.strip()]
+        if not found:
+            listed = ", ".join(f"{label.value} {label.name}" for label in labels)
+            raise SelectionError(
+                f"there is no label {word.strip()!r}", attribute="--labels", fix=f"choose among: {listed}"
+            )
+        kept += [label for label in found if label not in kept]
+    return sorted(kept, key=lambda label: label.value)
+
+
 def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
     """Only some labels; the voxels of the others become background.
 
@@ -100,26 +121,17 @@ def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
     """
     from gpukit.device import array_namespace
 
-    kept: list[Label] = []
-    for word in wanted:
-        found = [
-            x
-            for x in segmentation.labels
-            if x.name.casefold() == word.strip().casefold() or str(x.value) == word.strip()
-        ]
-        if not found:
-            listed = ", ".join(f"{label.value} {label.name}" for label in segmentation.labels)
-            raise SelectionError(
-                f"there is no label {word.strip()!r}", attribute="--labels", fix=f"choose among: {listed}"
-            )
-        kept += [label for label in found if label not in kept]
-    kept.sort(key=lambda label: label.value)
+    kept = chosen_labels(segmentation.labels, wanted)
     array = segmentation.array
     xp = array_namespace(array)
     dropped = [label.value for label in segmentation.labels if label not in kept]
     for value in dropped:
         array = xp.where(array == value, xp.zeros_like(array), array)
-    return replace(segmentation, array=array, labels=tuple(kept))
+    fractions = segmentation.probabilities
+    if fractions is not None:
+        numbers = [segmentation.labels.index(label) for label in kept]
+        fractions = xp.stack([fractions[n] for n in numbers])
+    return replace(segmentation, array=array, labels=tuple(kept), probabilities=fractions)
 
 
 def _counts(segmentation: Segmentation, volume: Volume | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

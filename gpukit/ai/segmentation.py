@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,17 @@ from gpukit.ai.bodies import keep_main_body
 from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.model import find_model
-from gpukit.ai.parts import TransformSpec
+from gpukit.ai.outputs import chosen_labels, keep_labels
+from gpukit.ai.parts import OutputSpec, TransformSpec
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
+from gpukit.ai.probabilities import ProbabilityMap
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import as_array, as_tensor, require
 from gpukit.ai.together import Mirrored, check_way, combined, fuse
 from gpukit.ai.window import Layout, central, slide
 from gpukit.errors import GpukitError, InputError, ModelError, SelectionError
+from gpukit.geometry import Grid
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ def segment(
     ensemble: str = "average",
     weights: Sequence[float] | None = None,
     flips: str = "",
+    probabilities: bool | Sequence[str] = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Segmentation:
     """Label every voxel of a volume.
@@ -76,6 +80,11 @@ def segment(
     flips : str
         Axes of the network along which windows are also run mirrored, and the logits averaged: any of ``x``, ``y``,
         ``z``.
+    probabilities : bool or sequence of str
+        Also keep the probability of every label, or of the labels of these names or values, which are then the only
+        ones of the result: one byte a label and voxel (`gpukit.ai.probabilities`). For networks over volumes that give
+        probabilities (softmax or sigmoid). It is the network's own: of what postprocessing does, only that a voxel that
+        it made background has none.
     progress : callable, optional
         Called as ``progress(windows done, windows in all)`` from this thread.
 
@@ -118,8 +127,9 @@ def segment(
     volume = one_image(volume if device is None else volume.to(device), models[0], phase)
     for one in models[1:]:
         one_image(volume, one, None)
+    wanted = _wanted(models, ensemble, probabilities)
     digests = [one.digest for one in models]
-    job = Job(runtime is None, precision, overlap, batch, flips, progress, len(models))
+    job = Job(runtime is None, precision, overlap, batch, flips, progress, len(models), wanted)
 
     import torch
 
@@ -134,9 +144,8 @@ def segment(
         else:
             labels, notes = _in_step(volume, models, chosen, job, ensemble, weights)
         if len(models) > 1:
-            for transform in models[0].segments.postprocess:
-                labels = _postprocess(labels, transform, volume)
-    return Segmentation(
+            labels = _postprocessed(labels, models[0], volume, job)
+    result = Segmentation(
         array=as_array(labels, volume.array),
         grid=volume.grid,
         labels=models[0].segments.labels,
@@ -149,6 +158,7 @@ def segment(
         metadata=volume.metadata,
         notes=(*volume.notes, *dict.fromkeys(note for one in models for note in one.notes), *notes),
     )
+    return result if wanted is None else _with_probabilities(result, job)
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,21 @@ class Job:
     flips: str
     progress: Callable[[int, int], None] | None
     parts: int
+    #: Values of the labels whose probabilities are kept, and where they are put once they are known.
+    wanted: tuple[int, ...] | None = None
+    kept: list[torch.Tensor] = field(default_factory=list)
+
+    def target(self, source: Grid, model: Grid, output: OutputSpec, axis: int, device: torch.device) -> LabelMap:
+        """What collects the slabs."""
+        if self.wanted is None:
+            return LabelMap(source, model, output, axis, device)
+        return ProbabilityMap(source, model, output, axis, device, self.wanted)
+
+    def finish(self, target: LabelMap) -> torch.Tensor:
+        """The label map; probabilities are put into `kept`."""
+        if isinstance(target, ProbabilityMap):
+            self.kept.append(target.probabilities())
+        return target.finish()
 
     def tell(self, part: int) -> Callable[[int, int], None] | None:
         """Progress of one of several models."""
@@ -179,11 +204,51 @@ def _alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -
         labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
     else:
         network, image, notes = _loaded(volume, model, chosen, job)
-        labels = _label(volume, model, network, image, job.overlap, job.batch, job.tell(part))
+        labels = _label(volume, model, network, image, job, part)
     if job.parts == 1:
-        for transform in model.segments.postprocess:
-            labels = _postprocess(labels, transform, volume)
+        labels = _postprocessed(labels, model, volume, job)
     return labels, notes
+
+
+def _postprocessed(labels: torch.Tensor, model: Model, volume: Volume, job: Job) -> torch.Tensor:
+    """Labels after the model's own steps; what they make background has no probability any more."""
+    raw = labels
+    for transform in model.segments.postprocess:
+        labels = _postprocess(labels, transform, volume)
+    if labels is not raw:
+        for kept in job.kept:
+            removed = (raw != 0) & (labels == 0)
+            for one in kept:
+                one.masked_fill_(removed, 0)
+    return labels
+
+
+def _wanted(models: Sequence[Model], ensemble: str, probabilities: bool | Sequence[str]) -> tuple[int, ...] | None:
+    """Values of the labels whose probabilities are wanted, None for no probabilities."""
+    if probabilities is False:
+        return None
+    first = models[0]
+    labels = first.segments.labels
+    if first.dimensions != 3 or first.segments.activation not in ("softmax", "sigmoid"):
+        raise ModelError(
+            f"the model {first.name} gives no probabilities of a volume",
+            file=first.file,
+            attribute="$.output.activation",
+            fix="use a model over volumes with the activation softmax or sigmoid, or do without probabilities",
+        )
+    if len(models) > 1 and ensemble in ("vote", "staple"):
+        raise InputError(
+            f"the ensemble {ensemble} puts labels together and has no probabilities",
+            attribute="ensemble",
+            fix="use average, weighted or max",
+        )
+    return tuple(label.value for label in (labels if probabilities is True else chosen_labels(labels, probabilities)))
+
+
+def _with_probabilities(result: Segmentation, job: Job) -> Segmentation:
+    """The segmentation of the wanted labels alone, with their probabilities."""
+    kept = keep_labels(result, [str(value) for value in job.wanted or ()])
+    return replace(kept, probabilities=as_array(job.kept[0], result.array))
 
 
 def _place(volume: Volume) -> str:
@@ -245,10 +310,10 @@ def _in_step(
                 progress=job.tell(n),
             )
         )
-    target = LabelMap(volume.grid, grid, first.segments, layout.axis, as_tensor(volume.array).device)
+    target = job.target(volume.grid, grid, first.segments, layout.axis, as_tensor(volume.array).device)
     for slab in combined(streams, how, weights, first.segments.activation):
         target.add(slab)
-    return target.finish(), tuple(notes)
+    return job.finish(target), tuple(notes)
 
 
 def _overlap(model: Model, wanted: float | None) -> float:
@@ -272,9 +337,8 @@ def _label(
     model: Model,
     network: Network,
     image: torch.Tensor,
-    overlap: float | None,
-    batch: int | None,
-    progress: Callable[[int, int], None] | None,
+    job: Job,
+    part: int,
 ) -> torch.Tensor:
     spec = model.inference
     grid = model_grid(volume.grid, model.volume_input)
@@ -291,9 +355,9 @@ def _label(
                 fix="declare the patch of the graph",
             )
         patch = (fixed[0], fixed[1], fixed[2])
-    layout = Layout.plan(size, patch, _overlap(model, overlap))
-    target = LabelMap(volume.grid, grid, model.segments, layout.axis, image.device)
-    together = batch or spec.batch
+    layout = Layout.plan(size, patch, _overlap(model, job.overlap))
+    target = job.target(volume.grid, grid, model.segments, layout.axis, image.device)
+    together = job.batch or spec.batch
     for slab in slide(
         image,
         network,
@@ -302,10 +366,10 @@ def _label(
         blend=spec.blend,
         batch=together if network.batch is None else min(together, network.batch),
         skip_below=spec.skip_below,
-        progress=progress,
+        progress=job.tell(part),
     ):
         target.add(slab)
-    return target.finish()
+    return job.finish(target)
 
 
 def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> torch.Tensor:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.device import move
 from gpukit.dicom.colors import label_color, to_cielab
 from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text, source_header
 from gpukit.dicom.seg_planes import Planes, plan_planes
-from gpukit.dicom.seg_stream import write_binary
+from gpukit.dicom.seg_stream import write_binary, write_fractional, write_labelmap
 from gpukit.errors import DependencyError, InputError
 from gpukit.volume import Label, Segmentation, SourceInstance
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_seg"]
 
-Kind = Literal["binary", "labelmap"]
+Kind = Literal["binary", "labelmap", "fractional"]
 
 #: An empty segmentation keeps all its planes while they are no bigger than this, else the first one only.
 _EMPTY_BYTES = 32 << 20
@@ -36,6 +37,7 @@ def write_seg(
     target: str | PathLike[str] | BinaryIO,
     *,
     kind: Kind = "binary",
+    compress: bool = True,
     series_description: str | None = None,
     series_number: int | None = None,
 ) -> None:
@@ -52,16 +54,20 @@ def write_seg(
         first.
     target : path or binary stream
         Where to write. Not atomic: `gpukit.save` is.
-    kind : {"binary", "labelmap"}
+    kind : {"binary", "labelmap", "fractional"}
         ``binary``: Segmentation Storage, one bit plane a label, numbered 1, 2, 3 ... in the order of the label values.
         ``labelmap``: Label Map Segmentation Storage, which keeps the label values.
+        ``fractional``: Segmentation Storage, one plane of probabilities (of 255) a label, numbered as in ``binary``;
+        needs `Segmentation.probabilities`.
+    compress : bool
+        Label maps in RLE Lossless, which every PACS must be able to read or convert; else as they are.
     series_description, series_number : optional
         Of the new series; by default they follow from the algorithm and the source.
 
     Raises
     ------
     InputError
-        No sources, no labels, or a value in the label map that no label describes.
+        No sources, no labels, a value in the label map that no label describes, or no probabilities.
     GeometryError
         The grid cannot be expressed in DICOM.
     DependencyError
@@ -69,29 +75,52 @@ def write_seg(
     """
     labels, header, planes, pixels = _checked(segmentation, kind)
     words = (segmentation, labels, header, planes, kind, series_description, series_number)
-    if kind == "labelmap" or not pixels.any():
-        _build(pixels, *words)[0].save_as(target, enforce_file_format=True)
-        return
-    # Everything but frames and pixels comes from an object of one pixel a plane, which takes highdicom no time.
-    likeness = np.array([[[plane.any()]] for plane in pixels], np.uint8)
-    dataset, plane_of_frame = _build(likeness, *words)
     if isinstance(target, (str, PathLike)):
         with Path(target).open("wb") as stream:
-            write_binary(dataset, plane_of_frame, pixels, len(labels), stream)
+            _write(stream, pixels, words, compress)
     else:
-        write_binary(dataset, plane_of_frame, pixels, len(labels), target)
+        _write(target, pixels, words, compress)
+
+
+def _write(stream: BinaryIO, pixels: NDArray[Any], words: tuple[Any, ...], compress: bool) -> None:
+    labels, kind = words[1], words[4]
+    if not pixels.any():
+        whole = _as_highdicom_takes(pixels, kind)
+        _build(whole, *words, compress=compress)[0].save_as(stream, enforce_file_format=True)
+        return
+    # Everything but frames and pixels comes from an object of one pixel a plane, which takes highdicom no time.
+    if kind == "fractional":
+        likeness = np.zeros((pixels.shape[1], 1, 1, min(2, len(labels))), np.float32)
+        likeness[:, 0, 0, 0] = [pixels[:, k].any() for k in range(pixels.shape[1])]
+        dataset, plane_of_frame = _build(likeness, *words, likeness=True)
+        write_fractional(dataset, plane_of_frame, pixels, stream)
+        return
+    mark = labels[0].value if kind == "labelmap" else 1
+    likeness = np.array([[[mark if plane.any() else 0]] for plane in pixels], pixels.dtype)
+    dataset, plane_of_frame = _build(likeness, *words, likeness=True)
+    if kind == "labelmap":
+        write_labelmap(dataset, plane_of_frame, pixels, stream, compress=compress)
+    else:
+        write_binary(dataset, plane_of_frame, pixels, len(labels), stream)
 
 
 def build_seg(
     segmentation: Segmentation,
     *,
     kind: Kind = "binary",
+    compress: bool = False,
     series_description: str | None = None,
     series_number: int | None = None,
 ) -> Dataset:
     """The data set that `write_seg` writes, made whole by highdicom; parameters and errors as there."""
     labels, header, planes, pixels = _checked(segmentation, kind)
-    return _build(pixels, segmentation, labels, header, planes, kind, series_description, series_number)[0]
+    words = (segmentation, labels, header, planes, kind, series_description, series_number)
+    return _build(_as_highdicom_takes(pixels, kind), *words, compress=compress)[0]
+
+
+def _as_highdicom_takes(pixels: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Fractions as floating numbers with the segments last; label maps as they are."""
+    return np.moveaxis(pixels, 0, -1).astype(np.float32) / np.float32(255) if kind == "fractional" else pixels
 
 
 def _checked(segmentation: Segmentation, kind: Kind) -> tuple[list[Label], Dataset, Planes, NDArray[Any]]:
@@ -110,6 +139,11 @@ def _checked(segmentation: Segmentation, kind: Kind) -> tuple[list[Label], Datas
     header = source_header(sources[0])
     planes = plan_planes(segmentation.grid, sources, header)
     pixels = _pixels(np.asarray(segmentation.to("cpu").array), labels, kind)
+    if kind == "fractional":
+        fractions = _fractions(segmentation, labels)
+        if fractions.nbytes > _EMPTY_BYTES and not fractions.any():
+            fractions, planes = fractions[:, :1], _first_plane(planes)
+        return labels, header, planes, fractions
     if not pixels.any():
         frames = len(labels) if kind == "binary" else 1
         bits = pixels.size * frames * (1 if kind == "binary" else 8 * pixels.itemsize)
@@ -127,23 +161,30 @@ def _build(
     kind: Kind,
     series_description: str | None,
     series_number: int | None,
+    *,
+    compress: bool = False,
+    likeness: bool = False,
 ) -> tuple[Dataset, list[int]]:
     """What highdicom makes of segment numbers, with the true references; and the plane of each of its frames."""
     import highdicom
-    from pydicom.uid import generate_uid
+    from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
     from gpukit import __version__
 
     algorithm = segmentation.algorithm
     name = algorithm.get("name") or "unnamed model"
+    descriptions = _descriptions(highdicom, labels, algorithm, kind)
+    # A likeness has pixels of one segment only, and highdicom looks for each segment in each plane. It treats one
+    # segment unlike several.
+    few = descriptions[:2] if likeness and kind != "labelmap" else descriptions
     with warnings.catch_warnings():
         # highdicom warns about unusual names and quotes them: patient data has no place in a log.
         warnings.simplefilter("ignore")
         result: Dataset = highdicom.seg.Segmentation(
-            source_images=_stand_ins(header, planes, pixels.shape[1:]),
+            source_images=_stand_ins(header, planes, pixels.shape[1:3]),
             pixel_array=pixels,
             segmentation_type=kind.upper(),
-            segment_descriptions=_descriptions(highdicom, labels, algorithm, kind),
+            segment_descriptions=few,
             series_instance_uid=generate_uid(prefix=None),
             series_number=series_number if series_number is not None else new_series_number(header),
             sop_instance_uid=generate_uid(prefix=None),
@@ -157,17 +198,20 @@ def _build(
                 f"Segmentation by {name}" if planes.aligned else f"Segmentation on a resampled grid by {name}"
             ),
             content_creator_name="gpukit^",
+            transfer_syntax_uid=RLELossless if compress and kind == "labelmap" else ExplicitVRLittleEndian,
             omit_empty_frames=True,
             series_description=short_text(series_description or f"Segmentation: {name}"),
         )
+    if len(few) < len(descriptions):
+        result.SegmentSequence = descriptions
     notes = "; ".join(segmentation.notes) if not planes.aligned else ""
     return result, _set_references(result, planes, segmentation.sources, str(header.SeriesInstanceUID), notes)
 
 
 def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray[Any]:
     """The label map in the segment numbers of the object, checked."""
-    if kind not in ("binary", "labelmap"):
-        raise InputError(f"{kind!r} is no kind of segmentation", fix="use binary or labelmap")
+    if kind not in ("binary", "labelmap", "fractional"):
+        raise InputError(f"{kind!r} is no kind of segmentation", fix="use binary, labelmap or fractional")
     if array.dtype.kind not in "ui" or (array.dtype.kind == "i" and array.size and int(array.min()) < 0):
         raise InputError(f"a label map holds whole numbers from 0, not {array.dtype}")
     values = [label.value for label in labels]
@@ -175,17 +219,40 @@ def _pixels(array: NDArray[Any], labels: Sequence[Label], kind: Kind) -> NDArray
         raise InputError(f"label values must differ and lie within 1 to 65535, not {values}")
     if int(array.max()) > 65535:
         raise InputError(f"the label map holds the value {int(array.max())}, and no label can be above 65535")
-    present: set[int] = set()
-    for plane in array:  # plane by plane: counting makes eight bytes of each voxel
-        present.update(np.flatnonzero(np.bincount(plane.reshape(-1).astype(np.intp))).tolist())
-    unknown = sorted(present - set(values) - {0})
+    known = np.zeros(65536, bool)
+    known[[0, *values]] = True
+    unknown: set[int] = set()
+    for plane in array:
+        met = _values_of(plane)
+        unknown.update(met[~known[met]].tolist())
     if unknown:
-        raise InputError(f"the label map holds values that no label describes: {unknown[:10]}")
+        raise InputError(f"the label map holds values that no label describes: {sorted(unknown)[:10]}")
     numbers = values if kind == "labelmap" else list(range(1, len(values) + 1))
-    table = np.zeros(max(values) + 1, np.uint8 if max(numbers) < 256 else np.uint16)
+    dtype = np.dtype(np.uint8 if max(numbers) < 256 else np.uint16)
+    if numbers == values and array.dtype == dtype:
+        return array
+    table = np.zeros(max(values) + 1, dtype)
     table[values] = numbers
     numbered: NDArray[Any] = table[array]
     return numbered
+
+
+def _values_of(plane: NDArray[Any]) -> NDArray[Any]:
+    """Every value of a plane, most of them several times: those of the pixels where it changes, which are few."""
+    flat = plane.reshape(-1)
+    return np.concatenate((flat[:1], flat[1:][flat[1:] != flat[:-1]]))
+
+
+def _fractions(segmentation: Segmentation, labels: Sequence[Label]) -> NDArray[np.uint8]:
+    """Probabilities in the order of the object's segments, ``[segment, plane, row, column]``."""
+    if segmentation.probabilities is None:
+        raise InputError(
+            "a fractional DICOM SEG holds probabilities, and the segmentation has none",
+            fix="segment with probabilities=True, or write binary or labelmap",
+        )
+    found: NDArray[np.uint8] = np.asarray(move(segmentation.probabilities, "cpu"))
+    order = [segmentation.labels.index(label) for label in labels]
+    return found if order == list(range(len(order))) else found[order]
 
 
 def _descriptions(highdicom: Any, labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
@@ -279,7 +346,10 @@ def _set_references(
     result.SourceImageSequence = [reference(*uids, numbers) for uids, numbers in frames.items()]
     series = Dataset()
     series.SeriesInstanceUID = series_uid
-    series.ReferencedInstanceSequence = [reference(*uids, ()) for uids in frames]
+    series.ReferencedInstanceSequence = [
+        reference(*uids, ()) if numbers else item
+        for (uids, numbers), item in zip(frames.items(), result.SourceImageSequence, strict=True)
+    ]
     result.ReferencedSeriesSequence = [series]
 
     plane_of_frame = []

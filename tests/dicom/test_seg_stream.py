@@ -1,18 +1,22 @@
-"""The streaming writer of binary segmentations against highdicom, which makes the same object whole."""
+"""The streaming writer of segmentations against highdicom, which makes the same object whole."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
 from dicom_phantoms import write_series
-from seg_oracles import ALGORITHM, errors_of, through_dcmqi, through_highdicom
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from seg_oracles import ALGORITHM, errors_of, onto, through_dcmqi, through_highdicom
 
 import gpukit
 from gpukit.dicom.seg import build_seg, write_seg
+from gpukit.dicom.seg_read import read_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
 from gpukit.volume import Label, Segmentation, Volume
@@ -52,24 +56,27 @@ def plain(dataset: pydicom.Dataset) -> dict:
             continue
         if element.VR == "SQ":
             found[element.keyword] = [plain(item) for item in element.value]
+        elif element.keyword == "PixelData" and dataset.file_meta.TransferSyntaxUID == RLELossless:
+            found[element.keyword] = (element.VR, dataset.pixel_array.tobytes())  # there are several good encodings
         elif element.keyword == "PixelData":
-            size = (int(dataset.NumberOfFrames) * dataset.Rows * dataset.Columns + 7) // 8
+            size = (int(dataset.NumberOfFrames) * dataset.Rows * dataset.Columns * dataset.BitsAllocated + 7) // 8
             found[element.keyword] = (element.VR, bytes(element.value)[:size])  # highdicom fills up with "0", not NUL
         else:
             found[element.keyword] = (element.VR, str(element.value))
     return found
 
 
-def same_as_highdicom(segmentation: Segmentation) -> pydicom.Dataset:
+def same_as_highdicom(segmentation: Segmentation, kind: str = "binary", *, compress: bool = False) -> pydicom.Dataset:
     """The object as written; every element but the fresh ones is that of highdicom's own, read back from its file."""
     whole, streamed = BytesIO(), BytesIO()
-    build_seg(segmentation).save_as(whole, enforce_file_format=True)
-    write_seg(segmentation, streamed)
+    build_seg(segmentation, kind=kind, compress=compress).save_as(whole, enforce_file_format=True)
+    write_seg(segmentation, streamed, kind=kind, compress=compress)
     expected, found = (pydicom.dcmread(BytesIO(stream.getvalue())) for stream in (whole, streamed))
     assert plain(found) == plain(expected)
-    if segmentation.array.any():  # an empty one is highdicom's as it is
+    if kind == "binary" and segmentation.array.any():  # an empty one is highdicom's as it is
         assert found.PixelData[(int(found.NumberOfFrames) * found.Rows * found.Columns + 7) // 8 :] in (b"", b"\0")
-    assert len(streamed.getvalue()) == pytest.approx(len(whole.getvalue()), abs=200)  # random UIDs differ in length
+    if not compress:  # random UIDs differ in length
+        assert len(streamed.getvalue()) == pytest.approx(len(whole.getvalue()), abs=200)
     return found
 
 
@@ -86,6 +93,101 @@ def test_random_labels(shape: tuple[int, int, int], tmp_path: Path) -> None:
         same_as_highdicom(segmented(volume, array, values))
         same_as_highdicom(segmented(volume, np.where(array == values[-1], array, 0), values))  # one of them is there
         same_as_highdicom(segmented(volume, np.where(array == values[0], array, 0), values[:1]))  # there is but one
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("highest", [255, 1000])
+def test_random_label_maps(highest: int, compress: bool, tmp_path: Path) -> None:
+    shape = (5, 7, 300)  # rows longer than one code of RLE can stand for
+    volume = series(tmp_path / "series", shape)
+    for seed, share in enumerate((0.0, 0.02, 0.5, 1.0)):
+        rng = np.random.default_rng(seed)
+        values = [1, *sorted(rng.choice(np.arange(2, highest), seed, replace=False).tolist()), highest]
+        array = np.where(rng.random(shape) < share, rng.choice(values, shape), 0).astype(np.uint16)
+        array[:, :, 140:] = array[:, :, 139:140]  # long runs
+        array[1::3] = 0
+        found = same_as_highdicom(segmented(volume, array, values), "labelmap", compress=compress)
+        assert found.file_meta.TransferSyntaxUID == (RLELossless if compress else ExplicitVRLittleEndian)
+
+
+def test_every_decoder_gives_the_same_label_map(tmp_path: Path) -> None:
+    """RLE as pydicom, GDCM, highdicom, dcmqi and our own reader decode it; frames found through the offset table."""
+    volume = series(tmp_path / "series", (7, 30, 301))
+    rng = np.random.default_rng(3)
+    array = np.repeat(rng.choice(np.array([0, 0, 2, 7, 300], np.uint16), (7, 30, 43)), 7, axis=2)
+    array[2] = 0
+    path = tmp_path / "seg.dcm"
+    write_seg(segmented(volume, array, [2, 7, 300]), path, kind="labelmap")
+    dataset = pydicom.dcmread(path)
+    corners = [
+        group.PlanePositionSequence[0].ImagePositionPatient for group in dataset.PerFrameFunctionalGroupsSequence
+    ]
+    there = array[np.rint(volume.grid.to_index(np.array(corners, float))[:, 2]).astype(int)]
+    np.testing.assert_array_equal(dataset.pixel_array, there)
+    offsets = pydicom.encaps.parse_basic_offsets(BytesIO(dataset.PixelData))
+    assert len(offsets) == 6
+    for offset, frame in zip(
+        offsets, pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=6), strict=True
+    ):
+        at = 8 + 4 * 6 + offset  # the table's own header and entries, then fragments
+        assert dataset.PixelData[at : at + 4] == b"\xfe\xff\x00\xe0"
+        assert dataset.PixelData[at + 8 : at + 8 + len(frame)] == frame and len(frame) % 2 == 0
+    gdcm = pytest.importorskip("gdcm", reason="python-gdcm is not installed")
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    if reader.Read():  # older ones do not know the storage class
+        image = reader.GetImage()
+        raw = image.GetBuffer().encode("utf-8", errors="surrogateescape")
+        np.testing.assert_array_equal(np.frombuffer(raw, np.uint16).reshape(there.shape), there)
+    np.testing.assert_array_equal(read_seg(path, volume).array, array)
+    np.testing.assert_array_equal(through_highdicom(path, volume.grid), array)
+    np.testing.assert_array_equal(through_dcmqi(path, volume.grid, tmp_path / "dcmqi"), array)
+
+
+def with_probabilities(volume: Volume, count: int, seed: int = 0) -> Segmentation:
+    """Probabilities of 255ths, a plane without any; the map is the largest that is at least a half."""
+    rng = np.random.default_rng(seed)
+    fractions = np.where(rng.random((count, *volume.grid.shape)) < 0.4, rng.integers(0, 256, 1), 0)
+    fractions = (fractions * rng.random(fractions.shape)).astype(np.uint8)
+    fractions[:, 1] = 0
+    fractions[-1, :-1] = 0
+    best = fractions.argmax(axis=0)
+    array = np.where(fractions.max(axis=0) >= 127.5, best + 1, 0).astype(np.uint8)
+    return replace(segmented(volume, array, list(range(1, count + 1))), probabilities=fractions)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("shape", [(4, 7, 5), (5, 8, 4)])
+def test_probabilities(count: int, shape: tuple[int, int, int], tmp_path: Path) -> None:
+    volume = series(tmp_path / "series", shape)
+    segmentation = with_probabilities(volume, count)
+    found = same_as_highdicom(segmentation, "fractional")
+    assert (found.SegmentationType, found.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
+    path = tmp_path / "seg.dcm"
+    write_seg(segmentation, path, kind="fractional")
+    assert errors_of(path) == []
+    back = highdicom.seg.segread(path)
+    assert back.MaximumFractionalValue == 255
+    read = back.get_volume(combine_segments=False, rescale_fractional=False, allow_missing_positions=True, rtol=0.05)
+    for n, plane in enumerate(segmentation.probabilities):
+        np.testing.assert_array_equal(onto(volume.grid, read.array[..., n], read.affine), plane)
+    np.testing.assert_array_equal(read_seg(path, volume).array, segmentation.array)
+
+
+def test_no_probability_at_all_is_a_valid_object(tmp_path: Path) -> None:
+    volume = series(tmp_path / "series", (3, 6, 5))
+    nothing = np.zeros((2, *volume.grid.shape), np.uint8)
+    segmentation = replace(segmented(volume, nothing[0], [1, 2]), probabilities=nothing)
+    same_as_highdicom(segmentation, "fractional")
+    path = tmp_path / "seg.dcm"
+    write_seg(segmentation, path, kind="fractional")
+    assert errors_of(path) == [] and not read_seg(path, volume).array.any()
+
+
+def test_a_label_map_alone_has_no_probabilities(tmp_path: Path) -> None:
+    volume = series(tmp_path / "series", (3, 6, 5))
+    with pytest.raises(InputError, match="probabilities=True"):
+        write_seg(segmented(volume, np.ones(volume.grid.shape, np.uint8), [1]), BytesIO(), kind="fractional")
 
 
 def test_other_programs_read_it(tmp_path: Path) -> None:

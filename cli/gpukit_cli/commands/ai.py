@@ -58,11 +58,15 @@ def segment(
         typer.Option("--format", help="What is written [default: by the suffix .dcm, .nii.gz, .nii or .json]"),
     ] = None,
     segmentation_type: Annotated[
-        Literal["binary", "labelmap"] | None,
+        Literal["binary", "labelmap", "fractional"] | None,
         typer.Option(
-            "--segmentation-type", help="Kind of DICOM SEG: a bit plane a label, or one map [default: binary]"
+            "--segmentation-type",
+            help="Kind of DICOM SEG: a bit plane a label, one map, or probabilities [default: binary]",
         ),
     ] = None,
+    uncompressed: Annotated[
+        bool, typer.Option("--uncompressed", help="A label map as it is and not in RLE Lossless.")
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="LIST", help="Keep only these labels: names or values, with commas."),
@@ -99,6 +103,8 @@ def segment(
     kind = format_of(output, form)
     if segmentation_type is not None and kind != "dicom-seg":
         raise typer.BadParameter(f"--segmentation-type is for DICOM SEG, and the format is {kind}")
+    if uncompressed and segmentation_type != "labelmap":
+        raise typer.BadParameter("--uncompressed is for --segmentation-type labelmap: the others never are compressed")
     if overlay is not None and overlay.suffix.lower() != ".png":
         raise typer.BadParameter(f"--overlay is a PNG picture: {overlay} must end in .png")
     if as_json and str(output) == "-":
@@ -106,6 +112,7 @@ def segment(
     targets = [path for path in (output, overlay) if path is not None and str(path) != "-"]
     for target in targets:
         check_output(target, force=force)
+    fractional = segmentation_type == "fractional"
     described = chosen_models(model, several)
     shares = weight_list(weights)
     with Progress() as progress:
@@ -136,6 +143,7 @@ def segment(
             ensemble=ensemble,
             weights=shares,
             flips=flips,
+            probabilities=fractional and (True if labels is None else labels.split(",")),
             progress=lambda done, total: progress("inference", done, total),
         )
         if labels is not None:
@@ -151,8 +159,8 @@ def segment(
         if kind == "json":
             emit(document, output, force=force)
         else:
-            saved = "dicom-seg-labelmap" if segmentation_type == "labelmap" else kind
-            gpukit.save(result, output, format=saved, force=force)
+            saved = kind if segmentation_type in (None, "binary") else f"dicom-seg-{segmentation_type}"
+            gpukit.save(result, output, format=saved, force=force, compress=not uncompressed)
         progress("writing", 1, len(targets))
         if overlay is not None:
             draw(image, result, overlay, force=force)
