@@ -26,7 +26,7 @@ def sample_names() -> tuple[str, ...]:
     return tuple(sorted(file.parent.name.replace("_", "-") for file in SAMPLES.glob(f"*/{DESCRIPTION}")))
 
 
-def find_model(model: str | PathLike[str]) -> Model:
+def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     """The checked description of what the user named.
 
     Parameters
@@ -35,6 +35,9 @@ def find_model(model: str | PathLike[str]) -> Model:
         A folder with ``model.json``; a ``model.json``; a weights file with ``NAME.json`` or ``model.json`` beside it;
         a MONAI bundle's folder; the name of a model that comes with gpukit; or ``name``, ``name@version`` or an alias
         of a model in the local store. A file or folder goes before a name.
+    trust : bool
+        Evaluate the ``$expressions`` of a MONAI bundle that the description needs. They are Python code; without it
+        none is run, and a bundle that needs one is refused.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def find_model(model: str | PathLike[str]) -> Model:
     if path.suffix.lower() in COREML and path.exists():
         return find_coreml(path)
     if path.is_dir():
-        return _from_folder(path)
+        return _from_folder(path, trust)
     if path.is_file():
         return _described(path) if path.suffix.lower() == ".json" else _from_weights(path)
     name = os.fspath(model)
@@ -85,21 +88,21 @@ def _from_store(name: str) -> Model | None:
     return replace(model, name=entry.name, version=entry.version, sha256=sha256)
 
 
-def _described(file: Path, weights: Path | None = None) -> Model:
+def _described(file: Path, weights: Path | None = None, *, trust: bool = False) -> Model:
     """A description; one of a bundle takes the network from the bundle's configuration."""
     model = read_description(file, weights=weights)
     if model.format == "coreml" and not runs_here():
         return twin(model.weights) or model
     if model.format != "monai-bundle" or model.weights.suffix.lower() == ".ts":
         return model
-    return replace(model, network=open_bundle(file.parent).network)
+    return replace(model, network=open_bundle(file.parent, trust=trust).network)
 
 
-def _from_folder(folder: Path) -> Model:
+def _from_folder(folder: Path, trust: bool) -> Model:
     if (folder / DESCRIPTION).is_file():
-        return _described(folder / DESCRIPTION)
+        return _described(folder / DESCRIPTION, trust=trust)
     if is_bundle(folder):
-        return read_bundle(folder)
+        return read_bundle(folder, trust=trust)
     raise ModelError(
         f"the folder holds neither {DESCRIPTION} nor a MONAI bundle (configs/metadata.json)",
         file=folder,

@@ -15,6 +15,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from gpukit.ai.description import Model
@@ -40,6 +41,31 @@ class OpenVinoRuntime:
 
     name = "openvino"
     formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "onnx", "openvino")
+    converts = ("openvino",)
+
+    def convert(
+        self, model: Model, to: str, example: Any, target: Path, description: str
+    ) -> tuple[tuple[str, ...], float]:
+        """Write an ONNX graph, or a torch network by way of one, as ``.xml`` and ``.bin`` in float32."""
+        from tempfile import TemporaryDirectory
+
+        from gpukit_backends.runtimes.torch_export import to_onnx
+
+        openvino = import_silently()
+        core = openvino.Core()
+        notes: tuple[str, ...] = ()
+        with TemporaryDirectory(prefix="gpukit-") as folder:
+            graph = model.weights
+            if model.format not in _GRAPHS:
+                graph = Path(folder) / "network.onnx"
+                notes = to_onnx(model, example, graph)
+            try:
+                openvino.save_model(core.read_model(os.fspath(graph)), os.fspath(target), compress_to_fp16=False)
+            except RuntimeError as error:
+                raise ModelError(
+                    f"OpenVINO cannot convert the graph: {str(error).strip().splitlines()[-1]}", file=model.weights
+                ) from error
+        return notes, 0.0
 
     def available(self) -> Availability:
         """Whether openvino is installed."""

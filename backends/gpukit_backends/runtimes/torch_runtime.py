@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from gpukit.ai.description import Model
@@ -18,6 +19,18 @@ class TorchRuntime:
 
     name = "torch"
     formats = ("state-dict", "torchscript", "torch-export", "monai-bundle")
+    converts = ("onnx", "coreml")
+
+    def convert(
+        self, model: Model, to: str, example: Any, target: Path, description: str
+    ) -> tuple[tuple[str, ...], float]:
+        """Write the network as ONNX, or rewritten where that is needed as Core ML."""
+        from gpukit_backends.runtimes.torch_export import to_coreml, to_onnx
+
+        if to == "coreml":
+            changed, notes = to_coreml(model, example, target, description)
+            return tuple(notes), changed
+        return to_onnx(model, example, target), 0.0
 
     def available(self) -> Availability:
         """Whether torch is installed."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands import ai_classify, ai_detect, ai_enhance, ai_models, ai_report
-from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, weight_list
+from gpukit_cli.commands import ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
+from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
@@ -88,6 +88,7 @@ def segment(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows run together [default: the model's]")
     ] = None,
+    trust: Trust = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -113,7 +114,7 @@ def segment(
     for target in targets:
         check_output(target, force=force)
     fractional = segmentation_type == "fractional"
-    described = chosen_models(model, several)
+    described = chosen_models(model, several, trust=trust)
     shares = weight_list(weights)
     with Progress() as progress:
         volume = gpukit.open(
@@ -176,6 +177,7 @@ ai_detect.register(app)
 ai_enhance.register(app)
 ai_report.register(app)
 ai_models.register(app)
+ai_convert.register(app)
 
 
 def format_of(output: Path, form: str | None) -> str:

@@ -15,7 +15,17 @@ from gpukit_cli.progress import Progress
 if TYPE_CHECKING:
     from gpukit.volume import Volume
 
-__all__ = ["Models", "Precision", "Runtime", "chosen_models", "each_volume", "find", "format_by_name", "weight_list"]
+__all__ = [
+    "Models",
+    "Precision",
+    "Runtime",
+    "Trust",
+    "chosen_models",
+    "each_volume",
+    "find",
+    "format_by_name",
+    "weight_list",
+]
 
 Models = Annotated[
     str | None, typer.Option("--models", metavar="LIST", help="Several models with commas between: an ensemble.")
@@ -30,24 +40,32 @@ Precision = Annotated[
 ]
 
 
-def find(model: str) -> Any:
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the expressions of a MONAI bundle. They are code: only where you know its origin."
+    ),
+]
+
+
+def find(model: str, *, trust: bool = False) -> Any:
     """The model's checked description; what is to be known of it is said now, before long work."""
     from gpukit.ai import find_model
 
-    found = find_model(model)
+    found = find_model(model, trust=trust)
     for note in found.notes:
         warn(note)
     return found
 
 
-def chosen_models(model: str | None, models: str | None) -> list[Any]:
+def chosen_models(model: str | None, models: str | None, *, trust: bool = False) -> list[Any]:
     """The models that ``--model`` or ``--models`` names."""
     if (model is None) == (models is None):
         raise typer.BadParameter("give --model MODEL, or --models with several")
     words = [model] if model is not None else [word.strip() for word in str(models).split(",")]
     if not all(words):
         raise typer.BadParameter(f"--models {models} has an empty name")
-    return [find(str(word)) for word in words]
+    return [find(str(word), trust=trust) for word in words]
 
 
 def weight_list(text: str | None) -> tuple[float, ...] | None:
