@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
 from gpukit.ai.ensemble import combine_probabilities
+from gpukit.ai.memory import Frugal
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, ClassifySpec
 from gpukit.ai.pictures import Pictures, check_modality
@@ -146,7 +147,7 @@ def classify(
     with torch.inference_mode():
         for number, (one, spec) in enumerate(zip(models, specs, strict=True)):
             place = as_tensor(volume.array).device
-            network = choose(one, runtime).load(one, str(place), precision)
+            network = Frugal(choose(one, runtime).load(one, str(place), precision))
 
             def tell(done: int, total: int, number: int = number) -> None:
                 if progress is not None:

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
+from gpukit.ai.memory import Frugal
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import EnhanceSpec
 from gpukit.ai.pictures import Pictures, check_modality
@@ -81,7 +82,7 @@ def enhance(
     import torch
 
     with torch.inference_mode():
-        network = choose(described, runtime).load(described, str(as_tensor(volume.array).device), precision)
+        network = Frugal(choose(described, runtime).load(described, str(as_tensor(volume.array).device), precision))
         if described.dimensions == 2:
             result, grid = _slices(volume, described, spec, network, batch, progress)
         else:
@@ -107,7 +108,7 @@ def enhance(
         unit=volume.unit if spec.restore else ValueUnit.NONE,
         metadata=facts,
         padding=volume.padding if grid is volume.grid else None,
-        notes=(*volume.notes, *described.notes),
+        notes=(*volume.notes, *described.notes, *network.notes),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gpukit.ai.bodies import keep_main_body
 from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
+from gpukit.ai.memory import Frugal, OutOfMemoryError, smaller
 from gpukit.ai.model import find_model
 from gpukit.ai.outputs import chosen_labels, keep_labels
 from gpukit.ai.parts import OutputSpec, TransformSpec
@@ -197,14 +198,33 @@ class Job:
 
 
 def _alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """As `_once`; where a window does not fit into the device's memory with smaller ones, which a note says."""
+    try:
+        return _once(volume, model, chosen, job, part)
+    except OutOfMemoryError as error:
+        if model.dimensions == 2 or error.fixed:
+            raise
+        whole = model_grid(volume.grid, model.volume_input).shape[::-1]
+        patch = model.inference.patch or whole
+        less = smaller((patch[0], patch[1], patch[2]))
+        if less is None:
+            raise
+    # here the failed run's tensors are gone, which the error held
+    labels, notes = _alone(volume, replace(model, inference=replace(model.inference, patch=less)), chosen, job, part)
+    sizes = [" x ".join(map(str, one)) for one in (patch, less)]
+    return labels, (f"the device's memory was too small for windows of {sizes[0]}, so {sizes[1]} were run", *notes)
+
+
+def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Label map of one model, postprocessed where it is the only one."""
     notes: tuple[str, ...] = ()
     if model.dimensions == 2:
-        network = _mirrored(chosen.load(model, _place(volume), job.precision), job.flips, pictures=True)
+        network = Frugal(_mirrored(chosen.load(model, _place(volume), job.precision), job.flips, pictures=True))
         labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
     else:
         network, image, notes = _loaded(volume, model, chosen, job)
         labels = _label(volume, model, network, image, job, part)
+    notes = (*notes, *network.notes)
     if job.parts == 1:
         labels = _postprocessed(labels, model, volume, job)
     return labels, notes
@@ -263,7 +283,7 @@ def _mirrored(network: Network, flips: str, *, pictures: bool = False) -> Networ
     return mirrored
 
 
-def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Network, torch.Tensor, tuple[str, ...]]:
+def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, torch.Tensor, tuple[str, ...]]:
     """The network, on a faster runtime where one gains, and the image that it sees."""
     place = _place(volume)
     grid = model_grid(volume.grid, model.volume_input)
@@ -275,7 +295,7 @@ def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Ne
     notes: tuple[str, ...] = ()
     if quick is not None:
         network, notes = _tried(network, quick, chosen, model, central(image, layout))
-    return _mirrored(network, job.flips), image, notes
+    return Frugal(_mirrored(network, job.flips)), image, notes
 
 
 def _in_step(
@@ -293,10 +313,11 @@ def _in_step(
     grid = model_grid(volume.grid, first.volume_input)
     layout = Layout.plan(grid.shape[::-1], first.inference.patch, _overlap(first, job.overlap))
     notes: list[str] = []
-    streams = []
+    streams, networks = [], []
     for n, (model, run) in enumerate(zip(models, chosen, strict=True)):
         network, image, said = _loaded(volume, model, run, job)
         notes += said
+        networks.append(network)
         together = job.batch or model.inference.batch
         streams.append(
             slide(
@@ -313,7 +334,8 @@ def _in_step(
     target = job.target(volume.grid, grid, first.segments, layout.axis, as_tensor(volume.array).device)
     for slab in combined(streams, how, weights, first.segments.activation):
         target.add(slab)
-    return job.finish(target), tuple(notes)
+    labels = job.finish(target)
+    return labels, (*notes, *dict.fromkeys(note for network in networks for note in network.notes))
 
 
 def _overlap(model: Model, wanted: float | None) -> float:

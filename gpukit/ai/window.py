@@ -268,6 +268,9 @@ def _run(network: Network, windows: list[torch.Tensor], channels: int, patch: tu
             attribute="$.inference.patch",
             fix="use a patch that the network keeps (often a multiple of 16 or 32)",
         )
+    # one NaN or infinity makes the sum one; a sum needs no memory, and a look at each value is taken only then
+    if not bool(torch.isfinite(output.sum(dtype=torch.float32))) and not bool(torch.isfinite(output).all()):
+        raise ModelError("the network gave values that are not finite (NaN or infinity)", fix="use precision float32")
     return output
 
 
