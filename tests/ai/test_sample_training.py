@@ -23,8 +23,7 @@ def half_brain(axis: int, t1: tuple[float, float] = (220.0, 166.0), radius: floa
     brain = (away < 0).float()
     white = brain * (grid[axis] > 0)
     grey = brain - white
-    no_cortex = torch.zeros_like(away)  # no sulci
-    channels = torch.stack([white * t1[0] + grey * t1[1], white, grey, away, no_cortex])
+    channels = torch.stack([white * t1[0] + grey * t1[1], white, grey, away])
     return augment.Template(channels, (-(side - 1) / 2,) * 3)
 
 

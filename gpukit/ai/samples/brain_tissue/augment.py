@@ -33,9 +33,6 @@ _PAD = ((20, 20), (20, 40), (70, 20))
 _CSF, _GREY, _WHITE = 69.0, 166.0, 220.0
 #: Where the template's brain-stem ends, and the cord goes on (mm).
 _CORD = (0.0, -47.0, -66.0)
-#: Boxes, (low, high) of (|x|, y, z) in mm, whose grey matter is no folded cortex: basal ganglia and thalamus; amygdala
-#: and hippocampus; cerebellum and brain-stem.
-_NO_CORTEX = (((0, -36, -14), (32, 24, 24)), ((8, -42, -32), (38, 6, -4)), ((0, -110, -90), (70, -42, -18)))
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,8 @@ class Template:
     Parameters
     ----------
     channels : Tensor
-        Shape [5, x, y, z], float32: T1 (0..255), probability of white matter, of grey matter (0..1), signed distance
-        from the brain's surface in mm (positive outside), and how far into the cortex a voxel lies, in mm from white
-        matter (0 in the grey matter that is no folded cortex: basal ganglia, thalamus, hippocampus, cerebellum).
+        Shape [4, x, y, z], float32: T1 (0..255), probability of white matter, of grey matter (0..1), and signed
+        distance from the brain's surface in mm (positive outside).
     origin : tuple of float
         RAS position in mm of the centre of voxel (0, 0, 0).
     """
@@ -82,19 +78,10 @@ def load_template() -> Template:
     t1, white, grey = (np.pad(each, _PAD) for each in maps)
     brain = (white + grey > 127.5) | (t1 > 0)
     distance = np.where(brain, -distance_transform_edt(brain) + 0.5, distance_transform_edt(~brain) - 0.5)
+    stack = np.stack([t1, white / 255.0, grey / 255.0, distance.astype(np.float32)])
     start = image.affine[:3, 3]
     x, y, z = (float(start[n]) - _PAD[n][0] for n in range(3))
-    cortex = distance_transform_edt(white <= 127.5)
-    grid = np.ogrid[tuple(slice(a, a + n) for a, n in zip((x, y, z), t1.shape, strict=True))]
-    for low, high in _NO_CORTEX:
-        # Fades over 4 mm, so that no flat wall is cut into the brain.
-        outside = [
-            np.maximum(np.maximum(a - abs(g), abs(g) - b) if n == 0 else np.maximum(a - g, g - b), 0)
-            for n, (g, a, b) in enumerate(zip(grid, low, high, strict=True))
-        ]
-        cortex *= np.clip(np.sqrt(sum(o**2 for o in outside)) / 4.0, 0.0, 1.0)
-    planes = (t1, white / 255.0, grey / 255.0, distance, cortex)
-    return Template(torch.from_numpy(np.stack([plane.astype(np.float32) for plane in planes])), (x, y, z))
+    return Template(torch.from_numpy(stack), (x, y, z))
 
 
 def _uniform(generator: Generator, low: float, high: float) -> float:
@@ -163,7 +150,7 @@ def _positions(size: int, generator: Generator, brain_share: float) -> Tensor:
 
 
 def _sample(template: Template, positions: Tensor) -> Tensor:
-    """The template's channels at positions, trilinear: [5, x, y, z]."""
+    """The template's channels at positions, trilinear: [4, x, y, z]."""
     import torch
     from torch.nn.functional import grid_sample
 
@@ -180,13 +167,12 @@ def _tissue(sampled: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
     Half of the contrast comes from the template's own T1 image with its grey levels moved, half is made from the
     probability maps: sharpened, since the template is an average of 152 people and smoother than any of them, and
-    shifted, so that sulci open and close. The average has closed most sulci: what lies deeper in the cortex than one
-    person's cortex is thick becomes the fluid of a sulcus. The labels are those of the shifted maps.
+    shifted, so that sulci open and close. The labels are those of the shifted maps.
     """
     import torch
 
     size = sampled.shape[-1]
-    t1, white, grey, _, cortex = sampled
+    t1, white, grey, _ = sampled
     ordinary = _chance(generator, 0.9)
     csf_level = _uniform(generator, 0.08, 0.42)
     grey_level = _uniform(generator, csf_level + 0.2, 0.88)
@@ -199,11 +185,6 @@ def _tissue(sampled: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     shift = _field(generator, size, 10.0)[0] * 0.5 + _field(generator, size, 4.0)[0] * 0.5
     logits[0] += strength * (shift + _uniform(generator, -0.4, 1.0))
     logits[1] += strength * _field(generator, size, 7.0)[0] * 0.5
-    opened = torch.zeros_like(t1)
-    if _chance(generator, 0.8):
-        thick = _uniform(generator, 2.2, 4.2) + 0.5 * _field(generator, size, 8.0)[0]
-        opened = torch.sigmoid((cortex - thick) * _uniform(generator, 2.0, 6.0)) * (cortex > 0.5)
-    logits[0] += 9.0 * opened
     labels = logits.argmax(dim=0)
     made = torch.softmax(logits * _uniform(generator, 1.0, 4.0), dim=0)
     made = made[0] * csf_level + made[1] + made[2] * grey_level
@@ -212,33 +193,16 @@ def _tissue(sampled: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     middle = csf_level + (t1 - _CSF) * ((grey_level - csf_level) / (_GREY - _CSF))
     high = grey_level + (t1 - _GREY) * ((1 - grey_level) / (_WHITE - _GREY))
     moved = torch.where(t1 < _CSF, low, torch.where(t1 < _GREY, middle, high))
-    moved = moved + (csf_level - moved).clamp_(max=0.0) * opened
-    picture = own * moved + (1 - own) * made
-    # White matter is not evenly bright: the corpus callosum, and what is near a coil, outshine the rest.
-    brighter = (_field(generator, size, 14.0)[0] * _uniform(generator, 0.0, 0.2)).clamp_(0.0)
-    return picture * (1 + brighter * (labels == 1)), labels
+    return own * moved + (1 - own) * made, labels
 
 
 def _blobs(generator: Generator, size: int, levels: Tensor) -> Tensor:
-    """Patchwork of random shapes, each with one of the levels: from a few broad ones to many fine ones."""
+    """Patchwork of random shapes, each with one of the levels."""
     import torch
 
-    noise = _field(generator, size, _uniform(generator, 12.0, 48.0))[0]
-    noise += _uniform(generator, 0.0, 0.7) * _field(generator, size, 7.0)[0]
-    bands = _uniform(generator, 0.6, len(levels) / 3.0)
-    part = torch.floor((noise + 3.0) * bands).long() % len(levels)
+    noise = _field(generator, size, 16.0)[0] + 0.7 * _field(generator, size, 7.0)[0]
+    part = torch.floor((noise + 3.0) * (len(levels) / 3.0)).long() % len(levels)
     return levels[part]
-
-
-def _muscle(generator: Generator, size: int, fat: float) -> Tensor:
-    """Broad even tissue of the brightness of grey or white matter, parted by thin sheets of fat or of dark fascia."""
-    import torch
-
-    level = _uniform(generator, 0.25, 1.0)
-    tissue = level * (1 + _uniform(generator, 0.0, 0.12) * _field(generator, size, 24.0)[0])
-    sheet = fat if _chance(generator, 0.6) else _uniform(generator, 0.0, 0.2)
-    spacing, width = _uniform(generator, 14.0, 40.0), _uniform(generator, 0.02, 0.2)
-    return torch.where(_field(generator, size, spacing)[0].abs() < width, sheet, tissue)
 
 
 def _surroundings(distance: Tensor, positions: Tensor, generator: Generator) -> Tensor:
@@ -262,16 +226,12 @@ def _surroundings(distance: Tensor, positions: Tensor, generator: Generator) -> 
         head |= face < 1
 
     dark = torch.rand(4, generator=generator) * 0.2
-    middle = 0.3 + torch.rand(4, generator=generator) * 0.65
+    middle = 0.3 + torch.rand(4, generator=generator) * 0.5
     bright = 0.8 + torch.rand(3, generator=generator) * 0.9
     soft = _blobs(generator, size, torch.cat([dark, middle, bright])[torch.randperm(11, generator=generator)])
     csf = draw(generator, 0.05, 0.4)
     dura_level, marrow, fat = (draw(generator, a, b) for a, b in ((0.15, 0.9), (0.15, 1.1), (0.6, 1.7)))
     bone = draw(generator, 0.0, 0.2)
-    if _chance(generator, 0.6):
-        muscle = _muscle(generator, size, fat)
-        mixed = _field(generator, size, 30.0)[0] < draw(generator, -0.5, 1.5)
-        soft = torch.where(mixed, muscle, soft)
     depth = (distance - dura) / (skull - dura).clamp_(0.5)
     wall = draw(generator, 0.15, 0.4)
 
@@ -312,8 +272,8 @@ def _scanner(image: Tensor, generator: Generator) -> Tensor:
         coarse[int(_uniform(generator, 0, 2.999))] = round(size / _uniform(generator, 1.1, 2.5))
         thick = interpolate(image[None, None], size=coarse, mode="trilinear", align_corners=True)
         image = interpolate(thick, size=(size,) * 3, mode="trilinear", align_corners=True)[0, 0]
-    image = image * torch.exp(_field(generator, size, size / 1.5)[0] * _uniform(generator, 0.0, 0.32))
-    image = image.clamp_(0.0) ** _uniform(generator, 0.75, 1.35) * _uniform(generator, 0.45, 1.2)
+    image = image * torch.exp(_field(generator, size, size / 1.5)[0] * _uniform(generator, 0.0, 0.22))
+    image = image.clamp_(0.0) ** _uniform(generator, 0.75, 1.35) * _uniform(generator, 0.4, 1.0)
     spread = _uniform(generator, 0.0, 0.05)
     real, other = torch.randn((2, size, size, size), generator=generator) * spread
     # The magnitude of complex noise: Rician, so that air is not negative.
