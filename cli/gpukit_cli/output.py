@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpukit.files.atomic import atomic_path
+from gpukit.files.documents import json_text
 
 __all__ = ["csv_text", "emit", "json_text", "table"]
-
-#: Raised by one when a field changes its meaning or goes away; new fields do not count.
-SCHEMA_VERSION = 1
-
-
-def json_text(kind: str, content: Mapping[str, Any]) -> str:
-    """A JSON document of `kind`, such as ``"devices"``; numbers that JSON has no word for become null."""
-    document = {"schema_version": SCHEMA_VERSION, "kind": kind, **content}
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -59,18 +49,3 @@ def emit(text: str, output: str | Path | None = None, *, force: bool = False) ->
         return
     with atomic_path(output, force=force) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON knows: NumPy numbers and arrays, paths, enums and NaN become plain."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (str, bool, int)) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    return str(value)

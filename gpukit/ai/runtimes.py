@@ -6,10 +6,11 @@ import functools
 import itertools
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from gpukit.ai.coreml import elsewhere, runs_here
 from gpukit.ai.description import Model
+from gpukit.ai.kept import kept
 from gpukit.errors import DependencyError, ModelError
 
 __all__ = ["Availability", "Faster", "Network", "Runtime", "choose", "faster", "runtimes"]
@@ -163,7 +164,7 @@ def choose(model: Model, name: str | None = None) -> Runtime:
     states = [(runtime, runtime.available()) for runtime in fitting]
     for runtime, state in states:
         if state.usable:
-            return runtime
+            return cast(Runtime, kept(runtime))
     if not states:
         raise ModelError(f"no runtime here runs the format {model.format}", file=model.file, attribute="$.format")
     runtime, state = states[0]
@@ -181,5 +182,5 @@ def faster(model: Model, device: str, precision: str, windows: int, voxels: int)
             and runtime.gains(model, device, precision, windows, voxels)
             and runtime.available().usable
         ):
-            return runtime
+            return cast(Runtime, kept(runtime))
     return None

@@ -11,7 +11,7 @@ from gpukit.dicom.headers import Header
 from gpukit.dicom.planes import Plane, is_image, planes_of
 from gpukit.errors import GpukitError, InputNotFoundError, SelectionError
 
-__all__ = ["Candidate", "Collection", "Series", "collect", "select"]
+__all__ = ["Candidate", "Collection", "Series", "collect", "main_candidate", "select"]
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def select(collection: Collection, wanted: str | int | None, source: str) -> tup
         return _named(candidates, str(wanted).strip(), source), notes
     if len(candidates) == 1:
         return candidates[0], notes
-    main = _main(candidates)
+    main = main_candidate(candidates)
     if main is None:
         raise SelectionError(
             f"holds {len(candidates)} image series: {_listing(candidates)}",
@@ -253,7 +253,7 @@ def _listing(candidates: Sequence[Candidate], most: int = 12) -> str:
     return "; ".join(lines)
 
 
-def _main(candidates: Sequence[Candidate]) -> Candidate | None:
+def main_candidate(candidates: Sequence[Candidate]) -> Candidate | None:
     """The one volume among localizers, or among single images of its own series."""
     volumes = [c for c in candidates if "LOCALIZER" not in c.planes[0].kind]
     if len(volumes) == 1:
@@ -278,7 +278,7 @@ def _named(candidates: Sequence[Candidate], wanted: str, source: str) -> Candida
         if len(found) == 1:
             return found[0]
         if found:
-            main = _main(found)
+            main = main_candidate(found)
             if main is not None:
                 return main
             raise SelectionError(

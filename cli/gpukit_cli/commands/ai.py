@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands import ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
+from gpukit_cli.commands import ai_batch, ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
@@ -172,6 +172,7 @@ def segment(
         emit(as_table(content) + "".join(f"{target}\n" for target in targets))
 
 
+ai_batch.register(app)
 ai_classify.register(app)
 ai_detect.register(app)
 ai_enhance.register(app)

@@ -103,13 +103,13 @@ def register(app: typer.Typer) -> None:
 
 
 def _text(kind: str, results: list[tuple[str, Classification]], failures: list[dict[str, str]]) -> str:
+    from gpukit.ai.documents import classification_document, classification_entry
+
     if kind == "json":
-        entries = [_entry(name, one) for name, one in results]
-        models: list[object] = list(results[0][1].models) if results else []
-        return json_text("classification", {"models": models, "results": entries, "failures": failures})
+        return json_text("classification", {**classification_document(results), "failures": failures})
     rows: list[tuple[Any, ...]] = []
     for name, one in results:
-        entry = _entry(name, one)
+        entry = classification_entry(one, name)
         where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
         if kind == "csv":
             rows += [(*where, p.name, f"{p.probability:.6g}", int(p.found), "") for p in one.predictions]
@@ -119,23 +119,3 @@ def _text(kind: str, results: list[tuple[str, Classification]], failures: list[d
         rows += [(f["file"], "", "", "", "", "", f["error"]) for f in failures]
         return csv_text(("file", "slice", "frame", "class", "probability", "found", "error"), rows)
     return table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows)
-
-
-def _entry(name: str, one: Classification) -> dict[str, Any]:
-    source = one.source
-    return {
-        "file": name if source is None else source.path,
-        "sop_instance_uid": None if source is None else source.sop_instance_uid,
-        "frame": None if source is None else source.frame,
-        "slice": one.index,
-        "phase": one.phase,
-        "predictions": [
-            {
-                "class": p.name,
-                "probability": p.probability,
-                "found": p.found,
-                "code": None if p.code is None else dict(zip(("value", "scheme", "meaning"), p.code, strict=True)),
-            }
-            for p in one.predictions
-        ],
-    }

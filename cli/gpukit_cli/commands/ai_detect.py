@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -99,13 +99,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _text(kind: str, found: Detections, name: str) -> str:
-    entries = [_entry(one, name) for one in found.boxes]
+    from gpukit.ai.documents import detection_entry, detections_document
+
     if kind == "json":
-        content = {
-            "model": dict(found.model), "confidence": found.confidence, "iou": found.iou,
-            "grid": {"shape": found.grid.shape, "affine_lps_mm": found.grid.affine}, "detections": entries,
-        }  # fmt: skip
-        return json_text("detections", content)
+        return json_text("detections", detections_document(found, name))
+    entries = [detection_entry(one, name) for one in found.boxes]
     rows = [
         (
             e["file"], "" if e["slice"] is None else e["slice"], e["frame"] or "", e["class"], f"{e['score']:.4f}",
@@ -120,20 +118,3 @@ def _text(kind: str, found: Detections, name: str) -> str:
     )
     columns = ("FILE", "SLICE", "FRAME", "CLASS", "SCORE", *axes)
     return csv_text([c.lower() for c in columns], rows) if kind == "csv" else table(columns, rows)
-
-
-def _entry(one: Any, name: str) -> dict[str, Any]:
-    half = len(one.box) // 2
-    patient = one.patient
-    return {
-        "file": name if one.source is None else one.source.path,
-        "sop_instance_uid": None if one.source is None else one.source.sop_instance_uid,
-        "frame": None if one.source is None else one.source.frame,
-        "slice": one.index,
-        "phase": one.phase,
-        "class": one.name,
-        "score": one.score,
-        "box": {"low": list(one.box[:half]), "high": list(one.box[half:])},
-        "patient_lps_mm": None if patient is None else {"low": list(patient[:3]), "high": list(patient[3:])},
-        "code": None if one.code is None else dict(zip(("value", "scheme", "meaning"), one.code, strict=True)),
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,6 +48,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """State what one or several models find in an image."""
+    from gpukit.ai.documents import report_document
     from gpukit.ai.reporting import as_markdown, write_sr
     from gpukit.ai.reporting import report as run
     from gpukit.files.atomic import check_output
@@ -67,17 +67,7 @@ def report(
         if create_sr is not None:
             write_sr(made, create_sr, force=force)
     if kind == "json":
-        facts = volume.metadata
-        source = {
-            "modality": facts.get("Modality"), "study_instance_uid": facts.get("StudyInstanceUID"),
-            "series_instance_uid": facts.get("SeriesInstanceUID"),
-            "instances": len({s.sop_instance_uid for s in volume.sources}),
-        }  # fmt: skip
-        content = {
-            "title": title, "source": source, "models": list(made.models),
-            "findings": [asdict(finding) for finding in made.findings],
-        }  # fmt: skip
-        emit(json_text("report", content), output, force=force)
+        emit(json_text("report", report_document(made, title)), output, force=force)
     else:
         emit(as_markdown(made, title), output, force=force)
 

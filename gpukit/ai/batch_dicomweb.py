@@ -1,0 +1,152 @@
+"""Cases of a DICOMweb service: series found by QIDO-RS and fetched by WADO-RS (PS3.18)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpukit.ai.batch_cases import Case
+from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
+
+__all__ = ["fetch_series", "series_of_service"]
+
+#: Environment variable with a bearer token; other credentials are taken from ``~/.netrc``.
+TOKEN = "GPUKIT_DICOMWEB_TOKEN"
+#: Modalities of series without images (PS3.3 C.7.3.1.1.1).
+_NO_IMAGES = frozenset(
+    ("ANN", "ASMT", "AU", "DOC", "ECG", "EPS", "FID", "HD", "KO", "M3D", "PLAN", "POS", "PR", "REG", "RTINTENT",
+     "RTPLAN", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SMR", "SR")
+)  # fmt: skip
+_PAGE = 500
+_UID = r"[0-9.]{1,64}"
+_ADDRESS = re.compile(rf"(?P<service>.*?)(/studies/(?P<study>{_UID})(/series/(?P<series>{_UID}))?)?/*", re.ASCII)
+
+
+def series_of_service(address: str) -> list[Case]:
+    """Every image series of a service, of a study, or the one series that the address names.
+
+    Raises
+    ------
+    InputError
+        The service cannot be asked, or answers with something else than DICOMweb.
+    InputNotFoundError
+        It has no image series there.
+    DependencyError
+        The package dicomweb-client is not installed.
+    """
+    service, study, series = _parts(address)
+    filters = {"SeriesInstanceUID": series} if series else None
+    fields = ["StudyInstanceUID", "SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances"]
+    found: dict[str, Case] = {}
+    with _said(address):
+        client = _client(service)
+        offset = 0
+        while True:
+            page = client.search_for_series(
+                study, search_filters=filters, fields=fields, limit=_PAGE, offset=offset or None
+            )
+            fresh = 0
+            for entry in page:
+                uids = [_first(entry, tag) for tag in ("0020000D", "0020000E")]
+                where = uids[0] or study
+                if not where or not uids[1] or not all(re.fullmatch(_UID, uid) for uid in (where, uids[1])):
+                    raise FormatError("the service lists a series without its UIDs", file=address)
+                if uids[1] in found:
+                    continue
+                fresh += 1
+                if _first(entry, "00080060").upper() not in _NO_IMAGES:
+                    remote = f"{service}/studies/{where}/series/{uids[1]}"
+                    count = _first(entry, "00201209")
+                    found[uids[1]] = Case(uids[1], remote, remote=remote, images=int(count) if count.isdigit() else 0)
+            # A service may give fewer than were asked for, or know no offset: it is done when nothing new comes.
+            if not fresh:
+                break
+            offset += len(page)
+    if not found:
+        raise InputNotFoundError("the service has no image series there", file=address)
+    return list(found.values())
+
+
+def fetch_series(case: Case, folder: Path) -> list[str]:
+    """The series' instances as files in a folder, each in the transfer syntax that the service holds.
+
+    Raises
+    ------
+    InputError
+        The service cannot be asked.
+    FormatError
+        It gives fewer instances than it lists: a volume that lacks its last slice looks like a whole one.
+    """
+    service, study, series = _parts(case.remote)
+    files = []
+    with _said(case.remote):
+        client = _client(service)
+        for number, instance in enumerate(
+            client.iter_series(study, series, media_types=(("application/dicom", "*"),)), 1
+        ):
+            file = folder / f"{number:06d}.dcm"
+            instance.save_as(file, enforce_file_format=True)
+            files.append(str(file))
+    if len(files) < max(1, case.images):
+        raise FormatError(
+            f"the service gave {len(files)} of {case.images} instances", file=case.remote, fix="run the batch again"
+        )
+    return files
+
+
+def _parts(address: str) -> tuple[str, str | None, str | None]:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or "?" in address or "#" in address:
+        raise InputError("is no address of a DICOMweb service, study or series", file=address.partition("?")[0])
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise InputError(
+            "credentials in an address would be recorded with the cases", fix=f"put them into ~/.netrc, or set {TOKEN}"
+        )
+    return match["service"], match["study"], match["series"]
+
+
+def _client(service: str) -> Any:
+    try:
+        from dicomweb_client.api import DICOMwebClient
+    except ImportError:
+        raise DependencyError(
+            "DICOMweb needs the package dicomweb-client", fix="pip install 'gpukit[dicomweb]'"
+        ) from None
+    import requests
+
+    session = requests.Session()
+    if token := os.environ.get(TOKEN):
+        session.headers["Authorization"] = f"Bearer {token}"
+    client = DICOMwebClient(service, session=session)
+    # A service that is away for longer makes a failed row; the next run tries it again.
+    client.set_http_retry_params(retry=True, max_attempts=3, wait_exponential_multiplier=200)
+    return client
+
+
+@contextmanager
+def _said(address: str) -> Iterator[None]:
+    """What goes wrong on the way, as one error that names the address."""
+    import requests
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        yield
+    except GpukitError:
+        raise
+    except requests.HTTPError as error:
+        status = "an error" if error.response is None else f"{error.response.status_code} {error.response.reason}"
+        raise InputError(f"the service answers {status}", file=address) from error
+    except requests.RequestException as error:
+        raise InputError(f"the service cannot be reached: {type(error).__name__}", file=address) from error
+    except (ValueError, KeyError, InvalidDicomError) as error:
+        raise FormatError("the service answers with something else than DICOMweb", file=address) from error
+
+
+def _first(entry: dict[str, Any], tag: str) -> str:
+    """First value of an attribute in the DICOM JSON model, as text; empty where it is absent."""
+    values = entry.get(tag, {}).get("Value", ())
+    return str(values[0]) if values else ""

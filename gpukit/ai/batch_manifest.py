@@ -1,0 +1,149 @@
+"""The record of a batch: one JSON line a case, written after the case's outputs are in place.
+
+The first line says which job it is; each further line is one attempt at a case, and the last line of a case counts.
+A line is appended with one write and flushed to the disk, so a run that is killed loses at most the line that it was
+writing; such a torn line is cut off when the record is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gpukit.errors import FormatError, OutputError, OutputExistsError
+
+__all__ = ["MANIFEST", "Manifest"]
+
+MANIFEST = "manifest.jsonl"
+SCHEMA_VERSION = 1
+
+
+class Manifest:
+    """The record in an output folder, locked for one run at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the outputs; exists.
+    job : mapping
+        What identifies the job: outputs of another one must not be taken for this one's. Ready for JSON.
+    force : bool
+        Start anew where the record is another job's.
+
+    Raises
+    ------
+    OutputError
+        Another run is at work in the folder.
+    OutputExistsError
+        The folder holds another job's results, or files that no batch made.
+    FormatError
+        The record is damaged elsewhere than in its last line.
+    """
+
+    def __init__(self, folder: Path, job: Mapping[str, Any], *, force: bool = False) -> None:
+        self.file = folder / MANIFEST
+        self.rows: dict[str, dict[str, Any]] = {}
+        fresh = not self.file.exists()
+        others = [p.name for p in folder.iterdir() if not p.name.startswith(".")] if fresh else []
+        if others and not force:
+            raise OutputExistsError(
+                f"the folder holds files that no batch made, such as {min(others)}",
+                file=folder,
+                fix="name a new folder, or say --force to write among them",
+            )
+        self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._lock()
+            # Through JSON and back, so that tuples and lists compare as they are stored.
+            identity = json.loads(json.dumps(job))
+            head = self._load()
+            if head is not None and head.get("job") != identity:
+                if not force:
+                    raise OutputExistsError(
+                        f"the folder holds results of another job ({_difference(head.get('job'), identity)})",
+                        file=folder,
+                        fix="name a new folder, or say --force to start anew",
+                    )
+                head = None
+            if head is None:
+                os.ftruncate(self._handle, 0)
+                self.rows.clear()
+                self._append({"schema_version": SCHEMA_VERSION, "job": identity})
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def done(self, case: str) -> bool:
+        """Whether the case's outputs are in place."""
+        row = self.rows.get(case)
+        return row is not None and row.get("status") == "done"
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a case's row; it is on the disk when this returns."""
+        self._append(row)
+        self.rows[str(row["case"])] = dict(row)
+
+    def close(self) -> None:
+        """Let the next run in."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the next run in."""
+        self.close()
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two runs in one folder are the user's to avoid
+            return
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError("another batch is at work in this folder", file=self.file.parent) from None
+
+    def _append(self, row: Mapping[str, Any]) -> None:
+        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        try:
+            written = os.write(self._handle, line)
+            if written != len(line):
+                raise OutputError("the disk is full", file=self.file)
+            os.fsync(self._handle)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"cannot be written: {error.strerror}", file=self.file) from error
+
+    def _load(self) -> dict[str, Any] | None:
+        """The first line; the rows of the others are kept. A last line without its end is cut off."""
+        content = self.file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            os.ftruncate(self._handle, whole)
+        head: dict[str, Any] | None = None
+        for number, line in enumerate(content[:whole].splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if head is None:
+                    if row["schema_version"] != SCHEMA_VERSION:
+                        raise ValueError
+                    head = row
+                else:
+                    self.rows[str(row["case"])] = row
+            except (ValueError, KeyError, TypeError):
+                raise FormatError(
+                    f"line {number} is no row of a batch", file=self.file, fix="name a new folder for the outputs"
+                ) from None
+        return head
+
+
+def _difference(old: Any, new: Mapping[str, Any]) -> str:
+    if not isinstance(old, dict):
+        return "of unknown kind"
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return f"another {', '.join(names)}"

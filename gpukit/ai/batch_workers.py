@@ -1,0 +1,209 @@
+"""Where cases are worked on: threads of this process, or processes of this machine, one for each GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+from gpukit.ai.batch_cases import Case
+from gpukit.ai.batch_pipeline import Pipeline
+from gpukit.ai.batch_tasks import Job
+from gpukit.errors import GpukitError
+
+__all__ = ["Event", "Pool", "ProcessPool", "ThreadPool", "graphics"]
+
+#: A worker and the row that it finished, or None where the worker is lost with all that it had.
+Event = tuple[str, "dict[str, Any] | None"]
+
+
+class Pool(Protocol):
+    """Workers by name. Which case goes where, and what becomes of a lost worker's cases, is not theirs to decide."""
+
+    def workers(self) -> list[str]:
+        """Those that take cases now."""
+        ...
+
+    def send(self, worker: str, case: Case) -> None:
+        """Give a worker one more case."""
+        ...
+
+    def wait(self) -> Sequence[Event]:
+        """What happened, at least one thing; blocks."""
+        ...
+
+    def renew(self, worker: str) -> str | None:
+        """A worker in place of a lost one, or None where there is no room for it."""
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the workers; `at_once`, without what they are doing."""
+        ...
+
+
+def graphics() -> list[str]:
+    """Usable NVIDIA devices, by name."""
+    from gpukit.device import devices
+
+    return [info.name for info in devices() if info.usable and info.name.startswith("cuda:")]
+
+
+class ThreadPool:
+    """One pipeline in this process."""
+
+    def __init__(self, job: Job, device: str | None) -> None:
+        self._rows: queue.Queue[Event] = queue.Queue()
+        self._pipeline = Pipeline(job, device, "worker-1")
+
+    def workers(self) -> list[str]:
+        """The one pipeline."""
+        return ["worker-1"]
+
+    def send(self, worker: str, case: Case) -> None:
+        """Give it one more case."""
+        self._pipeline.submit(case).add_done_callback(lambda row: self._rows.put((worker, row.result())))
+
+    def wait(self) -> Sequence[Event]:
+        """The next row."""
+        return [self._rows.get()]
+
+    def renew(self, worker: str) -> str | None:
+        """Never: it is lost only with this process."""
+        return None
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the threads; `at_once` leaves them to the end of the process."""
+        if not at_once:
+            self._pipeline.close()
+
+
+class ProcessPool:
+    """Processes of this machine; one that dies is replaced.
+
+    Parameters
+    ----------
+    job : Job
+        What is done.
+    count : int
+        Of processes.
+    device : str or None
+        As for `gpukit.open`. Where it names no one device and there are NVIDIA ones, each process takes the next.
+    """
+
+    def __init__(self, job: Job, count: int, device: str | None) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._job, self._count, self._device = job, count, device
+        wanted = (device or os.environ.get("GPUKIT_DEVICE") or "auto").strip().lower()
+        self._graphics = graphics() if wanted in ("auto", "cuda") else []
+        self._places: dict[str, int] = {}
+        self._links: dict[str, Connection] = {}
+        self._processes: dict[str, Any] = {}
+        self._started = 0
+        for place in range(count):
+            self._start(place)
+
+    def workers(self) -> list[str]:
+        """Processes that are alive, as far as is known."""
+        return list(self._links)
+
+    def send(self, worker: str, case: Case) -> None:
+        """Give a process one more case; where it is dead, `wait` tells."""
+        with contextlib.suppress(OSError):
+            self._links[worker].send(case)
+
+    def wait(self) -> Sequence[Event]:
+        """Rows of processes, and processes that are lost."""
+        names = {id(link): name for name, link in self._links.items()}
+        events: list[Event] = []
+        for ready in wait(list(self._links.values())):
+            name = names[id(ready)]
+            try:
+                row = self._links[name].recv()
+            except (EOFError, OSError):
+                self._forget(name)
+                events.append((name, None))
+                continue
+            if isinstance(row, str):
+                raise GpukitError(row)
+            events.append((name, row))
+        return events
+
+    def renew(self, worker: str) -> str | None:
+        """Another process in the place (and on the device) of a lost one."""
+        return self._start(self._places.pop(worker))
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the processes."""
+        for name, link in list(self._links.items()):
+            if at_once:
+                self._processes[name].kill()
+            else:
+                with contextlib.suppress(OSError):
+                    link.send(None)
+        for name in list(self._links):
+            self._processes[name].join(60)
+            self._forget(name)
+
+    def _start(self, place: int) -> str:
+        self._started += 1
+        name = f"worker-{self._started}"
+        device = self._graphics[place % len(self._graphics)] if self._graphics else self._device
+        ours, theirs = self._context.Pipe()
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._job, device, name, threads, os.getpid()), name=name, daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._places[name], self._links[name], self._processes[name] = place, ours, process
+        return name
+
+    def _forget(self, name: str) -> None:
+        self._links.pop(name).close()
+        process = self._processes.pop(name)
+        process.join(10)
+        if process.is_alive():
+            process.kill()
+
+
+def _serve(link: Any, job: Job, device: str | None, name: str, threads: int, parent: int) -> None:
+    """The life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    sending = threading.Lock()
+
+    def tell(row: Any) -> None:
+        with sending, contextlib.suppress(OSError):
+            link.send(row)
+
+    try:
+        import torch
+
+        torch.set_num_threads(threads)
+        pipeline = Pipeline(job, device, name)
+    except GpukitError as error:
+        tell(str(error))
+        return
+    while True:
+        try:
+            case = link.recv()
+        except (EOFError, OSError):
+            break
+        if case is None:
+            break
+        pipeline.submit(case).add_done_callback(lambda row: tell(row.result()))
+    pipeline.close()
+
+
+def _follow(parent: int) -> None:
+    """End with the parent, however it ends: nobody would write the rows of what an orphan finishes."""
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os._exit(1)

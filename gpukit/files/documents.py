@@ -1,0 +1,34 @@
+"""JSON documents as every tool writes them: an object with a ``schema_version`` and a ``kind``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["SCHEMA_VERSION", "json_text", "plain"]
+
+#: Raised by one when a field changes its meaning or goes away; new fields do not count.
+SCHEMA_VERSION = 1
+
+
+def json_text(kind: str, content: Mapping[str, Any]) -> str:
+    """A JSON document of `kind`, such as ``"devices"``; numbers that JSON has no word for become null."""
+    document = {"schema_version": SCHEMA_VERSION, "kind": kind, **content}
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Only what JSON knows: NumPy numbers and arrays, paths, enums and NaN become plain."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return str(value)

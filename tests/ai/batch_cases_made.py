@@ -1,0 +1,90 @@
+"""Small cases and models for the tests of batches, and a DICOMweb service over a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def write_series(folder: Path, *, seed: int = 0, slices: int = 3, size: int = 16, modality: str = "CT") -> Path:
+    """An axial series of random values; its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    for k in range(slices):
+        one = Dataset()
+        one.file_meta = FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        one.SOPClassUID, one.SOPInstanceUID = CT, generate_uid()
+        one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, frame
+        one.Modality, one.SeriesNumber, one.InstanceNumber = modality, 1, k + 1
+        one.PatientName, one.PatientID = "Nobody^Known", "X-42"
+        one.PatientBirthDate = one.PatientSex = one.StudyDate = one.StudyTime = one.AccessionNumber = one.StudyID = ""
+        one.ReferringPhysicianName = one.Manufacturer = one.PositionReferenceIndicator = ""
+        one.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        one.ImageOrientationPatient, one.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0.0, 0.0, 2.0 * k]
+        one.PixelSpacing, one.SliceThickness = [1.0, 1.0], 2.0
+        one.Rows = one.Columns = size
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.BitsAllocated = one.BitsStored = 16
+        one.HighBit, one.PixelRepresentation = 15, 1
+        one.RescaleIntercept, one.RescaleSlope, one.RescaleType = 0, 1, "HU"
+        one.PixelData = rng.integers(-500, 500, (size, size)).astype("<i2").tobytes()
+        one.save_as(folder / f"{k:03d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def uid_of(folder: Path) -> str:
+    """SeriesInstanceUID of the first file of a folder."""
+    return str(pydicom.dcmread(min(folder.glob("*.dcm")), stop_before_pixels=True).SeriesInstanceUID)
+
+
+def above(folder: Path, threshold: float) -> np.ndarray:
+    """Where a series exceeds the threshold, by pydicom alone, ``[k, j, i]``."""
+    return np.stack([pydicom.dcmread(file).pixel_array > threshold for file in sorted(folder.glob("*.dcm"))])
+
+
+def bright_model(folder: Path, threshold: float = 0.0, *, rounds: int = 0) -> Path:
+    """A segmenter of two channels whose second wins above the threshold; `rounds` keeps it busy, to be caught at it."""
+    import torch
+
+    class Bright(torch.nn.Module):
+        def __init__(self, threshold: float, rounds: int) -> None:
+            super().__init__()
+            self.threshold, self.rounds = threshold, rounds
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            busy = torch.ones(64, 64)
+            for _ in range(self.rounds):
+                busy = torch.tanh(busy @ busy)
+            score = x - self.threshold + 0.0 * busy.mean()
+            return torch.cat([torch.zeros_like(score), score], dim=1)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.jit.script(Bright(threshold, rounds)).save(str(folder / "bright.ts"))
+    content: dict[str, Any] = {
+        "schema_version": 1, "name": "bright", "version": "1", "task": "segment", "format": "torchscript",
+        "weights": "bright.ts", "input": {"channels": 1},
+        "output": {"activation": "softmax", "labels": [{
+            "value": 1, "name": "Bright",
+            "category": {"value": "123037004", "scheme": "SCT", "meaning": "Anatomical Structure"},
+            "type": {"value": "10200004", "scheme": "SCT", "meaning": "Liver"},
+        }]},
+    }  # fmt: skip
+    (folder / "bright.json").write_text(json.dumps(content))
+    return folder / "bright.ts"
+
+
+def rows_of(output: Path) -> list[dict[str, Any]]:
+    """Rows of the record, without its first line."""
+    return [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()[1:]]
