@@ -60,13 +60,17 @@ class RayPool:
             import ray as package
         except ImportError:
             raise DependencyError("--cluster needs Ray", fix="pip install 'gpukit[cluster]'") from None
+        if address != "auto" and not address.startswith("ray://"):
+            raise InputError(
+                f"{address} is no address of a cluster", attribute="--cluster", fix="use auto, or ray://HOST:PORT"
+            )
         ray: Any = package
         self._ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (ConnectionError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
                 raise InputError(
                     f"there is no Ray cluster at {address}", attribute="--cluster", fix="start one with `ray start`"
                 ) from error

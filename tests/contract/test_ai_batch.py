@@ -1,0 +1,53 @@
+"""``gpukit ai batch`` as a real process on real images: results, a second run, a failure, usage errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from test_ai import above, bright_network, describe
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_batch_over_a_folder(run: Run, data: Path, tmp_path: Path) -> None:
+    """``gpukit ai batch FOLDER --model MODEL --output FOLDER``, again, and with a case that cannot be read."""
+    import torch
+
+    image = data / "ct_chest_ibsi/dicom/image/DCM_IMG_00030.dcm"
+    (tmp_path / "in" / "one").mkdir(parents=True)
+    shutil.copy(image, tmp_path / "in" / "one")
+    (tmp_path / "in" / "two").mkdir()
+    other = pydicom.dcmread(image)
+    other.SeriesInstanceUID, other.SOPInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    other.file_meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
+    other.save_as(tmp_path / "whole.dcm")
+    (tmp_path / "in" / "two" / "cut.dcm").write_bytes((tmp_path / "whole.dcm").read_bytes()[:3000])
+    weights = tmp_path / "bright.pth"
+    torch.save({f"net.0.{key}": value for key, value in bright_network(40.0).state_dict().items()}, weights)
+    network = {"layers": [{"in_channels": 1, "out_channels": 2, "kernel_size": 1}], "activation": "relu"}
+    describe(weights, format="state-dict", network=network)
+    output = tmp_path / "out"
+    words = ["ai", "batch", tmp_path / "in", "--model", weights, "--output", output, "--device", "cpu", "--json"]
+    done = run(*words)
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["schema_version"], told["cases"], told["done"], told["failed"]) == (1, 2, 1, 1)
+    (failed,) = [row for row in told["rows"] if row["status"] == "failed"]
+    assert "cut.dcm" in failed["error"] and "Traceback" not in done.stderr
+    uid = pydicom.dcmread(image).SeriesInstanceUID
+    written = pydicom.dcmread(output / f"{uid}.dcm")
+    expected = above(image, 40.0)
+    np.testing.assert_array_equal(written.pixel_array.reshape(expected.shape) > 0, expected)
+    shutil.rmtree(tmp_path / "in" / "two")
+    again = run(*words)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["done_before"] == 1
+    wrong = run("ai", "batch", tmp_path / "in", "--model", weights, "--output", tmp_path / "other", "--top", 3)
+    assert wrong.returncode == 1 and wrong.stderr.startswith("Error: segment has no such option")
+    assert not (tmp_path / "other").exists()
