@@ -69,6 +69,7 @@ def batch(
     overlay: bool = False,
     fill_gaps: bool = False,
     skip_damaged: bool = False,
+    trust: bool = False,
     device: str | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -98,6 +99,8 @@ def batch(
         Also draw segmentations or detections over the image.
     fill_gaps, skip_damaged : bool
         As for `gpukit.open`.
+    trust : bool
+        As for `gpukit.ai.find_model`.
     device : str, optional
         As for `gpukit.open`.
     workers : int, optional
@@ -132,12 +135,12 @@ def batch(
         raise InputError(f"there must be at least one worker, not {workers}", attribute="workers")
     named = [model] if isinstance(model, (str, os.PathLike)) else list(model)
     models = tuple(str(Path(m).absolute()) if Path(m).exists() else os.fspath(m) for m in named)
-    chosen = task or _task(models)
+    chosen = task or _task(models, trust)
     kind = format or next(iter(FORMATS.get(chosen, {"": ""})))
     folder = Path(output).absolute()
     job = Job(
         task=chosen, models=models, format=kind, output=str(folder), overlay=overlay, fill_gaps=fill_gaps,
-        skip_damaged=skip_damaged, options=dict(options or {}),
+        skip_damaged=skip_damaged, trust=trust, options=dict(options or {}),
     )  # fmt: skip
     identity = job.identity()
     cases = find_cases(inputs, skip_damaged=skip_damaged)
@@ -220,8 +223,8 @@ def drive(cases: Sequence[Case], pool: Pool, record: Callable[[dict[str, Any]], 
             raise GpukitError("no worker is left", fix="run the same command again: what is done is not done twice")
 
 
-def _task(models: Sequence[str]) -> str:
-    tasks = {find_model(model).task for model in models}
+def _task(models: Sequence[str], trust: bool) -> str:
+    tasks = {find_model(model, trust=trust).task for model in models}
     return tasks.pop() if len(tasks) == 1 else "report"
 
 

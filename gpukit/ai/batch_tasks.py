@@ -58,6 +58,8 @@ class Job:
         Also draw segmentations and detections over the image, as PNG.
     fill_gaps, skip_damaged : bool
         As for `gpukit.open`.
+    trust : bool
+        As for `find_model`.
     options : mapping
         Of the task, see `OPTIONS`.
     """
@@ -69,6 +71,7 @@ class Job:
     overlay: bool = False
     fill_gaps: bool = False
     skip_damaged: bool = False
+    trust: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> tuple[Model, ...]:
@@ -92,7 +95,7 @@ class Job:
                 raise InputError(f"{self.task} has no such option", attribute=name)
         if self.overlay and self.task not in ("segment", "detect"):
             raise InputError(f"results of {self.task} are not drawn", attribute="overlay")
-        models = tuple(find_model(model) for model in self.models)
+        models = tuple(find_model(model, trust=self.trust) for model in self.models)
         if not models:
             raise InputError("no model was given", attribute="model")
         if self.task in ("detect", "enhance") and len(models) > 1:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, weight_list
+from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Json, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -93,6 +93,7 @@ def batch(
     device: Device = None,
     runtime: Runtime = None,
     precision: Precision = "auto",
+    trust: Trust = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +104,7 @@ def batch(
     """
     from gpukit.ai.batch import batch as run
 
-    chosen = chosen_models(model, models)
+    chosen = chosen_models(model, models, trust=trust)
     named = [model] if model is not None else [word.strip() for word in str(models).split(",")]
     kind = task or (chosen[0].task if len({one.task for one in chosen}) == 1 else "report")
     given: dict[str, Any] = {
@@ -116,7 +117,7 @@ def batch(
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
             options={name: value for name, value in given.items() if value is not None}, fill_gaps=fill_gaps,
-            skip_damaged=skip_damaged, device=device, workers=workers, cluster=cluster, keep_failures=keep_failures,
+            skip_damaged=skip_damaged, trust=trust, device=device, workers=workers, cluster=cluster, keep_failures=keep_failures,
             force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
     if as_json:
