@@ -117,8 +117,8 @@ def batch(
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
             options={name: value for name, value in given.items() if value is not None}, fill_gaps=fill_gaps,
-            skip_damaged=skip_damaged, trust=trust, device=device, workers=workers, cluster=cluster, keep_failures=keep_failures,
-            force=force, progress=lambda done, total: progress("cases", done, total),
+            skip_damaged=skip_damaged, trust=trust, device=device, workers=workers, cluster=cluster,
+            keep_failures=keep_failures, force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
     if as_json:
         counts = {"cases": len(made.rows), "done": made.done, "failed": len(made.failed), "done_before": made.before}
