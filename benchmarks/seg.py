@@ -3,7 +3,8 @@
     python benchmarks/seg.py             # 104 segments on 300 x 512 x 512
     python benchmarks/seg.py --quick     # small, to see that it runs
 
-The label map is ellipsoids of the sizes of organs. Each writer runs in turn; times are medians of wall and CPU time.
+Label map objects in RLE are written with gpukit and highdicom too. The
+label map is ellipsoids of the sizes of organs. Each writer runs in turn; times are medians of wall and CPU time.
 highdicom is given the arrays and headers that gpukit gives to its own; the pixel data must be the same, bit by bit, and
 are compared. dcmqi (a program) is given one NRRD label map, as its users give it.
 """
@@ -126,6 +127,10 @@ def main() -> None:
         ways: dict[str, Callable[[], object]] = {
             "highdicom": lambda: build_seg(segmentation).save_as(folder / "highdicom.dcm", enforce_file_format=True),
             "gpukit": lambda: write_seg(segmentation, folder / "gpukit.dcm"),
+            "highdicom-rle": lambda: build_seg(segmentation, kind="labelmap", compress=True).save_as(
+                folder / "highdicom-rle.dcm", enforce_file_format=True
+            ),
+            "gpukit-rle": lambda: write_seg(segmentation, folder / "gpukit-rle.dcm", kind="labelmap"),
         }
         if program.exists():
             ways["dcmqi"] = lambda: subprocess.run(command, check=True, capture_output=True)
@@ -134,19 +139,25 @@ def main() -> None:
             for way, function in ways.items():
                 spent[way].append(timed(function))
         ours, theirs = (pydicom.dcmread(folder / f"{way}.dcm") for way in ("gpukit", "highdicom"))
+        count = int(ours.NumberOfFrames)
         size = (int(ours.NumberOfFrames) * ours.Rows * ours.Columns + 7) // 8
         same = ours.NumberOfFrames == theirs.NumberOfFrames and ours.PixelData[:size] == theirs.PixelData[:size]
+        ours, theirs = (pydicom.dcmread(folder / f"{way}-rle.dcm") for way in ("gpukit", "highdicom"))
+        same = same and bool((ours.pixel_array == theirs.pixel_array).all())
+        sizes = {way: (folder / f"{way}.dcm").stat().st_size for way in ways}
         wall, cpu = ({w: statistics.median(r[n] for r in runs) for w, runs in spent.items()} for n in (0, 1))
         if given.json:
-            results = {"seconds": wall, "cpu_seconds": cpu, "frames": int(ours.NumberOfFrames), "pixels_same": same}
+            results = {"seconds": wall, "cpu_seconds": cpu, "bytes": sizes, "frames": count, "pixels_same": same}
             print(json.dumps({"schema_version": 1, "results": results}, indent=2))
             return
-        print(f"{segments} segments on {shape}, {ours.NumberOfFrames} frames, {os.cpu_count()} cores")
+        print(f"{segments} segments on {shape}, {count} frames, {os.cpu_count()} cores")
         for way in ways:
+            mine = "gpukit-rle" if way.endswith("-rle") else "gpukit"
             print(
-                f"{way:10} {wall[way]:7.2f} s, CPU {cpu[way]:7.2f} s   gpukit is {wall[way] / wall['gpukit']:.1f}x as "
-                f"fast (CPU time {cpu[way] / cpu['gpukit']:.1f}x)"
+                f"{way:14} {wall[way]:7.2f} s, CPU {cpu[way]:7.2f} s, {sizes[way] / 1e6:7.2f} MB   gpukit is "
+                f"{wall[way] / wall[mine]:.1f}x as fast (CPU time {cpu[way] / cpu[mine]:.1f}x)"
             )
+        print(f"label map in RLE: 1/{sizes['gpukit'] / sizes['gpukit-rle']:.0f} of binary")
         print(f"pixel data {'the same as' if same else 'DIFFERENT from'} highdicom's")
         sys.exit(0 if same else 1)
 

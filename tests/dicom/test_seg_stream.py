@@ -13,6 +13,7 @@ import pytest
 from dicom_phantoms import write_series
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from seg_oracles import ALGORITHM, errors_of, onto, through_dcmqi, through_highdicom
+from web_viewer import read_by_a_web_viewer
 
 import gpukit
 from gpukit.dicom.seg import build_seg, write_seg
@@ -200,6 +201,37 @@ def test_other_programs_read_it(tmp_path: Path) -> None:
     assert errors_of(path) == []
     np.testing.assert_array_equal(through_highdicom(path, volume.grid), array)
     np.testing.assert_array_equal(through_dcmqi(path, volume.grid, tmp_path / "dcmqi"), array)
+
+
+def test_a_web_viewer_shows_the_same_segments(tmp_path: Path) -> None:
+    volume = series(tmp_path / "series", (5, 24, 16))
+    array = np.zeros(volume.grid.shape, np.uint8)
+    array[1:4, 3:11, 2:9], array[2:, 12:, 5:] = 1, 2
+    array[4] = 0
+    path = tmp_path / "seg.dcm"
+    write_seg(segmented(volume, array, [1, 2]), path)
+    slices = []
+    for source in volume.sources:
+        header = pydicom.dcmread(source.path, stop_before_pixels=True)
+        cosines = [float(v) for v in header.ImageOrientationPatient]
+        slices.append(
+            {
+                "uid": str(header.SOPInstanceUID),
+                "series": str(header.SeriesInstanceUID),
+                "frame": str(header.FrameOfReferenceUID),
+                "origin": [float(v) for v in header.ImagePositionPatient],
+                "row": cosines[:3],
+                "column": cosines[3:],
+                "spacing": [float(v) for v in header.PixelSpacing],
+                "rows": int(header.Rows),
+                "columns": int(header.Columns),
+            }
+        )
+    found = read_by_a_web_viewer("segment_with_cornerstone.mjs", path, slices, tmp_path)
+    assert found["maps"] == 1 and found["segments"] == [[1, "organ 1"], [2, "organ 2"]]
+    heights = volume.grid.to_index(np.array([item["origin"] for item in slices]))[:, 2]
+    shown = np.array(found["labelmap"], np.uint8).reshape(array.shape)
+    np.testing.assert_array_equal(shown, array[np.rint(heights).astype(int)])
 
 
 def test_a_hundred_segments_in_one_plane_each(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from web_viewer import read_by_a_web_viewer
 
 from gpukit.dicom.annotations import Figure, ImageReference
 from gpukit.dicom.identity import source_header
@@ -31,8 +30,6 @@ TOOL = "Cornerstone3DTools@^0.1.0:"
 LENGTH, AREA = Code("410668003", "SCT", "Length"), Code("42798000", "SCT", "Area")
 LONG, SHORT = Code("103339001", "SCT", "Long Axis"), Code("103340004", "SCT", "Short Axis")
 ANGLE = Code("1483009", "SCT", "Angle")
-#: Pinned, because a viewer's library changes what it takes.
-ADAPTERS = ("@cornerstonejs/adapters@5.14.0", "@babel/runtime@7")
 
 
 def image_header() -> pydicom.Dataset:
@@ -138,24 +135,7 @@ def test_highdicom_reads_the_same_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(number.referenced_coordinates[0].value, [[10.5, 10.5], [60.5, 50.5]])
 
 
-def node_folder() -> Path:
-    """Folder with the viewer's library, installed once an environment."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js, which runs the web viewer's library, is not here (packages nodejs and npm)")
-    folder = Path(sys.prefix) / "share" / "gpukit-node"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text("{}")
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *ADAPTERS]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
-        if done.returncode:
-            pytest.skip(f"npm could not install {ADAPTERS[0]}: {done.stderr.strip()[-200:]}")
-        (folder / "complete").touch()
-    return folder
-
-
 def drawn_by_a_web_viewer(path: Path, folder: Path) -> list[dict[str, Any]]:
-    node = node_folder()
     orientation = [float(v) for v in IMAGE.ImageOrientationPatient]
     plane = {
         "frame": str(IMAGE.FrameOfReferenceUID),
@@ -164,14 +144,8 @@ def drawn_by_a_web_viewer(path: Path, folder: Path) -> list[dict[str, Any]]:
         "column": orientation[3:],
         "spacing": [float(v) for v in IMAGE.PixelSpacing],
     }
-    planes = folder / "planes.json"
-    planes.write_text(json.dumps({f"{IMAGE.SOPInstanceUID}:1": plane}))
-    script = folder / "read.mjs"  # modules are looked for from where the script is
-    shutil.copy(Path(__file__).with_name("read_with_cornerstone.mjs"), script)
-    (folder / "node_modules").symlink_to(node / "node_modules")
-    done = subprocess.run(["node", script, path, planes], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    planes = {f"{IMAGE.SOPInstanceUID}:1": plane}
+    found: list[dict[str, Any]] = read_by_a_web_viewer("read_with_cornerstone.mjs", path, planes, folder)
     return found
 
 

@@ -1,0 +1,46 @@
+"""The library of a web viewer, @cornerstonejs/adapters, as a reader of what is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["read_by_a_web_viewer"]
+
+#: Pinned, because a viewer's library changes what it takes.
+ADAPTERS = ("@cornerstonejs/adapters@5.14.0", "@babel/runtime@7")
+
+
+def node_folder() -> Path:
+    """Folder with the viewer's library, installed once an environment."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("Node.js, which runs the web viewer's library, is not here (packages nodejs and npm)")
+    folder = Path(sys.prefix) / "share" / "gpukit-node"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "package.json").write_text("{}")
+        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *ADAPTERS]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
+        if done.returncode:
+            pytest.skip(f"npm could not install {ADAPTERS[0]}: {done.stderr.strip()[-200:]}")
+        (folder / "complete").touch()
+    return folder
+
+
+def read_by_a_web_viewer(script: str, path: Path, sources: Any, folder: Path) -> Any:
+    """What a script beside this module prints of a file, given the images that the file refers to."""
+    (folder / "sources.json").write_text(json.dumps(sources))
+    copy = folder / script  # modules are looked for from where the script is
+    shutil.copy(Path(__file__).with_name(script), copy)
+    if not (folder / "node_modules").exists():
+        (folder / "node_modules").symlink_to(node_folder() / "node_modules")
+    command = ["node", copy, path, folder / "sources.json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
