@@ -301,6 +301,15 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         "NumberOfFrames",
         "SpacingBetweenSlices",
     )
+    alike = Dataset()
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):
+        setattr(alike, keyword, header.get(keyword))
+    alike.SOPClassUID = _CT_IMAGE_STORAGE
+    alike.Rows, alike.Columns = shape
+    alike.ImageOrientationPatient = decimal(planes.orientation)
+    alike.PixelSpacing = decimal(planes.spacing)
+    alike.SliceThickness = DSfloat(planes.thickness, auto_format=True)
+    elements = list(alike)  # made once: there may be thousands of planes
     images = []
     for number, position in enumerate(planes.positions):
         image = Dataset()
@@ -310,15 +319,10 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
                     image.add(element if is_valid(element) else DataElement(element.tag, element.VR, ""))
                 elif not element.tag.is_private and element.keyword not in dropped and is_valid(element):
                     image.add(element)
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):
-            setattr(image, keyword, header.get(keyword))
-        image.SOPClassUID = _CT_IMAGE_STORAGE
+        for element in elements:
+            image.add(element)
         image.SOPInstanceUID = f"2.25.{number}"
-        image.Rows, image.Columns = shape
         image.ImagePositionPatient = decimal(position)
-        image.ImageOrientationPatient = decimal(planes.orientation)
-        image.PixelSpacing = decimal(planes.spacing)
-        image.SliceThickness = DSfloat(planes.thickness, auto_format=True)
         images.append(image)
     return images
 
