@@ -65,6 +65,7 @@ def test_command_line_examples_run(study: Path) -> None:
     assert "cpu" in shown
     made = {path.name for path in study.iterdir()}
     assert {"volume.nii.gz", "volume.mha", "volume.nrrd", "seg.dcm", "overlay.png", "summary.json"} <= made
+    assert {"mip.png", "volumes.csv"} <= made
     assert json.loads((study / "summary.json").read_text())["schema_version"] == 1
 
 
