@@ -45,6 +45,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "openvino": (".xml",),
         "coreml": (".mlpackage", ".mlmodel"),
         "monai-bundle": (".pt", ".pth", ".ts"),
+        "nnunet": (".pth",),
     }
 )
 
@@ -73,6 +74,8 @@ class Model:
         What its answer means, by task.
     file : Path
         The description's file, for messages.
+    folds : tuple of Path
+        More files of weights for the same network, whose logits are averaged with the first's.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Model:
     output: Answer
     file: Path
     sha256: str | None = None
+    folds: tuple[Path, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -134,7 +138,7 @@ class Model:
     @property
     def weight_files(self) -> tuple[Path, ...]:
         """Every file that the weights are made of; most formats have one."""
-        return weight_files(self.weights)
+        return (*weight_files(self.weights), *self.folds)
 
     @cached_property
     def digest(self) -> str:
@@ -143,7 +147,7 @@ class Model:
         Of weights in several files it is the sha256 of their sorted list (see `gpukit.ai.weight_files`).
         """
         try:
-            found = digest_of_weights(self.weights)
+            found = digest_of_weights(self.weights, self.folds)
         except OSError as error:
             raise ModelError(f"the weights cannot be read: {error.strerror}", file=self.weights) from error
         if self.sha256 is not None and found != self.sha256.lower():
@@ -193,6 +197,11 @@ def read_description(
         own = {key: value for key, value in root.value.items() if key not in apart}
         root = Node({**own, "format": form}, root.file, root.path)
     form = root["format"].choice(*FORMATS)
+    if form == "nnunet":
+        raise root["format"].error(
+            "is nnunet, and an nnU-Net folder is described by its own plans.json and dataset.json",
+            fix="remove this file",
+        )
     task = root["task"].choice(*TASKS)
     seen = root["input"].object((), None)
     dimensions = seen["dimensions"].integer(2, 3) if seen.has("dimensions") else 3

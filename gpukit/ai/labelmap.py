@@ -30,6 +30,8 @@ __all__ = ["BUDGET", "LabelMap", "spans"]
 
 #: Numbers (float32) that one step may hold beside the ring: 64 MB.
 BUDGET = 16 << 20
+#: Voxels by which a half may fall short of a half.
+TIE = 1e-4
 
 
 class LabelMap:
@@ -47,9 +49,20 @@ class LabelMap:
         Slab axis among the model's (i, j, k).
     device : torch.device
         Where the slabs come from and the map is kept.
+    nearest : int, optional
+        An axis of the model's along which nothing is interpolated: the nearest plane counts, and of two the later.
     """
 
-    def __init__(self, source: Grid, model: Grid, output: OutputSpec, axis: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: Grid,
+        model: Grid,
+        output: OutputSpec,
+        axis: int,
+        device: torch.device,
+        *,
+        nearest: int | None = None,
+    ) -> None:
         import torch
 
         self.source, self.model, self.output, self.axis = source, model, output, axis
@@ -65,6 +78,7 @@ class LabelMap:
             self._map = torch.zeros(source.shape[::-1], dtype=self.work, device=device)
             to_model = model.matrix_from(source)
             others = [a for a in range(3) if a != axis]
+            self._nearest = None if nearest is None else [axis, *others].index(nearest)
             # Rows: slab axis first, then the other two, as the slabs' planes, rows and columns.
             self._matrix = to_model[[axis, *others]]
             self._size = tuple(model.shape[::-1][a] for a in (axis, *others))
@@ -88,6 +102,11 @@ class LabelMap:
         self._place(sums, weights, labels, slab.start)
         last = None if weights is None else weights[-1].clone()
         self._carry = (sums[:, -1].clone(), last, labels[-1].clone())
+
+    def place(self, labels: torch.Tensor) -> torch.Tensor:
+        """The finished map from labels ``[i, j, k]`` of the model's voxels, where these are the source's."""
+        self._map.copy_(labels)
+        return self.finish()
 
     def finish(self) -> torch.Tensor:
         """The label map ``[k, j, i]`` on the source's grid, contiguous; the map cannot be used any further."""
@@ -117,14 +136,19 @@ class LabelMap:
 
         labels = torch.empty(sums.shape[1:], dtype=self.work, device=sums.device)
         for part in spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
-            best, channel = sums[:, part].max(dim=0)
-            labels[part] = self._meaning(best, channel)
+            labels[part] = self._chosen(sums[:, part], 0.0)
             if weights is not None:
                 labels[part].masked_fill_(weights[part] == 0, 0)
         return labels
 
-    def _meaning(self, best: torch.Tensor, channel: torch.Tensor, threshold: float = 0.0) -> torch.Tensor:
-        """Label values of the best channels; with sigmoid, background where the best is below the threshold."""
+    def _chosen(self, values: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Label values of ``[classes, ...]``; with sigmoid, background where the best is below the threshold."""
+        if self.output.activation == "regions":
+            result = values.new_zeros(values.shape[1:], dtype=self.work)
+            for value, label in zip(values, self.output.labels, strict=True):
+                result.masked_fill_(value > 0, label.value)
+            return result
+        best, channel = values.max(dim=0)
         if self.output.activation != "sigmoid":
             return channel.to(self.work)
         return self._values[channel].masked_fill(best < threshold, 0)
@@ -181,14 +205,19 @@ class LabelMap:
             y = y.clamp(0, self._size[n] - 1)
             if n == 0:
                 y = (y - first).clamp(0, planes - 1)
-            floor = torch.floor(y)
+            # Halves are exact only in theory, and they belong to the later plane.
+            floor = torch.floor(y + (0.5 + TIE)) if n == self._nearest else torch.floor(y)
+            y = floor if n == self._nearest else y
             low.append(floor.to(torch.int64))
             share.append((y - floor).to(torch.float32))
         if inside is not None and not bool(inside.all()):
             index = [i[inside] for i in index]
             low = [i[inside] for i in low]
             share = [s[inside] for s in share]
-        high = [torch.clamp(i + 1, max=(planes if n == 0 else self._size[n]) - 1) for n, i in enumerate(low)]
+        steps = [0 if n == self._nearest else 1 for n in range(3)]
+        last = [n - 1 for n in (planes, *self._size[1:])]
+        high = [torch.clamp(i + s, max=end) for i, s, end in zip(low, steps, last, strict=True)]
+        low = [torch.clamp(i, max=end) for i, end in zip(low, last, strict=True)]
         return index, low, high, share
 
     def _interpolate(
@@ -219,8 +248,7 @@ class LabelMap:
                 for side, s in zip((a, b, c), share, strict=True):
                     factor = factor * (s[some] if side else 1.0 - s[some])
                 total += self._probabilities(sums, weights, spot) * factor
-            best, channel = total.max(dim=0)
-            result[some] = self._meaning(best, channel, 0.5)
+            result[some] = self._chosen(total, 0.5)
         self._map[index[0], index[1], index[2]] = result
 
     def _probabilities(
@@ -233,7 +261,7 @@ class LabelMap:
         weight = None if weights is None else weights[spot]
         if weight is not None:
             logits = logits / weight.clamp(min=torch.finfo(torch.float32).tiny)
-        if self.output.activation == "none":
+        if self.output.activation in ("none", "regions"):
             values = logits.clone()
         else:
             values = torch.sigmoid(logits) if self.output.activation == "sigmoid" else torch.softmax(logits, dim=0)

@@ -11,7 +11,8 @@ from gpukit.ai.bundle import is_bundle, open_bundle, read_bundle
 from gpukit.ai.coreml import SUFFIXES as COREML
 from gpukit.ai.coreml import find_coreml, runs_here, twin
 from gpukit.ai.description import FORMATS, Model, read_description
-from gpukit.ai.weight_files import digest_of_list, weight_files
+from gpukit.ai.nnunet import is_nnunet, read_nnunet
+from gpukit.ai.weight_files import digest_of_list, root_of
 from gpukit.errors import InputNotFoundError, ModelError
 
 __all__ = ["SAMPLES", "find_model", "sample_names"]
@@ -33,8 +34,9 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     ----------
     model : str or PathLike
         A folder with ``model.json``; a ``model.json``; a weights file with ``NAME.json`` or ``model.json`` beside it;
-        a MONAI bundle's folder; the name of a model that comes with gpukit; or ``name``, ``name@version`` or an alias
-        of a model in the local store. A file or folder goes before a name.
+        a MONAI bundle's folder; a trained nnU-Net's folder (see `gpukit.ai.nnunet.read_nnunet`); the name of a model
+        that comes with gpukit; or ``name``, ``name@version`` or an alias of a model in the local store. A file or
+        folder goes before a name.
     trust : bool
         Evaluate the ``$expressions`` of a MONAI bundle that the description needs. They are Python code; without it
         none is run, and a bundle that needs one is refused.
@@ -49,6 +51,8 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     path = Path(model)
     if path.suffix.lower() in COREML and path.exists():
         return find_coreml(path)
+    if is_nnunet(path) and not (path / DESCRIPTION).is_file():
+        return read_nnunet(path)
     if path.is_dir():
         return _from_folder(path, trust)
     if path.is_file():
@@ -80,8 +84,7 @@ def _from_store(name: str) -> Model | None:
     model = find_model(store.path(variant))
     # a file that was damaged in the store is refused when its digest is asked for
     tree = store.tree(variant)
-    root = model.weights if model.weights.is_dir() else model.weights.parent
-    files = weight_files(model.weights)
+    root, files = root_of(model.weights, model.folds), model.weight_files
     stored = {f.relative_to(root).as_posix(): variant.files.get(f.relative_to(tree).as_posix()) for f in files}
     known = {name: digest for name, digest in stored.items() if digest is not None}
     sha256 = digest_of_list(known) if known and len(known) == len(stored) else model.sha256
@@ -104,7 +107,7 @@ def _from_folder(folder: Path, trust: bool) -> Model:
     if is_bundle(folder):
         return read_bundle(folder, trust=trust)
     raise ModelError(
-        f"the folder holds neither {DESCRIPTION} nor a MONAI bundle (configs/metadata.json)",
+        f"the folder holds neither {DESCRIPTION} nor a MONAI bundle (configs/metadata.json) nor an nnU-Net",
         file=folder,
         fix=f"describe the model in {DESCRIPTION}, see docs/models.md",
     )

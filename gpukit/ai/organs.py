@@ -41,6 +41,9 @@ _ALTERED = {"tumor": ("108369006", "Neoplasm"), "tumour": ("108369006", "Neoplas
 def coded(name: str) -> tuple[Code, Code]:
     """Category and type of what a plain name means."""
     plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    for side in ("left", "right"):  # "kidney_left", as TotalSegmentator writes it
+        if plain.endswith(f" {side}") and f"{side} {plain.removesuffix(side).strip()}" in _ANATOMY:
+            plain = f"{side} {plain.removesuffix(side).strip()}"
     if plain in _ANATOMY:
         value, meaning = _ANATOMY[plain]
         return ANATOMY, (value, "SCT", meaning)

@@ -103,11 +103,14 @@ class InferenceSpec:
     overlap : float
         Share of a window that the next one overlaps, from 0 to below 1.
     blend : str
-        ``gaussian`` or ``constant``: weight of a window's voxels where windows overlap.
+        ``gaussian`` or ``constant``: weight of a window's voxels where windows overlap. ``nnunet``: nnU-Net's Gaussian,
+        on windows that are spread evenly.
     batch : int
         Windows run together.
     skip_below : float or None
         Windows whose preprocessed values are all below this are background and are not run; None to run all.
+    mirror : tuple of int
+        Axes of the window along which the model is also run mirrored, unless the user says otherwise.
     """
 
     patch: tuple[int, int, int] | None = None
@@ -115,6 +118,7 @@ class InferenceSpec:
     blend: str = "gaussian"
     batch: int = 1
     skip_below: float | None = None
+    mirror: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +130,9 @@ class OutputSpec:
     activation : str
         ``softmax`` or ``none``: one class a voxel, channel 0 is background and channel n is the label of value n.
         ``sigmoid``: channel n is the n-th label, on its own; where none reaches one half there is background.
+        ``regions``: the same, but of those whose logits are above 0 the last wins, as in nnU-Net.
     labels : tuple of Label
-        Values and coded meanings; for ``softmax`` all channels but the first, for ``sigmoid`` all.
+        Values and coded meanings; for ``softmax`` all channels but the first, for ``sigmoid`` and ``regions`` all.
     postprocess : tuple of TransformSpec
         Applied in this order to the label map on the source's grid.
     """
@@ -139,7 +144,7 @@ class OutputSpec:
     @property
     def channels(self) -> int:
         """Output channels that the network must have."""
-        if self.activation == "sigmoid":
+        if self.activation in ("sigmoid", "regions"):
             return len(self.labels)
         return max(label.value for label in self.labels) + 1
 

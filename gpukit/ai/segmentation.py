@@ -14,17 +14,19 @@ from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.memory import Frugal, OutOfMemoryError, smaller
 from gpukit.ai.model import find_model
+from gpukit.ai.nnunet_labels import SplineLabelMap
+from gpukit.ai.nnunet_preprocess import Seen
 from gpukit.ai.outputs import chosen_labels, keep_labels
-from gpukit.ai.parts import OutputSpec, TransformSpec
-from gpukit.ai.preprocess import build_transform, model_grid, prepare
+from gpukit.ai.parts import TransformSpec
+from gpukit.ai.preprocess import build_transform
 from gpukit.ai.probabilities import ProbabilityMap
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
+from gpukit.ai.seeing import label_map, lay_windows, see
 from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import as_array, as_tensor, require
 from gpukit.ai.together import Mirrored, check_way, combined, fuse
 from gpukit.ai.window import Layout, central, slide
 from gpukit.errors import GpukitError, InputError, ModelError, SelectionError
-from gpukit.geometry import Grid
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def segment(
     phase: int | None = None,
     ensemble: str = "average",
     weights: Sequence[float] | None = None,
-    flips: str = "",
+    flips: str | None = None,
     probabilities: bool | Sequence[str] = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Segmentation:
@@ -58,9 +60,10 @@ def segment(
     volume : Volume
         3D, or 4D with `phase`; on any device, which is where the network runs.
     model : str, PathLike, Model, or several of them
-        A folder with ``model.json``, a weights file with its description beside it, a MONAI bundle's folder, or the
-        name of a model that comes with gpukit, such as ``brain-tissue``. See ``docs/models.md``. Several are an
-        ensemble and must have the same labels. A model for pictures labels slice by slice.
+        A folder with ``model.json``, a weights file with its description beside it, a MONAI bundle's folder, a trained
+        nnU-Net's folder, or the name of a model that comes with gpukit, such as ``brain-tissue``. See
+        ``docs/models.md``. Several are an ensemble and must have the same labels. A model for pictures labels slice by
+        slice.
     device : str, optional
         Move the volume there first (``cuda``, ``mps``, ``cpu`` ...); by default it stays where it is.
     runtime : str, optional
@@ -78,9 +81,9 @@ def segment(
         same grid through the same windows), or ``vote`` or ``staple`` of their labels.
     weights : sequence of float, optional
         One a model, for ``weighted`` and ``vote``.
-    flips : str
+    flips : str, optional
         Axes of the network along which windows are also run mirrored, and the logits averaged: any of ``x``, ``y``,
-        ``z``.
+        ``z``, or an empty text for none. By default those that the model was trained for: an nnU-Net names them.
     probabilities : bool or sequence of str
         Also keep the probability of every label, or of the labels of these names or values, which are then the only
         ones of the result: one byte a label and voxel (`gpukit.ai.probabilities`). For networks over volumes that give
@@ -117,7 +120,7 @@ def segment(
         raise InputError(f"the overlap must be at least 0 and below 1, not {overlap:g}", attribute="overlap")
     if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
-    if not set(flips) <= set("xyz"):
+    if not set(flips or "") <= set("xyz"):
         raise InputError(f"flips are of the axes x, y and z, not {flips!r}", attribute="flips")
     if len(models) > 1:
         check_way(ensemble, models, weights)
@@ -170,20 +173,21 @@ class Job:
     precision: str
     overlap: float | None
     batch: int | None
-    flips: str
+    flips: str | None
     progress: Callable[[int, int], None] | None
     parts: int
     #: Values of the labels whose probabilities are kept, and where they are put once they are known.
     wanted: tuple[int, ...] | None = None
     kept: list[torch.Tensor] = field(default_factory=list)
 
-    def target(self, source: Grid, model: Grid, output: OutputSpec, axis: int, device: torch.device) -> LabelMap:
+    def target(self, volume: Volume, model: Model, seen: Seen, layout: Layout) -> LabelMap | SplineLabelMap:
         """What collects the slabs."""
         if self.wanted is None:
-            return LabelMap(source, model, output, axis, device)
-        return ProbabilityMap(source, model, output, axis, device, self.wanted)
+            return label_map(volume, model, seen, layout)
+        place = seen.image.device
+        return ProbabilityMap(volume.grid, seen.grid, model.segments, layout.axis, place, self.wanted)
 
-    def finish(self, target: LabelMap) -> torch.Tensor:
+    def finish(self, target: LabelMap | SplineLabelMap) -> torch.Tensor:
         """The label map; probabilities are put into `kept`."""
         if isinstance(target, ProbabilityMap):
             self.kept.append(target.probabilities())
@@ -219,11 +223,11 @@ def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) ->
     """Label map of one model, postprocessed where it is the only one."""
     notes: tuple[str, ...] = ()
     if model.dimensions == 2:
-        network = Frugal(_mirrored(chosen.load(model, _place(volume), job.precision), job.flips, pictures=True))
+        network = Frugal(_mirrored(chosen.load(model, _place(volume), job.precision), model, job.flips))
         labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
     else:
-        network, image, notes = _loaded(volume, model, chosen, job)
-        labels = _label(volume, model, network, image, job, part)
+        network, seen, notes = _loaded(volume, model, chosen, job)
+        labels = _label(volume, model, network, seen, job, part)
     notes = (*notes, *network.notes)
     if job.parts == 1:
         labels = _postprocessed(labels, model, volume, job)
@@ -275,27 +279,27 @@ def _place(volume: Volume) -> str:
     return str(as_tensor(volume.array).device)
 
 
-def _mirrored(network: Network, flips: str, *, pictures: bool = False) -> Network:
-    if not flips:
+def _mirrored(network: Network, model: Model, flips: str | None) -> Network:
+    letters = {"x": 1, "y": 0} if model.dimensions == 2 else {"x": 0, "y": 1, "z": 2}
+    axes = model.inference.mirror if flips is None else [letters[f] for f in flips if f in letters]
+    if not axes:
         return network
-    axes = {"x": 1, "y": 0} if pictures else {"x": 0, "y": 1, "z": 2}
-    mirrored: Network = Mirrored(network, [axes[f] for f in flips if f in axes])
+    mirrored: Network = Mirrored(network, axes)
     return mirrored
 
 
-def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, torch.Tensor, tuple[str, ...]]:
+def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, Seen, tuple[str, ...]]:
     """The network, on a faster runtime where one gains, and the image that it sees."""
     place = _place(volume)
-    grid = model_grid(volume.grid, model.volume_input)
-    layout = Layout.plan(grid.shape[::-1], model.inference.patch, _overlap(model, job.overlap))
+    seen = see(volume, model)
+    layout = lay_windows(seen.grid.shape[::-1], model, job.overlap)
     size = math.prod(layout.patch)
     quick = faster(model, place, job.precision, layout.count, size) if job.may_choose else None
     network = (quick or chosen).load(model, place, job.precision)
-    image = prepare(volume, model.volume_input, grid)
     notes: tuple[str, ...] = ()
     if quick is not None:
-        network, notes = _tried(network, quick, chosen, model, central(image, layout))
-    return Frugal(_mirrored(network, job.flips)), image, notes
+        network, notes = _tried(network, quick, chosen, model, central(seen.image, layout))
+    return Frugal(_mirrored(network, model, job.flips)), seen, notes
 
 
 def _in_step(
@@ -310,18 +314,18 @@ def _in_step(
     first = models[0]
     if first.dimensions == 2:
         raise ModelError("models for pictures are put together by their labels", fix="use the ensemble vote or staple")
-    grid = model_grid(volume.grid, first.volume_input)
-    layout = Layout.plan(grid.shape[::-1], first.inference.patch, _overlap(first, job.overlap))
+    layout = None
     notes: list[str] = []
     streams, networks = [], []
     for n, (model, run) in enumerate(zip(models, chosen, strict=True)):
-        network, image, said = _loaded(volume, model, run, job)
+        network, seen, said = _loaded(volume, model, run, job)
+        layout = layout or lay_windows(seen.grid.shape[::-1], first, job.overlap)
         notes += said
         networks.append(network)
         together = job.batch or model.inference.batch
         streams.append(
             slide(
-                image,
+                seen.image,
                 network,
                 layout,
                 channels=model.segments.channels,
@@ -331,15 +335,12 @@ def _in_step(
                 progress=job.tell(n),
             )
         )
-    target = job.target(volume.grid, grid, first.segments, layout.axis, as_tensor(volume.array).device)
+    assert layout is not None
+    target = job.target(volume, first, seen, layout)
     for slab in combined(streams, how, weights, first.segments.activation):
         target.add(slab)
     labels = job.finish(target)
     return labels, (*notes, *dict.fromkeys(note for network in networks for note in network.notes))
-
-
-def _overlap(model: Model, wanted: float | None) -> float:
-    return model.inference.overlap if wanted is None else wanted
 
 
 def _tried(
@@ -358,12 +359,12 @@ def _label(
     volume: Volume,
     model: Model,
     network: Network,
-    image: torch.Tensor,
+    seen: Seen,
     job: Job,
     part: int,
 ) -> torch.Tensor:
     spec = model.inference
-    grid = model_grid(volume.grid, model.volume_input)
+    image = seen.image
     size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
     patch = spec.patch
     if any(fixed is not None for fixed in network.patch):
@@ -377,8 +378,8 @@ def _label(
                 fix="declare the patch of the graph",
             )
         patch = (fixed[0], fixed[1], fixed[2])
-    layout = Layout.plan(size, patch, _overlap(model, job.overlap))
-    target = job.target(volume.grid, grid, model.segments, layout.axis, image.device)
+    layout = lay_windows(size, model, job.overlap, patch)
+    target = job.target(volume, model, seen, layout)
     together = job.batch or spec.batch
     for slab in slide(
         image,

@@ -18,6 +18,7 @@ from gpukit.ai.coreml import find_coreml
 from gpukit.ai.description import Model
 from gpukit.ai.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.model import DESCRIPTION, find_model, sample_names
+from gpukit.ai.nnunet import files_of_nnunet
 from gpukit.ai.registry import Store
 from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
 from gpukit.files.atomic import atomic_path
@@ -104,6 +105,8 @@ def _files_of(path: Path, model: Model) -> tuple[Path, list[Path], str]:
     """Root, files and entry of a model on disk."""
     if path.suffix.lower() == ".mlpackage":
         return path.parent, sorted({*_description_of(model), *model.weight_files}), path.name
+    if model.format == "nnunet":
+        return model.file.parent, files_of_nnunet(model), "."
     if path.is_dir() and not (path / DESCRIPTION).is_file():
         return path, list(walk(path)), "."
     root = path if path.is_dir() else path.parent

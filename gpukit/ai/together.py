@@ -70,6 +70,8 @@ def check_labels(models: Sequence[Model]) -> None:
 def same_windows(models: Sequence[Model]) -> bool:
     """Whether models see the same grid through the same windows, so that their probabilities can be put together."""
     first = models[0]
+    if len(models) > 1 and any(model.format == "nnunet" for model in models):
+        return False  # each crops and spaces the image by its own plan
     return all(
         model.volume_input.orientation == first.volume_input.orientation
         and model.volume_input.spacing == first.volume_input.spacing

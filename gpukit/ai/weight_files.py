@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpukit.errors import ModelError
 
-__all__ = ["digest_of_list", "digest_of_weights", "weight_files"]
+__all__ = ["digest_of_list", "digest_of_weights", "root_of", "weight_files"]
 
 #: A Core ML package holds a handful of files; anything near this is not one.
 _MOST_FILES = 1000
@@ -38,11 +38,18 @@ def weight_files(weights: Path) -> tuple[Path, ...]:
     return (weights, *(path for path in beside if path.is_file()))
 
 
-def digest_of_weights(weights: Path) -> str:
+def root_of(weights: Path, folds: Sequence[Path] = ()) -> Path:
+    """The folder that the names of the weights' files are relative to; folds lie in folders beside one another."""
+    if weights.is_dir():
+        return weights
+    return weights.parent.parent if folds else weights.parent
+
+
+def digest_of_weights(weights: Path, folds: Sequence[Path] = ()) -> str:
     """sha256 of the file; of several files that of their list. OSError where one cannot be read."""
-    root = weights if weights.is_dir() else weights.parent
+    root = root_of(weights, folds)
     found = {}
-    for file in weight_files(weights):
+    for file in (*weight_files(weights), *folds):
         with file.open("rb") as stream:
             found[file.relative_to(root).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     return digest_of_list(found)

@@ -23,6 +23,8 @@ __all__ = ["Layout", "Slab", "central", "importance", "slide"]
 
 #: Width of the Gaussian as a share of the window, and the least weight: MONAI's values.
 SIGMA = 0.125
+#: nnU-Net cuts its Gaussian off at so many widths.
+_REACH = 4.0
 LEAST_WEIGHT = 1e-3
 
 
@@ -87,6 +89,20 @@ class Layout:
         axis = max(range(3), key=lambda a: (max(n[a], p[a]) / p[a], n[a]))
         return cls(n, p, (starts[0], starts[1], starts[2]), (before[0], before[1], before[2]), axis)
 
+    @classmethod
+    def even(cls, size: Sequence[int], patch: Sequence[int], overlap: float) -> Layout:
+        """Windows that overlap by the share `overlap` or more and are spread evenly, as nnU-Net lays them.
+
+        Along an axis of which a window is one voxel thick, as of a network over slices, there is one for each voxel.
+        """
+        plain = cls.plan(size, patch, overlap)
+        starts = []
+        for padded, width in zip(plain.padded, plain.patch, strict=True):
+            last = padded - width
+            count = last + 1 if width == 1 else math.ceil(last / (width * (1.0 - overlap))) + 1
+            starts.append(tuple(round(last / (count - 1) * n) if count > 1 else 0 for n in range(count)))
+        return cls(plain.size, plain.patch, (starts[0], starts[1], starts[2]), plain.before, plain.axis)
+
     @property
     def padded(self) -> tuple[int, int, int]:
         """The image's size once padded to at least one window."""
@@ -102,6 +118,9 @@ class Layout:
 def importance(patch: Sequence[int], blend: str, device: str | torch.device) -> torch.Tensor:
     """Weight of each voxel of a window, float32: a Gaussian of an eighth of the window, or 1 everywhere.
 
+    With ``nnunet`` it is nnU-Net's Gaussian, whose centre is the voxel ``side // 2``, and whose numbers are those that
+    its half precision holds.
+
     The values are those of MONAI's importance map: the outer product of ``exp(-x² / 2 sigma²)`` with x from the centre
     of the window, not less than its own smallest value or 0.001, whichever is greater.
     """
@@ -109,11 +128,27 @@ def importance(patch: Sequence[int], blend: str, device: str | torch.device) -> 
 
     if blend == "constant":
         return torch.ones(tuple(patch), device=device)
+    if blend == "nnunet":
+        return _nnunet_importance(patch).to(device)
     weight = torch.ones((), device=device)
     for side in patch:
         x = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2.0
         weight = weight[..., None] * torch.exp(x**2 / (-2 * (SIGMA * side) ** 2))
     return weight.clamp_(min=max(float(weight.min()), LEAST_WEIGHT))
+
+
+def _nnunet_importance(patch: Sequence[int]) -> torch.Tensor:
+    """A point in the middle, filtered by a Gaussian, times ten, in half precision, where zero becomes the least."""
+    import torch
+
+    weight = torch.ones((), dtype=torch.float64)
+    for side in patch:
+        x = torch.arange(side, dtype=torch.float64) - side // 2
+        sigma = side * SIGMA
+        line = torch.exp(-0.5 / sigma**2 * x**2)
+        weight = weight[..., None] * torch.where(x.abs() <= int(_REACH * sigma + 0.5), line, 0.0)
+    half = (weight / weight.max() * 10.0).to(torch.float16)
+    return half.masked_fill(half == 0, float(half[half > 0].min())).to(torch.float32)
 
 
 def central(image: torch.Tensor, layout: Layout) -> torch.Tensor:

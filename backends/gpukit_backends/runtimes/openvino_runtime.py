@@ -40,7 +40,7 @@ class OpenVinoRuntime:
     """Runs all formats on the CPU, in float32."""
 
     name = "openvino"
-    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "onnx", "openvino")
+    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "nnunet", "onnx", "openvino")
     converts = ("openvino",)
 
     def convert(

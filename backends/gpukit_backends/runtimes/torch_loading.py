@@ -12,6 +12,7 @@ from typing import Any
 
 from gpukit.ai.description import Model
 from gpukit.ai.networks import build_network, load_weights
+from gpukit.ai.nnunet_network import load_folds
 from gpukit.errors import ModelError
 
 #: Functions and names that a symbolic size in an exported program may use; torch evaluates such texts.
@@ -30,6 +31,8 @@ def load_module(model: Model, device: Any) -> Any:
         return _torchscript(model.weights, device)
     if model.format == "torch-export":
         return _exported(model.weights, device)
+    if model.format == "nnunet":
+        return load_folds(model).to(device)
     return load_weights(build_network(model.network, model.file), model.weights).to(device)
 
 

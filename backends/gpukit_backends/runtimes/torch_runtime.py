@@ -18,7 +18,7 @@ class TorchRuntime:
     """Runs all formats but ``onnx``."""
 
     name = "torch"
-    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle")
+    formats = ("state-dict", "torchscript", "torch-export", "monai-bundle", "nnunet")
     converts = ("onnx", "coreml")
 
     def convert(

@@ -39,7 +39,7 @@ def segment(
             "--model",
             "-m",
             metavar="MODEL",
-            help="Folder, weights file, MONAI bundle, or a name of `gpukit ai models`.",
+            help="Folder, weights file, MONAI bundle, nnU-Net folder, or a name of `gpukit ai models`.",
         ),
     ] = None,
     several: Models = None,
@@ -51,8 +51,13 @@ def segment(
         str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
     ] = None,
     flips: Annotated[
-        str, typer.Option("--flips", metavar="AXES", help="Also run mirrored windows: any of the letters x, y, z.")
-    ] = "",
+        str | None,
+        typer.Option(
+            "--flips",
+            metavar="AXES",
+            help="Also run mirrored windows: any of the letters x, y, z, or none [default: the model's]",
+        ),
+    ] = None,
     form: Annotated[
         Format | None,
         typer.Option("--format", help="What is written [default: by the suffix .dcm, .nii.gz, .nii or .json]"),
@@ -143,7 +148,7 @@ def segment(
             batch=batch_size,
             ensemble=ensemble,
             weights=shares,
-            flips=flips,
+            flips="" if flips == "none" else flips,
             probabilities=fractional and (True if labels is None else labels.split(",")),
             progress=lambda done, total: progress("inference", done, total),
         )

@@ -1,0 +1,52 @@
+"""What a network over volumes sees of a volume, through which windows, and how its labels return: by kind of model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpukit.ai.description import Model
+from gpukit.ai.labelmap import LabelMap
+from gpukit.ai.nnunet_labels import SplineLabelMap, is_quick
+from gpukit.ai.nnunet_preprocess import NnUNetInput, Seen, look
+from gpukit.ai.preprocess import model_grid, prepare
+from gpukit.ai.window import Layout
+from gpukit.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["label_map", "lay_windows", "see"]
+
+
+def see(volume: Volume, model: Model) -> Seen:
+    """The preprocessed image on the volume's device, and its grid."""
+    spec = model.volume_input
+    if isinstance(spec, NnUNetInput):
+        return look(volume, spec)
+    grid = model_grid(volume.grid, spec)
+    return Seen(prepare(volume, spec, grid), grid)
+
+
+def lay_windows(
+    size: Sequence[int], model: Model, overlap: float | None, patch: tuple[int, int, int] | None = None
+) -> Layout:
+    """Windows over an image; `overlap` and `patch` in place of the model's where given."""
+    spec = model.inference
+    share = spec.overlap if overlap is None else overlap
+    wanted = patch or spec.patch
+    if spec.blend == "nnunet" and wanted is not None:
+        return Layout.even(size, wanted, share)
+    return Layout.plan(size, wanted, share)
+
+
+def label_map(volume: Volume, model: Model, seen: Seen, layout: Layout) -> LabelMap | SplineLabelMap:
+    """What takes in the slabs and becomes labels on the volume's grid."""
+    spec, device = model.volume_input, seen.image.device
+    if not isinstance(spec, NnUNetInput):
+        return LabelMap(volume.grid, seen.grid, model.segments, layout.axis, device)
+    how = spec.logits
+    alone = seen.alone(how)
+    if is_quick(how, alone):
+        nearest = alone if how.order_z == 0 else None
+        return LabelMap(volume.grid, seen.grid, model.segments, layout.axis, device, nearest=nearest)
+    return SplineLabelMap(volume.grid, seen, model.segments, layout.axis, how)
