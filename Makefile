@@ -77,6 +77,8 @@ $(VENV)/.stamp-torch: | $(VENV)/bin/python
 
 $(VENV)/.stamp-test: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[test,lint]"
+	@# alone: of what it names, gpukit uses torch only, and torchvision from PyPI does not go with a torch without CUDA
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-deps dynamic-network-architectures
 	touch $@
 
 $(VENV)/.stamp-demo: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("demo", "test", "lint", "docs", "all")
+EXTRAS = ("demo", "test", "lint", "docs", "all", "nnunet")
 
 
 def closure(root: str, extras: tuple[str, ...]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from gpukit.ai.nnunet_labels import SplineLabelMap
 from gpukit.ai.nnunet_preprocess import Seen
 from gpukit.ai.outputs import chosen_labels, keep_labels
 from gpukit.ai.parts import TransformSpec
-from gpukit.ai.preprocess import build_transform
+from gpukit.ai.preprocess import build_transform, model_grid
 from gpukit.ai.probabilities import ProbabilityMap
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.seeing import label_map, lay_windows, see
@@ -208,8 +208,7 @@ def _alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -
     except OutOfMemoryError as error:
         if model.dimensions == 2 or error.fixed:
             raise
-        whole = model_grid(volume.grid, model.volume_input).shape[::-1]
-        patch = model.inference.patch or whole
+        patch = model.inference.patch or model_grid(volume.grid, model.volume_input).shape[::-1]
         less = smaller((patch[0], patch[1], patch[2]))
         if less is None:
             raise
