@@ -30,7 +30,18 @@ def volume(unit: str = "HU", array: np.ndarray | None = None, **facts: object) -
 
 
 def test_shipped_functions_load_and_start_invisible() -> None:
-    assert set(names_of_transfers()) == {"ct-angio", "ct-bone", "ct-lung", "ct-soft-tissue", "mr-default", "pet-hot"}
+    shipped = {
+        "ct-angio",
+        "ct-bone",
+        "ct-cardiac",
+        "ct-fusion",
+        "ct-lung",
+        "ct-soft-tissue",
+        "mr-default",
+        "pet-fusion",
+        "pet-hot",
+    }
+    assert set(names_of_transfers()) == shipped
     for name in names_of_transfers():
         one = find_transfer(name)
         assert one.points[0][2] == 0.0, name  # else the air around would be drawn
