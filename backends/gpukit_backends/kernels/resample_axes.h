@@ -10,92 +10,6 @@ static void GK_NAME(gk_blend_slices)(const GK_T *restrict a, const GK_T *restric
         for (i = 0; i < n; i++) out[i] = gk_mix(f, (double)a[i * step], (double)b[i * step]);
 }
 
-#ifdef GK_PAIR
-/* The same in single precision; returns the largest magnitude seen. */
-static float GK_NAME(gk_blend_quick)(const GK_T *restrict a, const GK_T *restrict b, float f, float *restrict out,
-                                     int64_t n) {
-    GK_T low = 0, high = 0;
-    int64_t i;
-    for (i = 0; i < n; i++) out[i] = (float)a[i] + f * (float)((int32_t)b[i] - (int32_t)a[i]);
-    for (i = 0; i < n; i++) {
-        const GK_T least = a[i] < b[i] ? a[i] : b[i], most = a[i] > b[i] ? a[i] : b[i];
-        low = least < low ? least : low;
-        high = most > high ? most : high;
-    }
-    return -(float)low > (float)high ? -(float)low : (float)high;
-}
-
-/* What is kept from row to row. */
-typedef struct {
-    float *kept[2], *mixed, *line, *weight;
-    float peak[2];
-    uint8_t *doubt;
-    int64_t held[2], k;
-    int64_t rest; /* rows to take in double precision, since too little was certain */
-} GK_NAME(gk_axes_quick);
-
-/* Output row at (y, z) in single precision, as far as that is certain (see gk_quick.h; here fractions are rounded to
- * single precision, half of what positions are off there). */
-static void GK_NAME(gk_resample_axes_quick)(GK_NAME(gk_axes_quick) * t, const gk_volume *v, const double *scale,
-                                            const double *offset, double y, double z, int64_t k, const int32_t *low,
-                                            int64_t first, int64_t last, GK_T *to) {
-    const int64_t n = v->size[0], *stride = v->stride;
-    const GK_T *data = (const GK_T *)v->data;
-    double fy, fz;
-    const int64_t j0 = gk_corner(y, v->size[1], &fy), k0 = gk_corner(z, v->size[2], &fz), j1 = j0 + 1;
-    int64_t i, fixed = 0;
-    int which;
-    if (t->k != k) t->held[0] = t->held[1] = -1;
-    t->k = k;
-    if (t->held[1] == j0 || t->held[0] == j1) { /* walking up or down: the rows change places */
-        const int64_t h = t->held[0];
-        float *p = t->kept[0], q = t->peak[0];
-        t->held[0] = t->held[1];
-        t->kept[0] = t->kept[1];
-        t->peak[0] = t->peak[1];
-        t->held[1] = h;
-        t->kept[1] = p;
-        t->peak[1] = q;
-    }
-    for (which = 0; which < 2; which++) {
-        const int64_t source = which ? j1 : j0;
-        const GK_T *row = data + k0 * stride[2] + source * stride[1];
-        if (t->held[which] == source) continue;
-        t->held[which] = source;
-        t->peak[which] = GK_NAME(gk_blend_quick)(row, row + stride[2], (float)fz, t->kept[which], n);
-    }
-    {
-        const float *restrict a = t->kept[0], *restrict b = t->kept[1], f = (float)fy;
-        float *restrict c = t->mixed;
-        for (i = 0; i < n; i++) c[i] = a[i] + f * (b[i] - a[i]);
-    }
-    {
-        const float *restrict c = t->mixed, *restrict w = t->weight;
-        float *restrict line = t->line;
-        for (i = first; i < last; i++) {
-            const float a = c[low[i]], b = c[low[i] + 1];
-            line[i] = a + w[i] * (b - a);
-        }
-        for (i = first; i < last; i++) to[i] = (GK_T)(int32_t)((line[i] + GK_QUICK_BIG) - GK_QUICK_BIG);
-    }
-    gk_quick_doubts(t->line + first, last - first, t->peak[0] > t->peak[1] ? t->peak[0] : t->peak[1], t->doubt);
-    for (i = 0; i < last - first; i++) {
-        uint64_t any;
-        double exact;
-        memcpy(&any, t->doubt + i, 8);
-        if (!any) {
-            i += 7;
-            continue;
-        }
-        if (!t->doubt[i]) continue;
-        GK_NAME(gk_linear)(v, scale[0] * (double)(first + i) + offset[0], y, z, &exact, 0);
-        gk_store(to, v->type, first + i, exact);
-        fixed++;
-    }
-    if (fixed * 8 > last - first) t->rest = 64; /* halves, as exact doubling makes them: single precision cannot tell */
-}
-#endif
-
 /* Trilinear where the map keeps axes apart: `v` is seen through its strides in the order of the output's axes, and
  * position along axis a is scale[a] * index + offset[a]. Two blended source rows are kept, since the next output row
  * mostly needs them again. */
@@ -111,19 +25,6 @@ static int GK_NAME(gk_resample_axes)(const gk_volume *v, const double *scale, co
     double *kept[2];
     const double span[4] = {scale[0], 0.0, 0.0, offset[0]};
     int failed = !row || !blend || !weight || !low;
-#ifdef GK_PAIR
-    GK_NAME(gk_axes_quick) quick = {{0, 0}, 0, 0, 0, {0.0f, 0.0f}, 0, {-1, -1}, -1, 0};
-    float *scratch = (float *)calloc((size_t)(3 * n + 3 * (ni + GK_LANES)), sizeof(float));
-    const int fast = scratch && out_type == v->type && v->stride[0] == 1 && n > 1 && v->size[1] > 1 && v->size[2] > 1;
-    if (scratch) {
-        quick.kept[0] = scratch;
-        quick.kept[1] = scratch + n;
-        quick.mixed = scratch + 2 * n;
-        quick.line = scratch + 3 * n;
-        quick.weight = quick.line + ni + GK_LANES;
-        quick.doubt = (uint8_t *)(quick.weight + ni + GK_LANES);
-    }
-#endif
     if (!failed) {
         const int64_t up = n > 1 ? 1 : 0;
         kept[0] = blend;
@@ -134,9 +35,6 @@ static int GK_NAME(gk_resample_axes)(const gk_volume *v, const double *scale, co
             double f;
             low[i] = (int32_t)gk_corner(scale[0] * (double)i + offset[0], n, &f);
             weight[i] = f;
-#ifdef GK_PAIR
-            if (fast) quick.weight[i] = (float)f;
-#endif
         }
         for (r = begin; r < end; r++) {
             const int64_t j = r % nj, k = r / nj;
@@ -149,16 +47,6 @@ static int GK_NAME(gk_resample_axes)(const gk_volume *v, const double *scale, co
                 gk_store_row(out, out_type, r * ni, row, ni);
                 continue;
             }
-#ifdef GK_PAIR
-            if (fast && quick.rest-- <= 0) {
-                GK_T *to = (GK_T *)out + r * ni;
-                quick.rest = 0;
-                GK_NAME(gk_resample_axes_quick)(&quick, v, scale, offset, y, z, k, low, first, last, to);
-                for (i = 0; i < first; i++) gk_store(to, out_type, i, fill);
-                for (i = last; i < ni; i++) gk_store(to, out_type, i, fill);
-                continue;
-            }
-#endif
             j0 = gk_corner(y, v->size[1], &fy);
             k0 = gk_corner(z, v->size[2], &fz);
             j1 = v->size[1] > 1 ? j0 + 1 : j0;
@@ -209,8 +97,5 @@ static int GK_NAME(gk_resample_axes)(const gk_volume *v, const double *scale, co
     free(blend);
     free(weight);
     free(low);
-#ifdef GK_PAIR
-    free(scratch);
-#endif
     return failed;
 }

@@ -131,3 +131,6 @@ static int GK_NAME(gk_resample)(const gk_volume *v, const double *m, const int64
 }
 
 #include "resample_axes.h"
+#ifdef GK_PAIR
+#include "resample_planes.h"
+#endif
