@@ -1,6 +1,6 @@
 """Resampling and projecting on the CPU beside SimpleITK and VTK: same volume, same grid, same threads, one process.
 
-``python benchmarks/ops.py [--quick]``. Runs alternate, so that a busy neighbour slows all alike; medians are printed,
+``python benchmarks/ops.py [--quick]``. Runs alternate, so that a busy neighbour slows all alike; medians are printed, by the clock and in processor time,
 and how many times faster gpukit is. The peers' volumes are made before the clock starts, gpukit's brick pyramid is
 built anew in each run (the array is writable).
 """
@@ -154,19 +154,20 @@ def vtk_mip(data: np.ndarray, pixels: int, width: float, step: float) -> Callabl
 
 
 def compare(title: str, ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], rounds: int) -> None:
-    """Run all in turn and print medians and ratios."""
+    """Run all in turn and print medians and ratios, by the clock and in processor time of all threads."""
     everyone = {"gpukit": ours, **peers}
-    seconds: dict[str, list[float]] = {name: [] for name in everyone}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in everyone}
     for _ in range(rounds):
         for name, run in everyone.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    line = f"{title:<34} gpukit {median['gpukit'] * 1e3:8.1f} ms"
-    for name in peers:
-        line += f"   {name} {median[name] * 1e3:8.1f} ms ({median[name] / median['gpukit']:.1f} x)"
-    print(line, flush=True)
+            seconds[name].append((time.perf_counter() - start, time.process_time() - busy))
+    for what, which in (("clock", 0), ("processor", 1)):
+        median = {name: statistics.median(v[which] for v in values) for name, values in seconds.items()}
+        line = f"{title:<34} {what:<9} gpukit {median['gpukit'] * 1e3:8.1f} ms"
+        for name in peers:
+            line += f"   {name} {median[name] * 1e3:8.1f} ms ({median[name] / median['gpukit']:.1f} x)"
+        print(line, flush=True)
 
 
 def main() -> None:
