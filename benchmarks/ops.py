@@ -1,8 +1,8 @@
 """Resampling and projecting on the CPU beside SimpleITK and VTK: same volume, same grid, same threads, one process.
 
-``python benchmarks/ops.py [--quick]``. Runs alternate, so that a busy neighbour slows all alike; medians are printed, by the clock and in processor time,
-and how many times faster gpukit is. The peers' volumes are made before the clock starts, gpukit's brick pyramid is
-built anew in each run (the array is writable).
+``python benchmarks/ops.py [--quick]``. Runs alternate, so that a busy neighbour slows all alike; medians by the clock
+and in processor time are printed, and how many times faster gpukit is. The peers' volumes are made before the clock
+starts, gpukit's brick pyramid is built anew in each run (the array is writable).
 """
 
 from __future__ import annotations
