@@ -164,6 +164,24 @@ def test_only_some_labels(tmp_path: Path) -> None:
     assert main([*words, "--force", "--labels", "Level 7"]) == 1
 
 
+def test_a_label_map_is_in_rle_unless_it_shall_not_be(series: Path, model: Path, tmp_path: Path) -> None:
+    words = ["ai", "segment", str(series), "--model", str(model), "--device", "cpu", "--segmentation-type", "labelmap"]
+    assert main([*words, "--output", str(tmp_path / "rle.dcm")]) == 0
+    assert main([*words, "--output", str(tmp_path / "plain.dcm"), "--uncompressed"]) == 0
+    one, other = (pydicom.dcmread(tmp_path / name) for name in ("rle.dcm", "plain.dcm"))
+    assert [x.file_meta.TransferSyntaxUID.name for x in (one, other)] == ["RLE Lossless", "Explicit VR Little Endian"]
+    np.testing.assert_array_equal(one.pixel_array, other.pixel_array)
+
+
+def test_a_model_without_probabilities_makes_no_fractional_object(
+    series: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ai", "segment", str(series), "--model", str(model), "--device", "cpu"]
+    assert main([*words, "--segmentation-type", "fractional", "--output", str(tmp_path / "seg.dcm")]) == 1
+    assert "softmax or sigmoid" in capsys.readouterr().err
+    assert not (tmp_path / "seg.dcm").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "say"),
     [
@@ -171,6 +189,7 @@ def test_only_some_labels(tmp_path: Path) -> None:
         (["--output", "seg.dcm", "--format", "nifti"], ".nii.gz"),
         (["--output", "seg.nii.gz", "--format", "dicom-seg"], "contradicts"),
         (["--output", "seg.json", "--segmentation-type", "labelmap"], "--segmentation-type"),
+        (["--output", "seg.dcm", "--segmentation-type", "binary", "--uncompressed"], "--uncompressed"),
         (["--output", "seg.dcm", "--format", "stl"], "stl"),
         (["--output", "seg.dcm", "--overlay", "a.jpg"], ".png"),
         (["--output", "-", "--json"], "standard output"),

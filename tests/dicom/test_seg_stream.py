@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from dicom_phantoms import write_series
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
-from seg_oracles import ALGORITHM, errors_of, onto, through_dcmqi, through_highdicom
+from seg_oracles import ALGORITHM, errors_of, onto, segmentation_of, through_dcmqi, through_highdicom
 from web_viewer import read_by_a_web_viewer
 
 import gpukit
@@ -173,6 +173,34 @@ def test_probabilities(count: int, shape: tuple[int, int, int], tmp_path: Path) 
     for n, plane in enumerate(segmentation.probabilities):
         np.testing.assert_array_equal(onto(volume.grid, read.array[..., n], read.affine), plane)
     np.testing.assert_array_equal(read_seg(path, volume).array, segmentation.array)
+
+
+#: Several images in one file, tiles of a mosaic, and a tilted gantry, which takes planes of the object's own.
+MANY = {
+    "enhanced": ("mr_enhanced/philips_b0", {"series": 2}),
+    "mosaic": ("mr_mosaic", {"series": 1, "phase": 0}),
+    "tilted": ("ct_tilt_ge", {"fill_gaps": True}),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_real_multi_frame_and_tilted_sources(name: str, data: Path, tmp_path: Path) -> None:
+    place, options = MANY[name]
+    volume = gpukit.open(data / place, device="cpu", **options)
+    drawn = segmentation_of(volume)
+    values = [label.value for label in drawn.labels]
+    # a soft edge along the rows; the third label, which is nowhere, has no probability either
+    soft = np.stack([np.where(drawn.array == v, 200, 0) for v in values]).astype(np.uint8)
+    soft[..., 1:] = np.maximum(soft[..., 1:], soft[..., :-1] // 3)
+    segmentation = replace(drawn, probabilities=soft)
+    kinds = ["binary", "labelmap", "fractional"] if name != "tilted" else ["binary"]  # hundreds of planes take long
+    for kind in kinds:
+        same_as_highdicom(segmentation, kind, compress=kind == "labelmap")
+    path = tmp_path / "seg.dcm"
+    write_seg(segmentation, path, kind="fractional")
+    assert errors_of(path) == []
+    expected = np.where(drawn.array == 4, 2, drawn.array)  # numbered from 1
+    np.testing.assert_array_equal(read_seg(path, volume).array, expected)
 
 
 def test_no_probability_at_all_is_a_valid_object(tmp_path: Path) -> None:
