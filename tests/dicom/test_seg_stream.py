@@ -81,8 +81,8 @@ def same_as_highdicom(segmentation: Segmentation, kind: str = "binary", *, compr
     return found
 
 
-# 7 x 5 pixels do not fill bytes: frames run into one another; 8 x 4 do.
-@pytest.mark.parametrize("shape", [(6, 7, 5), (5, 8, 4), (1, 9, 3)])
+# 7 x 5 pixels do not fill bytes: frames run into one another; 8 x 4 do, and rows of 16 do.
+@pytest.mark.parametrize("shape", [(6, 7, 5), (5, 8, 4), (1, 9, 3), (4, 9, 16)])
 def test_random_labels(shape: tuple[int, int, int], tmp_path: Path) -> None:
     volume = series(tmp_path / "series", shape)
 
