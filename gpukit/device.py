@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from gpukit.errors import DeviceError
+from gpukit.stages import stage
 
 __all__ = [
     "Backend",
@@ -292,8 +293,9 @@ def move(array: Any, device: str | None) -> Any:
         share = getattr(side, "share", None)
         if share is not None and (same := share(array, target)) is not None:
             return same
-    host = array if origin is None else origin.to_host(array)
-    result = backend.from_host(host, target)
+    with stage("download" if target == "cpu" else "upload"):
+        host = array if origin is None else origin.to_host(array)
+        result = backend.from_host(host, target)
     size = int(getattr(host, "nbytes", 0))
     for seen in _counters.get():
         seen.append(Transfer(source, target, size))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpukit.errors import InputError
+from gpukit.stages import stage
 
 if TYPE_CHECKING:
     from gpukit.dicom.read import Progress, Tilt
@@ -102,7 +103,8 @@ def open(
     if series is not None or phase is not None:
         option = "series" if series is not None else "phase"
         raise InputError("a file of this format holds no series to choose from", file=single, attribute=option)
-    volume: Volume = reader(single)
+    with stage("reading"):
+        volume: Volume = reader(single)
     return volume.to(target)
 
 

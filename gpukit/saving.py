@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpukit.errors import OutputError
 from gpukit.files.atomic import atomic_path, check_output
+from gpukit.stages import in_stage
 from gpukit.volume import Segmentation, Volume
 
 __all__ = ["FORMATS", "format_of", "save"]
@@ -42,6 +43,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
     raise OutputError("the name's suffix stands for no format", file=path, fix=f"use one of {known}, or say format=")
 
 
+@in_stage("writing")
 def save(
     thing: Volume | Segmentation,
     path: str | os.PathLike[str],

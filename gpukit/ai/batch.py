@@ -70,6 +70,7 @@ def batch(
     fill_gaps: bool = False,
     skip_damaged: bool = False,
     trust: bool = False,
+    profile: bool = False,
     device: str | None = None,
     workers: int | None = None,
     cluster: str | None = None,
@@ -101,6 +102,8 @@ def batch(
         As for `gpukit.open`.
     trust : bool
         As for `gpukit.ai.find_model`.
+    profile : bool
+        Put the seconds of each stage into the rows, as ``stages``.
     device : str, optional
         As for `gpukit.open`.
     workers : int, optional
@@ -140,7 +143,8 @@ def batch(
     folder = Path(output).absolute()
     job = Job(
         task=chosen, models=models, format=kind, output=str(folder), overlay=overlay, fill_gaps=fill_gaps,
-        skip_damaged=skip_damaged, trust=trust, options=dict(options or {}),
+        skip_damaged=skip_damaged, trust=trust, profile=profile,
+        options=dict(options or {}),
     )  # fmt: skip
     identity = job.identity()
     cases = find_cases(inputs, skip_damaged=skip_damaged)

@@ -7,7 +7,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from gpukit.ai.batch_cases import Case
 from gpukit.ai.batch_tasks import Job
 from gpukit.ai.kept import keep_networks
 from gpukit.errors import GpukitError
+from gpukit.stages import profile
 
 __all__ = ["DEPTH", "SCRATCH", "Pipeline", "failed_row"]
 
@@ -34,6 +35,7 @@ class _Item:
     case: Case
     row: Future[dict[str, Any]]
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     fetched: Path | None = None
     volume: Any = None
@@ -97,7 +99,9 @@ class Pipeline:
                 begun = time.time()
                 self._observe(stage, item.case.key, "begins")
                 try:
-                    step(item)
+                    with self._timed() as spent:
+                        step(item)
+                    item.stages.update(spent)
                 except Exception as error:  # whatever a case does must not end the others
                     self._end(item, failed_row(item.case, stage, error, self.worker))
                     continue
@@ -111,6 +115,14 @@ class Pipeline:
                 del item  # a volume must not live on in a thread that waits
         if go is not None:
             go.put(None)
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[dict[str, float]]:
+        if not self.job.profile:
+            yield {}
+            return
+        with profile() as seconds:
+            yield seconds
 
     def _read(self, item: _Item) -> None:
         case = item.case
@@ -138,6 +150,8 @@ class Pipeline:
             "result": item.result.result, "notes": item.volume.notes, "seconds": seconds, "worker": self.worker,
             "begun": item.times["reading"][0], "ended": item.times["writing"][1],
         })  # fmt: skip
+        if self.job.profile:
+            row["stages"] = {name: round(value, 6) for name, value in item.stages.items()}
         return row
 
     def _end(self, item: _Item, row: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from gpukit.ai.model import find_model
 from gpukit.errors import InputError, ModelError, OutputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.documents import json_text, plain
+from gpukit.stages import stage
 from gpukit.volume import Volume
 
 __all__ = ["FORMATS", "OPTIONS", "TASKS", "Job", "Written", "read", "run", "write"]
@@ -60,6 +61,8 @@ class Job:
         As for `gpukit.open`.
     trust : bool
         As for `find_model`.
+    profile : bool
+        Put the seconds of each stage into the rows.
     options : mapping
         Of the task, see `OPTIONS`.
     """
@@ -72,6 +75,7 @@ class Job:
     fill_gaps: bool = False
     skip_damaged: bool = False
     trust: bool = False
+    profile: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> tuple[Model, ...]:
@@ -166,6 +170,11 @@ def run(volume: Volume, job: Job, models: tuple[Model, ...]) -> Any:
 
 def write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Model, ...]) -> Written:
     """Put the outputs into place, each whole or not at all; what an earlier attempt left is replaced."""
+    with stage("writing"):
+        return _write(case, volume, result, job, models)
+
+
+def _write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Model, ...]) -> Written:
     target = Path(job.output) / f"{case.key}{FORMATS[job.task][job.format]}"
     made = [target]
     writer: dict[str, Callable[..., dict[str, Any]]] = {

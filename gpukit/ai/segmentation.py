@@ -27,6 +27,7 @@ from gpukit.ai.tensors import as_array, as_tensor, require
 from gpukit.ai.together import Mirrored, check_way, combined, fuse
 from gpukit.ai.window import Layout, central, slide
 from gpukit.errors import GpukitError, InputError, ModelError, SelectionError
+from gpukit.stages import in_stage, stage, staged
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ class Job:
         """The label map; probabilities are put into `kept`."""
         if isinstance(target, ProbabilityMap):
             self.kept.append(target.probabilities())
-        return target.finish()
+        with stage("back-resampling"):
+            return target.finish()
 
     def tell(self, part: int) -> Callable[[int, int], None] | None:
         """Progress of one of several models."""
@@ -222,8 +224,11 @@ def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) ->
     """Label map of one model, postprocessed where it is the only one."""
     notes: tuple[str, ...] = ()
     if model.dimensions == 2:
-        network = Frugal(_mirrored(chosen.load(model, _place(volume), job.precision), model, job.flips))
-        labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
+        with stage("loading the network"):
+            loaded = chosen.load(model, _place(volume), job.precision)
+        network = Frugal(_mirrored(loaded, model, job.flips))
+        with stage("inference"):
+            labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
     else:
         network, seen, notes = _loaded(volume, model, chosen, job)
         labels = _label(volume, model, network, seen, job, part)
@@ -290,11 +295,13 @@ def _mirrored(network: Network, model: Model, flips: str | None) -> Network:
 def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, Seen, tuple[str, ...]]:
     """The network, on a faster runtime where one gains, and the image that it sees."""
     place = _place(volume)
-    seen = see(volume, model)
+    with stage("preprocessing"):
+        seen = see(volume, model)
     layout = lay_windows(seen.grid.shape[::-1], model, job.overlap)
     size = math.prod(layout.patch)
     quick = faster(model, place, job.precision, layout.count, size) if job.may_choose else None
-    network = (quick or chosen).load(model, place, job.precision)
+    with stage("loading the network"):
+        network = (quick or chosen).load(model, place, job.precision)
     notes: tuple[str, ...] = ()
     if quick is not None:
         network, notes = _tried(network, quick, chosen, model, central(seen.image, layout))
@@ -336,8 +343,9 @@ def _in_step(
         )
     assert layout is not None
     target = job.target(volume, first, seen, layout)
-    for slab in combined(streams, how, weights, first.segments.activation):
-        target.add(slab)
+    for slab in staged(combined(streams, how, weights, first.segments.activation), "inference"):
+        with stage("back-resampling"):
+            target.add(slab)
     labels = job.finish(target)
     return labels, (*notes, *dict.fromkeys(note for network in networks for note in network.notes))
 
@@ -380,7 +388,7 @@ def _label(
     layout = lay_windows(size, model, job.overlap, patch)
     target = job.target(volume, model, seen, layout)
     together = job.batch or spec.batch
-    for slab in slide(
+    slabs = slide(
         image,
         network,
         layout,
@@ -389,11 +397,14 @@ def _label(
         batch=together if network.batch is None else min(together, network.batch),
         skip_below=spec.skip_below,
         progress=job.tell(part),
-    ):
-        target.add(slab)
+    )
+    for slab in staged(slabs, "inference"):
+        with stage("back-resampling"):
+            target.add(slab)
     return job.finish(target)
 
 
+@in_stage("postprocessing")
 def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> torch.Tensor:
     import torch
 

@@ -21,6 +21,7 @@ from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
 from gpukit.errors import DecodeError, FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
+from gpukit.stages import stage
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume
 
@@ -81,7 +82,8 @@ def read_dicom(
     if tilt not in ("remove", "keep"):
         raise InputError(f"tilt {tilt!r} is neither 'remove' nor 'keep'", attribute="tilt")
     _, target = resolve(device)  # a device that cannot be used is told before the work, not after
-    collection = collect_source(source, progress=progress)
+    with stage("reading"):
+        collection = collect_source(source, progress=progress)
     candidate, notes = select(collection, series, _name(source))
     if collection.problems:
         file, error = collection.problems[0]
@@ -124,7 +126,8 @@ def volume_of(
     if levels is not None and uneven and not fill:
         raise gap_error(levels, [plane.name for plane in layout.planes[0]])
     planes = [plane for phase in layout.planes for plane in phase]
-    array = _decode(planes, layout, device, progress)
+    with stage("decoding"):
+        array = _decode(planes, layout, device, progress)
     unit, remark = rescale.value_unit(first)
     if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
         told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")

@@ -235,17 +235,18 @@ if __name__ == "__main__":
 def test_a_cluster_that_loses_a_node_does_every_case_once(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the cluster is Ray's: pip install 'gpukit[cluster]'")
     folders = [write_series(tmp_path / "in" / f"s{n}", seed=n, slices=2, size=8) for n in range(24)]
-    model = bright_model(tmp_path / "model", rounds=300)
+    model = bright_model(tmp_path / "model", rounds=15_000)
     (tmp_path / "run.py").write_text(CLUSTER)
     output = tmp_path / "out"
     begun = time.time()
+    # Busy enough that one actor does not finish all the cases while the other one's process still starts.
     done = subprocess.run(
         [sys.executable, tmp_path / "run.py", tmp_path / "in", model, output], capture_output=True, text=True,
         timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = [line.partition("result:")[2] for line in done.stdout.splitlines() if line.startswith("result:")]
-    assert [json.loads(line) for line in told] == [[24, 24, 1]], done.stdout[-2000:] + done.stderr[-2000:]
+    assert [json.loads(line) for line in told] == [[24, 24, 1]], done.stderr[-2000:]
     rows = rows_of(output)
     before = int(re.search(r"killed: (\d+)", done.stdout)[1])  # type: ignore[index]
     assert before < 24, "the node was to be killed while it works"

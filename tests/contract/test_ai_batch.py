@@ -51,3 +51,25 @@ def test_batch_over_a_folder(run: Run, data: Path, tmp_path: Path) -> None:
     wrong = run("ai", "batch", tmp_path / "in", "--model", weights, "--output", tmp_path / "other", "--top", 3)
     assert wrong.returncode == 1 and wrong.stderr.startswith("Error: segment has no such option")
     assert not (tmp_path / "other").exists()
+
+
+def test_profile_of_a_segmentation(run: Run, data: Path, tmp_path: Path) -> None:
+    """``gpukit ai segment ... --profile``: every stage of the work, and no more than the time that passed."""
+    import torch
+
+    image = data / "ct_chest_ibsi/dicom/image/DCM_IMG_00030.dcm"
+    weights = tmp_path / "bright.pth"
+    torch.save({f"net.0.{key}": value for key, value in bright_network(40.0).state_dict().items()}, weights)
+    network = {"layers": [{"in_channels": 1, "out_channels": 2, "kernel_size": 1}], "activation": "relu"}
+    describe(weights, format="state-dict", network=network)
+    done = run(
+        "ai", "segment", image, "--model", weights, "--output", tmp_path / "seg.dcm", "--device", "cpu", "--profile",
+        "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["profile"]
+    wanted = {"reading", "decoding", "loading the network", "preprocessing", "inference", "back-resampling", "writing"}
+    assert wanted <= set(told["seconds"])
+    assert 0 < sum(told["seconds"].values()) <= told["total_seconds"]
+    assert told["transfers"] == []  # on the CPU nothing crosses
+    assert all(name in done.stderr for name in (*wanted, "STAGE", "all"))

@@ -9,6 +9,7 @@ import typer
 
 from gpukit_cli.commands import ai_batch, ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
+from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
@@ -94,6 +95,7 @@ def segment(
         int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows run together [default: the model's]")
     ] = None,
     trust: Trust = False,
+    profile: Wanted = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -105,6 +107,7 @@ def segment(
     from gpukit.ai.outputs import keep_labels, summary
     from gpukit.errors import InputError
     from gpukit.files.atomic import check_output
+    from gpukit.stages import stage
 
     kind = format_of(output, form)
     if segmentation_type is not None and kind != "dicom-seg":
@@ -121,7 +124,7 @@ def segment(
     fractional = segmentation_type == "fractional"
     described = chosen_models(model, several, trust=trust)
     shares = weight_list(weights)
-    with Progress() as progress:
+    with Progress() as progress, profiled(profile) as seen:
         volume = gpukit.open(
             source_of(inputs),
             device=device,
@@ -160,19 +163,22 @@ def segment(
                 warn(note)
         progress("writing", 0, len(targets))
         image = single(volume)
-        content = {"files": [str(target) for target in targets], **summary(result, image)}
+        place, result = result.device, result.to("cpu")  # one download for the summary and the file
+        content = {"files": [str(target) for target in targets], **summary(result, image), "device": place}
         document = json_text("segmentation", content)
         if kind == "json":
-            emit(document, output, force=force)
+            with stage("writing"):
+                emit(document, output, force=force)
         else:
             saved = kind if segmentation_type in (None, "binary") else f"dicom-seg-{segmentation_type}"
             gpukit.save(result, output, format=saved, force=force, compress=not uncompressed)
         progress("writing", 1, len(targets))
         if overlay is not None:
-            draw(image, result, overlay, force=force)
+            with stage("writing"):
+                draw(image, result, overlay, force=force)
             progress("writing", len(targets), len(targets))
     if as_json:
-        emit(document)
+        emit(document if seen is None else json_text("segmentation", {**content, "profile": seen.content()}))
     elif str(output) != "-":
         emit(as_table(content) + "".join(f"{target}\n" for target in targets))
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
+from gpukit_cli.commands.ai_profile import Wanted, show
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Json, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -94,6 +95,7 @@ def batch(
     runtime: Runtime = None,
     precision: Precision = "auto",
     trust: Trust = False,
+    profile: Wanted = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -117,9 +119,16 @@ def batch(
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
             options={name: value for name, value in given.items() if value is not None}, fill_gaps=fill_gaps,
-            skip_damaged=skip_damaged, trust=trust, device=device, workers=workers, cluster=cluster,
+            skip_damaged=skip_damaged, trust=trust, profile=profile, device=device, workers=workers, cluster=cluster,
             keep_failures=keep_failures, force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
+    if profile:
+        spent: dict[str, float] = {}
+        for row in made.rows:
+            for name, seconds in row.get("stages", {}).items():
+                spent[name] = spent.get(name, 0.0) + seconds
+        if spent:
+            show(spent, sum(spent.values()))
     if as_json:
         counts = {"cases": len(made.rows), "done": made.done, "failed": len(made.failed), "done_before": made.before}
         emit(json_text("batch", {"folder": str(made.folder), **counts, "rows": made.rows}))

@@ -1,0 +1,102 @@
+"""Where the time goes: seconds by stage of the work, each moment counted once.
+
+Work that is asynchronous on a CUDA device is waited for at the edges of a stage while somebody profiles, and only then.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+__all__ = ["STAGES", "in_stage", "profile", "stage", "staged"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: In the order of the work.
+STAGES = (
+    "reading", "decoding", "upload", "loading the network", "preprocessing", "inference", "back-resampling",
+    "postprocessing", "download", "writing",
+)  # fmt: skip
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.open: list[str] = []
+        self.since = time.perf_counter()
+
+    def turn(self) -> None:
+        """Give the time since the last turn to the innermost stage."""
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self.open:
+            self.seconds[self.open[-1]] = self.seconds.get(self.open[-1], 0.0) + now - self.since
+        self.since = now
+
+
+_clock: ContextVar[_Clock | None] = ContextVar("gpukit_stages", default=None)
+
+
+@contextmanager
+def profile() -> Iterator[dict[str, float]]:
+    """Collect seconds by stage while the context is open, in this thread or task.
+
+    A stage inside another is not counted in the outer one, so the seconds add up to at most the time that passed.
+    """
+    clock = _Clock()
+    token = _clock.set(clock)
+    try:
+        yield clock.seconds
+    finally:
+        clock.turn()
+        _clock.reset(token)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """What is done inside belongs to this stage; costs nothing where nobody profiles."""
+    clock = _clock.get()
+    if clock is None:
+        yield
+        return
+    clock.turn()
+    clock.open.append(name)
+    try:
+        yield
+    finally:
+        clock.turn()
+        clock.open.pop()
+
+
+def in_stage(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make all that a function does belong to a stage."""
+
+    def wrap(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            with stage(name):
+                return function(*args, **kwargs)
+
+        return timed
+
+    return wrap
+
+
+def staged(items: Iterable[T], name: str) -> Iterator[T]:
+    """The items; the time that it takes to make each belongs to the stage, what is done with it does not."""
+    source = iter(items)
+    while True:
+        with stage(name):
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+        yield item
