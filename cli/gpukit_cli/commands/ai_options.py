@@ -51,8 +51,11 @@ Trust = Annotated[
 def find(model: str, *, trust: bool = False) -> Any:
     """The model's checked description; what is to be known of it is said now, before long work."""
     from gpukit.ai import find_model
+    from gpukit.ai.coreml import elsewhere, runs_here
 
     found = find_model(model, trust=trust)
+    if found.format == "coreml" and not runs_here():
+        raise elsewhere(Path(model), found)
     for note in found.notes:
         warn(note)
     return found
