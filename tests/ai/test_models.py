@@ -415,6 +415,20 @@ def test_a_bundle_that_needs_code_is_refused_by_name(tmp_path, changes, message)
         find_model(bundle(tmp_path / "b", **changes))
 
 
+def test_expressions_run_only_where_the_bundle_is_trusted(tmp_path, volume, truth):
+    mark = tmp_path / "ran"
+    unused = f"$__import__('pathlib').Path({str(mark)!r}).touch()"
+    folder = bundle(tmp_path / "b", width="$[2 * 2, 8]", unused=unused)
+    with pytest.raises(ModelError, match="runs no code of a bundle without --trust"):
+        find_model(folder)
+    model = find_model(folder, trust=True)
+    assert model.network["channels"] == [4, 8]
+    assert np.array_equal(segment(volume, model).array, truth)
+    assert not mark.exists()  # what no description needs is not run even then
+    with pytest.raises(ModelError, match="fails"):
+        find_model(bundle(tmp_path / "c", width="$1 / 0"), trust=True)
+
+
 def test_a_description_in_a_bundle_goes_before_its_configuration(tmp_path, volume, truth):
     folder = bundle(tmp_path / "b", preprocessing=[{"_target_": "my.own.Thing"}])
     (folder / "model.json").write_text(
