@@ -341,6 +341,7 @@ def wait_for_rows(output: Path, count: int, process: subprocess.Popen[bytes]) ->
     raise AssertionError(f"no {count} rows came: {process.poll()}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2], ids=["threads", "processes"])
 def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(workers: int, tmp_path: Path) -> None:
     folders = [write_series(tmp_path / "in" / f"s{n}", seed=n, slices=2, size=8) for n in range(8)]
@@ -371,6 +372,7 @@ def rows_of_whole_lines(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
     from gpukit.ai.batch_workers import ProcessPool
 
