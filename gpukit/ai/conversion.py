@@ -154,7 +154,8 @@ def convert(
 
 
 def _reads(runtime: Converter, model: Model) -> bool:
-    return model.format in runtime.formats
+    # an nnU-Net is several networks with steps around them that no description beside one graph would state
+    return model.format in runtime.formats and model.format != "nnunet"
 
 
 def size_of(model: Model, to: str, wanted: Sequence[int] | None) -> tuple[int, ...]:

@@ -177,8 +177,8 @@ def _rewrite(network: Any) -> list[str]:
             if any(self.more):
                 a, b, c = self.more
                 y = torch.nn.functional.pad(y, [0, c, 0, b, 0, a])
-            a, b, c = (slice(low, -high or None) for low, high in zip(self.cut, self.less, strict=True))
-            y = y[:, :, a, b, c]
+            i, j, k = (slice(low, -high or None) for low, high in zip(self.cut, self.less, strict=True))
+            y = y[:, :, i, j, k]
             shift: torch.Tensor = self.shift  # type: ignore[assignment]
             return y + shift
 
