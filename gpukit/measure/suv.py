@@ -226,11 +226,8 @@ def _metabolism(
         inside = inside & xp.astype(part.mask, xp.bool)
     found = statistics(part.values, inside, padding=values.padding)
     assert isinstance(found, Statistics)
-    threshold = [Detail("metabolic_threshold", level, scale.unit, origin)]
-    if not has_volume(values):
-        return [Quantity("metabolic_mean", found.mean, scale.unit)], threshold
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
-    if not has_depth(values):  # one slice of unknown thickness: its voxels have no volume
+    if not has_volume(values):  # such as one slice of unknown thickness: its voxels have none
         return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside
     volume = found.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2
