@@ -21,7 +21,7 @@ from gpukit.measure.space import has_depth
 from gpukit.measure.suv_facts import read_facts
 from gpukit.measure.suv_inputs import Overrides
 from gpukit.measure.suv_scale import SuvScale, kind_of, suv_scale
-from gpukit.measure.values import Image, Opened, finished, has_volume, opened, single, size_of
+from gpukit.measure.values import Image, Opened, finished, opened, single, size_of
 from gpukit.ops._arrays import device as device_in
 from gpukit.ops.statistics import Statistics, statistics
 from gpukit.units import ValueUnit
@@ -227,7 +227,7 @@ def _metabolism(
     found = statistics(part.values, inside, padding=values.padding)
     assert isinstance(found, Statistics)
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
-    if not has_volume(values):  # such as one slice of unknown thickness: its voxels have none
+    if not has_depth(values):  # such as one slice of unknown thickness: its voxels have none
         return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside
     volume = found.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2

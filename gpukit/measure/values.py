@@ -22,7 +22,7 @@ from gpukit.measure.space import has_depth, has_place
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["Image", "Opened", "finished", "has_volume", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
+__all__ = ["Image", "Opened", "finished", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
 
 Image = Volume | Frame | Header | str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -311,15 +311,7 @@ def size_of(part: Part, at: Opened) -> list[Quantity]:
         return [Quantity("area", part.drawn.area(scale.spacing), area_unit(scale.unit), _AREA)]
     if not has_depth(at.volume):
         return []  # its grid is a stand-in
-    if not has_volume(at.volume):
-        return []
     return [Quantity("volume", voxels_in(part) * part.grid.voxel_volume / 1000, "ml", _VOLUME)]
-
-
-def has_volume(volume: Volume) -> bool:
-    """Whether its voxels have a thickness: a single frame may not state any, or have no place in the patient."""
-    signs = ("no slice thickness", "slice without thickness", "in pixels", "no patient geometry")
-    return not any(sign in note for note in volume.notes for sign in signs)
 
 
 def finished(
