@@ -179,7 +179,7 @@ def page(data: Path, objects: Path, made: Callable[[], tuple[gk.Volume, gk.Segme
 
 
 if __name__ == "__main__":
-    from test_values import digital_phantom
+    from test_region_values import digital_phantom
 
     with tempfile.TemporaryDirectory() as unpacked:
         for archive in (Path(sys.argv[1]) / "pet/suv_reference_objects").glob("*.tar.xz"):

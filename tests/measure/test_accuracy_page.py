@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from accuracy_page import page
-from test_values import digital_phantom
+from test_region_values import digital_phantom
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/measure-accuracy.md"
 
