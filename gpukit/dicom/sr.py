@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Figure, ImageReference, check_inside
-from gpukit.dicom.identity import fit_character_set, introduce_retired_classes, new_series_number, short_text
+from gpukit.dicom.identity import (
+    REQUIRED,
+    fit_character_set,
+    introduce_retired_classes,
+    is_valid,
+    new_series_number,
+    short_text,
+)
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import DependencyError, InputError
 
@@ -149,7 +156,21 @@ def _evidence(groups: Sequence[ReportedGroup], headers: Mapping[str, Dataset]) -
     missing = [uid for uid in uids if uid not in headers]
     if missing:
         raise InputError(f"no header is known of the referenced instance {missing[0]}")
-    return [headers[uid] for uid in uids]
+    return [_usable(headers[uid]) for uid in uids]
+
+
+def _usable(header: Dataset) -> Dataset:
+    """The header without what may not be passed on, such as a StudyID of more than 16 characters."""
+    wrong = [keyword for keyword in REQUIRED if keyword in header and not is_valid(header[keyword])]
+    if not wrong:
+        return header
+    from pydicom import DataElement, Dataset
+
+    usable = Dataset()  # a shallow copy would share its elements
+    for element in header:
+        if element.tag.group != 0x0002:
+            usable.add(DataElement(element.tag, element.VR, "") if element.keyword in wrong else element)
+    return usable
 
 
 def _observers(highdicom: Any, person: str | None) -> Any:

@@ -106,6 +106,14 @@ def test_reports_are_valid(tmp_path: Path) -> None:
     assert pydicom.dcmread(tmp_path / "space.dcm").SOPClassUID.name == "Comprehensive 3D SR Storage"
 
 
+def test_a_value_that_is_invalid_in_the_source_is_not_passed_on(tmp_path: Path) -> None:
+    image = image_header()
+    image.StudyID = "eighteen characters"  # SH holds 16
+    path = written(tmp_path / "sr.dcm", length_of(), headers={str(image.SOPInstanceUID): image})
+    assert not errors_of(path)
+    assert str(image.StudyID) == "eighteen characters"  # the source's own header is as it was
+
+
 def test_a_length_is_inferred_from_coordinates_selected_from_the_image(tmp_path: Path) -> None:
     report = pydicom.dcmread(written(tmp_path / "sr.dcm", length_of()))
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
