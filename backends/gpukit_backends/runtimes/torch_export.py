@@ -110,10 +110,10 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
     program = target.suffix.lower() == ".mlpackage"
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wanted, found = original(example), network(example)
         traced = network
         if not isinstance(network, torch.jit.ScriptModule):
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        wanted, found = original(example), traced(example)  # the trace is what is converted, so it is what is compared
         try:
             made = coremltools.convert(
                 traced, inputs=[coremltools.TensorType(name="image", shape=tuple(example.shape))],
