@@ -106,7 +106,7 @@ def _cases(source: str, skip_damaged: bool) -> Iterable[Case]:
     if scheme:
         from gpukit.ai.batch_cloud import series_of_prefix
 
-        return series_of_prefix(source)
+        return series_of_prefix(source, skip_damaged=skip_damaged)
     if source.lower().endswith(_LISTS) and Path(source).is_file():
         return _listed(Path(source), skip_damaged)
     return _local(source, skip_damaged)

@@ -1,65 +1,84 @@
-"""Cases under a prefix of an object store: S3 through boto3, others through fsspec."""
+"""Cases under a prefix of an object store."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 from gpukit.ai.batch_cases import VOLUMES, Case, file_key
-from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
+from gpukit.ai.batch_stores import CONNECTIONS, Store, said, store_of
+from gpukit.errors import FormatError, InputNotFoundError
 
 __all__ = ["fetch_objects", "series_of_prefix"]
 
-#: The attributes up to SeriesInstanceUID lie within this many bytes of a file.
-_HEAD = 1 << 16
+#: SeriesInstanceUID mostly lies within the first of these many bytes of a file. Attributes before it may be long (the
+#: references of derived objects, private groups), so more is read where it does not.
+_HEADS = (1 << 16, 1 << 20, 1 << 24)
 _SERIES = 0x0020000E
-#: What a user writes -> fsspec's protocol, and the package that serves it.
-_PROTOCOLS = {"gs": ("gs", "gcsfs"), "azure": ("abfs", "adlfs"), "memory": ("memory", "fsspec")}
+_UID = re.compile(r"[0-9.]{3,64}", re.ASCII)
+#: What stands in place of a UID.
+_OTHER, _DAMAGED = "", "is DICOM, and its header cannot be read"
+_GONE, _ARCHIVED = "went away while the prefix was looked through", "lies in an archive tier: restore it first"
 
 
-class _Store(Protocol):
-    def list(self, prefix: str) -> list[str]: ...
-    def head(self, name: str, count: int) -> bytes: ...
-    def download(self, name: str, target: Path) -> None: ...
-
-
-def series_of_prefix(address: str) -> list[Case]:
+def series_of_prefix(address: str, *, skip_damaged: bool = False) -> list[Case]:
     """Every DICOM series and every volume file below a prefix; the first bytes of each object are looked at.
+
+    Parameters
+    ----------
+    address : str
+        ``s3://``, ``gs://`` or ``azure://``, then ``BUCKET/PREFIX``. The prefix is a folder or one object, not the
+        beginning of a name.
+    skip_damaged : bool
+        Leave DICOM objects that cannot be read out. Without it, the series in whose folder one lies fail, because it
+        may be a slice of theirs.
 
     Raises
     ------
     InputError
-        The store cannot be reached, or is of a kind that is not known.
+        The store cannot be reached, refuses, or is of a kind that is not known.
     InputNotFoundError
-        There is no image below the prefix.
+        There is no such bucket, or no image below the prefix.
     DependencyError
         The package for the store is not installed.
     """
-    root = address.rstrip("/")
-    with _said(address):
-        store = _store(address)
-        names = store.list(root)
-        with ThreadPoolExecutor(16) as pool:
-            uids = list(pool.map(lambda name: _look(store, name), names))
-    cases: list[Case] = []
+    store, key = store_of(address)
+    bucket = "/".join(address.split("/", 3)[:3])
+    with said(address):
+        inside = (e for e in store.list(key) if not key or e[0] == key or e[0].startswith(f"{key}/"))
+        listed = [(name, size) for name, size in inside if size or not name.endswith("/")]  # consoles make "folders"
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            uids = list(pool.map(lambda entry: _look(store, f"{bucket}/{entry[0]}", *entry), listed))
+    names = [name for name, _ in listed]
+    volumes: list[Case] = []
     groups: dict[str, list[str]] = defaultdict(list)
+    damaged: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, uid in zip(names, uids, strict=True):
         if name.lower().endswith(VOLUMES):
-            beside = _beside(name, names)
-            cases.append(Case(file_key(name), name, remote=root, members=(name, *beside)))
-        elif uid == "?":
-            cases.append(Case(file_key(name), name, error=f"{name}: is DICOM, and its header cannot be read"))
-        elif uid:
+            whole = f"{bucket}/{name}"
+            members = tuple(f"{bucket}/{n}" for n in (name, *_beside(name, names)))
+            volumes.append(Case(file_key(whole), whole, remote=address, members=members))
+        elif _UID.fullmatch(uid):
             groups[uid].append(name)
-    for uid, members in groups.items():
-        where = members[0].rpartition("/")[0] if len(members) > 1 else members[0]
-        cases.append(Case(uid, where, remote=root, members=tuple(members)))
+        elif uid in (_GONE, _ARCHIVED) or (uid and not skip_damaged):
+            damaged[_folder(name)].append((name, uid))
+    cases: list[Case] = []
+    claimed: set[str] = set()
+    for uid, members_of in groups.items():
+        extra = [pair for folder in dict.fromkeys(map(_folder, members_of)) for pair in damaged.get(folder, ())]
+        claimed.update(name for name, _ in extra)
+        where = _folder(members_of[0]) if len(members_of) > 1 else members_of[0]
+        members = tuple(f"{bucket}/{name}" for name in members_of)
+        error = f"{bucket}/{extra[0][0]}: {extra[0][1]}; it may be a slice of the series in its folder" if extra else ""
+        cases.append(Case(uid, f"{bucket}/{where}", remote=address, members=members, error=error))
+    cases += volumes
+    for name, problem in (pair for pairs in damaged.values() for pair in pairs):
+        if name not in claimed:
+            whole = f"{bucket}/{name}"
+            cases.append(Case(file_key(whole), whole, error=f"{whole}: {problem}"))
     if not cases:
         raise InputNotFoundError("holds no image", file=address)
     return cases
@@ -73,116 +92,68 @@ def fetch_objects(case: Case, folder: Path) -> list[str]:
     InputError
         One cannot be fetched.
     """
-    first = case.members[0]
-    is_volume = first.lower().endswith(VOLUMES)
-    files = []
-    with _said(first):
-        store = _store(case.remote)
-        for number, name in enumerate(case.members):
-            base = name.rpartition("/")[2]
-            target = folder / (base if is_volume else f"{number:06d}.dcm")
+    is_volume = case.members[0].lower().endswith(VOLUMES)
+    store, _ = store_of(case.members[0])
+
+    def get(numbered: tuple[int, str]) -> str:
+        number, address = numbered
+        name = address.split("/", 3)[3]
+        # the data file of a header goes by its own name
+        target = folder / (name.rpartition("/")[2] if is_volume else f"{number:06d}.dcm")
+        with said(address):
             store.download(name, target)
-            files.append(str(target))
+        return str(target)
+
+    with ThreadPoolExecutor(min(CONNECTIONS, len(case.members))) as pool:
+        try:
+            files = list(pool.map(get, enumerate(case.members)))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what is on its way ends, and no more begins
+            raise
     return files[:1] if is_volume else files
 
 
-def _look(store: _Store, name: str) -> str:
-    """SeriesInstanceUID of a DICOM object; empty for another file, a question mark for a damaged header."""
+def _look(store: Store, address: str, name: str, size: int) -> str:
+    """SeriesInstanceUID of a DICOM object, or what stands in its place."""
     if name.lower().endswith(VOLUMES):
-        return ""
-    head = store.head(name, _HEAD)
-    if head[128:132] != b"DICM":
-        return ""
+        return _OTHER
+    if not size:  # an upload that broke off leaves nothing of a slice but its name
+        return _DAMAGED if name.lower().endswith((".dcm", ".dicom")) else _OTHER
+    uid = _DAMAGED
+    for count in _HEADS:
+        try:
+            with said(address):
+                head = store.head(name, count)
+        except InputNotFoundError:
+            return _GONE
+        except FormatError:
+            return _ARCHIVED
+        if head[128:132] != b"DICM":
+            return _OTHER
+        uid = _series_uid(head)
+        if _UID.fullmatch(uid) or len(head) < count:
+            break
+    return uid
+
+
+def _series_uid(head: bytes) -> str:
     from pydicom.filereader import read_partial
 
     try:
         header = read_partial(io.BytesIO(head), stop_when=lambda tag, vr, length: tag > _SERIES)
         uid = str(header.get("SeriesInstanceUID", ""))
     except Exception:  # a hostile header may raise anything
-        return "?"
-    return uid if re.fullmatch(r"[0-9.]{3,64}", uid, re.ASCII) else "?"
+        return _DAMAGED
+    return uid if _UID.fullmatch(uid) else _DAMAGED
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _beside(name: str, names: list[str]) -> tuple[str, ...]:
-    """Data files of a header of two files: those of its name with another suffix."""
+    """Data files of a header of two files: those of its name with another suffix, in its folder."""
     if not name.lower().endswith((".mhd", ".nhdr")):
         return ()
     stem = name.rpartition(".")[0] + "."
-    return tuple(other for other in names if other.startswith(stem) and other != name)
-
-
-def _store(address: str) -> _Store:
-    scheme = address.partition("://")[0].lower()
-    if scheme == "s3":
-        return _S3()
-    if scheme not in _PROTOCOLS:
-        known = ", ".join(f"{name}://" for name in ("http", "https", "s3", "gs", "azure"))
-        raise InputError(f"unknown kind of address {scheme}://", file=address, fix=f"use one of: {known}")
-    protocol, package = _PROTOCOLS[scheme]
-    try:
-        import fsspec
-
-        return _Fsspec(fsspec.filesystem(protocol), scheme, protocol)
-    except ImportError:
-        raise DependencyError(f"{scheme}:// needs the package {package}", fix=f"pip install {package}") from None
-
-
-class _S3:
-    """Amazon's S3 and what speaks like it; credentials and endpoint by boto3's own rules (AWS_ENDPOINT_URL ...)."""
-
-    def __init__(self) -> None:
-        try:
-            import boto3
-        except ImportError:
-            raise DependencyError("s3:// needs the package boto3", fix="pip install 'gpukit[cloud]'") from None
-        self._client = boto3.client("s3")
-
-    def list(self, prefix: str) -> list[str]:
-        bucket, _, key = prefix.partition("://")[2].partition("/")
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        found = [entry["Key"] for page in pages for entry in page.get("Contents", ()) if entry["Size"]]
-        # a prefix is a folder or one object, not the beginning of a name
-        inside = [name for name in found if not key or name == key or name.startswith(f"{key}/")]
-        return [f"s3://{bucket}/{name}" for name in inside]
-
-    def head(self, name: str, count: int) -> bytes:
-        bucket, _, key = name.partition("://")[2].partition("/")
-        answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{count - 1}")
-        return bytes(answer["Body"].read(count))
-
-    def download(self, name: str, target: Path) -> None:
-        bucket, _, key = name.partition("://")[2].partition("/")
-        self._client.download_file(bucket, key, str(target))
-
-
-class _Fsspec:
-    def __init__(self, system: Any, scheme: str, protocol: str) -> None:
-        self._system, self._scheme, self._protocol = system, scheme, protocol
-
-    def list(self, prefix: str) -> list[str]:
-        found = self._system.find(self._own(prefix))
-        return [f"{self._scheme}://{name.lstrip('/')}" for name in sorted(found)]
-
-    def head(self, name: str, count: int) -> bytes:
-        return bytes(self._system.cat_file(self._own(name), start=0, end=count))
-
-    def download(self, name: str, target: Path) -> None:
-        self._system.get_file(self._own(name), str(target))
-
-    def _own(self, address: str) -> str:
-        return f"{self._protocol}://{address.partition('://')[2]}"
-
-
-@contextmanager
-def _said(address: str) -> Iterator[None]:
-    """What a store's library raises, as one error that names the address."""
-    try:
-        yield
-    except GpukitError:
-        raise
-    except FileNotFoundError as error:
-        raise InputNotFoundError("there is no such object", file=address) from error
-    except Exception as error:  # each library has a tree of its own
-        kind = FormatError if isinstance(error, UnicodeError) else InputError
-        text = " ".join(str(error).split())[:200]
-        raise kind(f"the store cannot be read: {type(error).__name__}: {text}", file=address) from error
+    return tuple(n for n in names if n.startswith(stem) and n != name and "/" not in n[len(stem) :])

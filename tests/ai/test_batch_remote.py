@@ -1,5 +1,4 @@
-"""Cases from a DICOMweb service and from object stores, each a real server on the loopback; and a cluster that loses a
-node."""
+"""Cases from a DICOMweb service on the loopback; and a cluster that loses a node."""
 
 from __future__ import annotations
 
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import pydicom
 import pytest
 
@@ -134,65 +132,11 @@ def test_faults_of_a_service_are_named(service: Any, tmp_path: Path) -> None:
         find_cases(address.replace("dicom-web", "elsewhere"))
     with pytest.raises(InputError, match="cannot be reached"):
         find_cases("http://127.0.0.1:9/dicom-web")
+    with pytest.raises(InputError, match="unknown kind of address"):
+        find_cases("ftp://host/cases")
     with pytest.raises(InputError, match="credentials") as told:
         find_cases("http://me:secret@127.0.0.1:9/dicom-web")
     assert "secret" not in str(told.value)
-
-
-# ---- object stores
-
-
-def test_series_and_volumes_of_an_s3_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    boto3 = pytest.importorskip("boto3", reason="S3 needs boto3: pip install 'gpukit[cloud]'")
-    moto = pytest.importorskip("moto.server", reason="the S3 server of this test is moto's: pip install 'moto[server]'")
-    import nibabel
-
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        _, port = server.get_host_and_port()
-        for name, value in (
-            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"), ("AWS_ACCESS_KEY_ID", "x"),
-            ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):  # fmt: skip
-            monkeypatch.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="archive")
-        folders = [write_series(tmp_path / f"s{n}", seed=n) for n in range(2)]
-        for folder in folders:
-            for file in folder.iterdir():
-                # one prefix holds both series: the headers tell them apart
-                client.upload_file(str(file), "archive", f"study/one/{folder.name}-{file.name}")
-        nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 6), 9, np.int16), np.eye(4)), tmp_path / "v.nii.gz")
-        client.upload_file(str(tmp_path / "v.nii.gz"), "archive", "study/v.nii.gz")
-        client.put_object(Bucket="archive", Key="study/notes.txt", Body=b"no image")
-        client.upload_file(str(tmp_path / "v.nii.gz"), "archive", "study-of-others/v.nii.gz")
-        made = batch("s3://archive/study/", bright_model(tmp_path / "model"), tmp_path / "out", format="json",
-                     device="cpu")  # fmt: skip
-    finally:
-        server.stop()
-    assert made.failed == () and len(made.rows) == 3
-    voxels = {row["case"]: row["result"]["labels"][0]["voxels"] for row in made.rows}
-    for folder in folders:
-        assert voxels.pop(uid_of(folder)) == int(above(folder, 0.0).sum())
-    assert list(voxels.values()) == [4 * 5 * 6]
-    assert not (tmp_path / "out" / ".fetched").exists()
-
-
-def test_other_stores_are_read_through_fsspec(tmp_path: Path) -> None:
-    fsspec = pytest.importorskip("fsspec", reason="other stores than S3 need fsspec")
-    folder = write_series(tmp_path / "s")
-    memory = fsspec.filesystem("memory")
-    for file in folder.iterdir():
-        memory.pipe_file(f"/cases/{file.name}", file.read_bytes())
-    try:
-        made = batch("memory://cases", bright_model(tmp_path / "model"), tmp_path / "out", device="cpu")
-    finally:
-        memory.rm("/cases", recursive=True)
-    assert [row["case"] for row in made.rows] == [uid_of(folder)] and made.failed == ()
-    check(tmp_path / "out", [folder])
-    with pytest.raises(InputError, match="unknown kind of address"):
-        find_cases("ftp://host/cases")
 
 
 # ---- a cluster
@@ -270,14 +214,3 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(ray, "init", nowhere)
     with pytest.raises(InputError, match="no Ray cluster at ray://127"):
         batch(folder, model, tmp_path / "out", device="cpu", cluster="ray://127.0.0.1:9")
-
-
-def test_a_damaged_object_is_a_row(tmp_path: Path) -> None:
-    fsspec = pytest.importorskip("fsspec", reason="other stores than S3 need fsspec")
-    memory = fsspec.filesystem("memory")
-    memory.pipe_file("/hurt/a.dcm", b"\0" * 128 + b"DICM" + b"\xff" * 50)
-    try:
-        (case,) = find_cases("memory://hurt")
-    finally:
-        memory.rm("/hurt", recursive=True)
-    assert "header cannot be read" in case.error

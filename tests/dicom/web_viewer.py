@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
+from npm import npm_folder
 
 __all__ = ["read_by_a_web_viewer"]
 
@@ -18,19 +17,8 @@ ADAPTERS = ("@cornerstonejs/adapters@5.14.0", "@babel/runtime@7")
 
 
 def node_folder() -> Path:
-    """Folder with the viewer's library, installed once an environment."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js, which runs the web viewer's library, is not here (packages nodejs and npm)")
-    folder = Path(sys.prefix) / "share" / "gpukit-node"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text("{}")
-        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *ADAPTERS]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
-        if done.returncode:
-            pytest.skip(f"npm could not install {ADAPTERS[0]}: {done.stderr.strip()[-200:]}")
-        (folder / "complete").touch()
-    return folder
+    """Folder with the viewer's library."""
+    return npm_folder("gpukit-node", *ADAPTERS, purpose="the web viewer's library")
 
 
 def read_by_a_web_viewer(script: str, path: Path, sources: Any, folder: Path) -> Any:
