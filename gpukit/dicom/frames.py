@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,39 +16,17 @@ from gpukit.dicom.decoders import decode_frame
 from gpukit.dicom.encapsulated import frame_table, verify_encapsulated
 from gpukit.dicom.headers import Header, Progress, times_blocked
 from gpukit.dicom.memory import empty
-from gpukit.dicom.native import frame_span, is_direct, mask_in_place, native_frame, swap_in_place, verify_native
-from gpukit.dicom.parse import BIG_ENDIAN
+from gpukit.dicom.native import are_words, frame_span, native_frame, verify_native
 from gpukit.dicom.pixels import NATIVE, FrameDescription, check_memory, describe
-from gpukit.dicom.scaling import scale_into, shift_in_place
+from gpukit.dicom.references import FrameRef
+from gpukit.dicom.scaling import scale_into
+from gpukit.dicom.straight import finish, is_as_stored, read_straight
 from gpukit.errors import FormatError, GpukitError
 
 __all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_frame", "verify"]
 
 _BATCH = 16  # single-frame files a task, at most
 _LIGHT = 256 << 10  # bytes of a frame; measured: two threads take four times as long for frames of 80 KiB
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRef:
-    """One frame, or one tile of it, and how its stored values become output values.
-
-    Parameters
-    ----------
-    header : Header
-        Of the file.
-    index : int
-        0-based frame.
-    slope, intercept : float
-        Output value = slope * stored value + intercept.
-    region : tuple of int or None
-        (row0, row1, column0, column1), half open: a tile of a mosaic. None is the whole frame.
-    """
-
-    header: Header
-    index: int
-    slope: float = 1.0
-    intercept: float = 0.0
-    region: tuple[int, int, int, int] | None = None
 
 
 def decode_into(
@@ -216,9 +193,6 @@ class _Reader:
         self.device = device
         self.description: FrameDescription = describe(header)
         self.native = header.transfer_syntax in NATIVE
-        assert header.pixels is not None
-        in_words = header.transfer_syntax == BIG_ENDIAN and header.pixels.vr == "OW"
-        self.swap_words = in_words and self.description.bits_allocated <= 8
         if self.native:
             verify_native(header, self.description, content.size)
         else:
@@ -233,8 +207,9 @@ class _Reader:
         check_memory(4 * d.nbytes, what="a frame") if d.nbytes > _VERIFY_FROM else None
         if self.native:
             offset, length, skip = frame_span(self.header, d, index)
-            raw = self._swapped(offset, length) if self.swap_words else bytearray(length)
-            if not self.swap_words:
+            words = are_words(self.header, d)
+            raw = self._swapped(offset, length) if words else bytearray(length)
+            if not words:
                 self.content.read_into(offset, memoryview(raw))
             values = native_frame(raw, d, skip)
             if d.samples == 3 and d.photometric.startswith("YBR_"):
@@ -259,28 +234,11 @@ class _Reader:
     def directly(self, ref: FrameRef, out: NDArray[Any]) -> bool:
         """Read a frame's bytes into `out` itself where they are that array; False where they are not."""
         d = self.description
-        if (
-            not self.native
-            or ref.region is not None
-            or not is_direct(d)
-            or d.photometric == "PALETTE COLOR"
-            or d.shape != out.shape
-            or d.dtype.itemsize != out.dtype.itemsize
-            or d.floating != (out.dtype.kind == "f")
-            or not out.flags.c_contiguous
-            or self.swap_words
-            or not 0 <= ref.index < d.frames
-            or not (ref.slope == 1 and float(ref.intercept).is_integer())
-            or (d.floating and ref.intercept != 0)
-        ):
+        if not is_as_stored(ref, d, out) or not out.flags.c_contiguous:
             return False
         offset, _, _ = frame_span(self.header, d, ref.index)
         self.content.read_array(offset, out)
-        stored = out.view(d.dtype)
-        swap_in_place(stored, d)
-        mask_in_place(stored, d)
-        if not d.floating:
-            shift_in_place(stored, int(ref.intercept), out, d.value_range)
+        finish(ref, d, out)
         return True
 
 
@@ -319,6 +277,7 @@ def _are_light(frames: Sequence[FrameRef]) -> bool:
 
 def _run(task: list[int], frames: Sequence[FrameRef], out: NDArray[Any], device: str) -> None:
     """Decode the frames of one task."""
+    task = read_straight(task, frames, out)
     at = 0
     while at < len(task):
         header = frames[task[at]].header

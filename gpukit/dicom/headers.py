@@ -113,7 +113,13 @@ class ScanResult:
     skipped: list[Location]
 
 
-def scan(locations: Iterable[Location], *, workers: int | None = None, progress: Progress | None = None) -> ScanResult:
+def scan(
+    locations: Iterable[Location],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    first: Callable[[Header, int], None] | None = None,
+) -> ScanResult:
     """Read the headers of many files.
 
     Parameters
@@ -125,6 +131,8 @@ def scan(locations: Iterable[Location], *, workers: int | None = None, progress:
         the walk itself holds Python's lock.
     progress : callable or None
         Called as ``progress(done, total)`` from this thread.
+    first : callable or None
+        Called with one of the first headers, while the others are still to be read, and the number of all files.
 
     Returns
     -------
@@ -138,6 +146,7 @@ def scan(locations: Iterable[Location], *, workers: int | None = None, progress:
 
     def gather(results: Iterable[Header | GpukitError], batch: list[Location]) -> None:
         nonlocal done
+        nonlocal first
         for location, result in zip(batch, results, strict=True):
             if isinstance(result, Header):
                 outcome.headers.append(result)
@@ -145,11 +154,15 @@ def scan(locations: Iterable[Location], *, workers: int | None = None, progress:
                 outcome.skipped.append(location)
             else:
                 outcome.problems.append((location, result))
+        if first is not None and outcome.headers:
+            first(outcome.headers[0], len(items))
+            first = None
         done += len(batch)
         if progress is not None:
             progress(done, len(items))
 
-    batches = [items[n : n + _BATCH] for n in range(0, len(items), _BATCH)]
+    begin = 1 if first is not None else _BATCH  # one alone, so that it is known soon
+    batches = [items[:begin], *(items[n : n + _BATCH] for n in range(begin, len(items), _BATCH))]
     threads = min(len(batches), workers or 8)
     while batches and (threads <= 1 or not reader.is_waiting):  # the files are at hand: threads would only compete
         batch = batches.pop(0)

@@ -3,22 +3,27 @@
 A system hands out fresh memory page by page, each zeroed before it is filled: for a large series that costs as much as
 reading it. So the memory of the last large array that nobody holds any more is kept and given to the next one. It is
 lent back to the system meanwhile (``MADV_FREE``), which takes it without a word when it needs memory: nothing is held
-that somebody else could use.
+that somebody else could use. Where there is no such memory, new memory is made ready by a thread of its own while the
+headers are read (`prepared`).
 """
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import threading
 import weakref
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["empty", "forget"]
+__all__ = ["empty", "forget", "prepared"]
 
 #: Smaller arrays come from the C library, which keeps small blocks itself.
 SMALLEST = 16 << 20
@@ -43,11 +48,79 @@ def _give_back(memory: mmap.mmap) -> None:
         _spare.append(memory)  # the one that was there before goes
 
 
+class _Ahead:
+    """New memory whose pages a thread asks the system for."""
+
+    _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, Linux 5.14; elsewhere refused, and pages come when they're touched
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self.memory: mmap.mmap | None = memory
+        threading.Thread(target=self._populate, args=(memory,), name="gpukit-memory", daemon=True).start()
+
+    def _populate(self, memory: mmap.mmap) -> None:
+        """One call for all of it: between two, this thread would wait for Python's lock."""
+        view = memoryview(memory)  # holds the memory until the thread has ended
+        with suppress(OSError, AttributeError, TypeError):
+            start = ctypes.addressof(ctypes.c_char.from_buffer(view))
+            advise = ctypes.CDLL(None).madvise  # unlike that of mmap, it lets go of Python's lock
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(len(view)), self._POPULATE_WRITE)
+
+    def take(self) -> mmap.mmap | None:
+        """The memory, once. It may be written to at once; the thread then still works on what lies behind."""
+        memory, self.memory = self.memory, None
+        return memory
+
+
+_ahead: ContextVar[list[_Ahead] | None] = ContextVar("gpukit_memory_ahead", default=None)
+
+
+@contextmanager
+def prepared() -> Iterator[Callable[[int], None]]:
+    """Within the context, make memory ready for an array that will be asked for.
+
+    Yields
+    ------
+    callable
+        To be called with the bytes of the array as soon as these can be guessed. Does nothing where that does not help.
+        A wrong guess costs the time of another processor, and its memory goes back at the end of the context.
+    """
+    coming: list[_Ahead] = []
+    token = _ahead.set(coming)
+
+    def prepare(nbytes: int) -> None:
+        if coming or nbytes < SMALLEST or not hasattr(mmap, "MADV_FREE"):
+            return
+        with suppress(IndexError):
+            if _fits(_spare[-1], nbytes):
+                return
+        memory = _new(nbytes)
+        if memory is not None:
+            coming.append(_Ahead(memory))
+
+    try:
+        yield prepare
+    finally:
+        _ahead.reset(token)
+        for one in coming:
+            one.take()
+
+
+def _fits(memory: mmap.mmap, nbytes: int) -> bool:
+    return nbytes <= len(memory) <= 2 * nbytes
+
+
 def _take(nbytes: int) -> mmap.mmap | None:
+    for one in _ahead.get() or ():
+        if one.memory is not None and _fits(one.memory, nbytes):
+            return one.take()
     with suppress(IndexError):
         memory = _spare.pop()
-        if nbytes <= len(memory) <= 2 * nbytes:
+        if _fits(memory, nbytes):
             return memory
+    return _new(nbytes)
+
+
+def _new(nbytes: int) -> mmap.mmap | None:
     with suppress(OSError, ValueError):
         memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError, AttributeError):

@@ -13,7 +13,7 @@ from gpukit.dicom.parse import BIG_ENDIAN
 from gpukit.dicom.pixels import FrameDescription
 from gpukit.errors import FormatError
 
-__all__ = ["frame_span", "is_direct", "mask_in_place", "native_frame", "swap_in_place", "verify_native"]
+__all__ = ["are_words", "frame_span", "is_direct", "mask_in_place", "native_frame", "swap_in_place", "verify_native"]
 
 _SUBSAMPLED = {"YBR_FULL_422", "YBR_PARTIAL_422"}
 
@@ -73,6 +73,16 @@ def frame_span(header: Header, description: FrameDescription, index: int) -> tup
     first = bits * index
     start = first // 8
     return span.offset + start, (first + bits + 7) // 8 - start, first % 8
+
+
+def are_words(header: Header, description: FrameDescription) -> bool:
+    """Whether 8-bit values lie in 16-bit words of big-endian order (PS3.5 A.3 with 7.3)."""
+    return (
+        description.bits_allocated <= 8
+        and header.transfer_syntax == BIG_ENDIAN
+        and header.pixels is not None
+        and header.pixels.vr == "OW"
+    )
 
 
 def is_direct(description: FrameDescription) -> bool:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,10 @@ from gpukit.dicom import rescale
 from gpukit.dicom.arrange import Layout, arrange, choose_phase
 from gpukit.dicom.even import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
 from gpukit.dicom.frames import allocate, decode_into
+from gpukit.dicom.headers import Header
 from gpukit.dicom.inputs import Source, discover
+from gpukit.dicom.memory import prepared
+from gpukit.dicom.pixels import NATIVE, available_memory
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
 from gpukit.errors import DecodeError, FormatError, InputError, InputNotFoundError
@@ -47,8 +51,17 @@ _KEPT = (
 _OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 
-def collect_source(source: Source, *, progress: Progress | None = None) -> Collection:
+def collect_source(
+    source: Source, *, progress: Progress | None = None, first: Callable[[Header, int], None] | None = None
+) -> Collection:
     """Scan everything that a source names and gather it into candidate volumes.
+
+    Parameters
+    ----------
+    source : path or iterable of paths
+        Files, folders, globs, DICOMDIR, zip.
+    progress, first : callable or None
+        As `gpukit.dicom.headers.scan` calls them, the former with the stage before its arguments.
 
     Raises
     ------
@@ -57,7 +70,7 @@ def collect_source(source: Source, *, progress: Progress | None = None) -> Colle
     """
     from gpukit.dicom.headers import scan
 
-    scanned = scan(discover(source), progress=_stage(progress, "headers"))
+    scanned = scan(discover(source), progress=_stage(progress, "headers"), first=first)
     if not scanned.headers and not scanned.problems:
         volumes = [str(place) for place in scanned.skipped if str(place).lower().endswith(_OTHER_FORMATS)]
         fix = f"to read {volumes[0]}, name the file itself" if volumes else None
@@ -82,8 +95,23 @@ def read_dicom(
     if tilt not in ("remove", "keep"):
         raise InputError(f"tilt {tilt!r} is neither 'remove' nor 'keep'", attribute="tilt")
     _, target = resolve(device)  # a device that cannot be used is told before the work, not after
+    with prepared() as prepare:
+        return _read(source, target, series, fill_gaps, phase, tilt, skip_damaged, progress, prepare)
+
+
+def _read(
+    source: Source,
+    target: str,
+    series: str | int | None,
+    fill_gaps: bool,
+    phase: str | int | None,
+    tilt: Tilt,
+    skip_damaged: bool,
+    progress: Progress | None,
+    prepare: Callable[[int], None],
+) -> Volume:
     with stage("reading"):
-        collection = collect_source(source, progress=progress)
+        collection = collect_source(source, progress=progress, first=lambda header, n: prepare(_guess(header, n)))
     candidate, notes = select(collection, series, _name(source))
     if collection.problems:
         file, error = collection.problems[0]
@@ -99,6 +127,21 @@ def read_dicom(
         notes = (*notes, f"left aside as unreadable: {file} ({error.what}){more}")
     layout = choose_phase(arrange(candidate.planes), phase)
     return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)
+
+
+def _guess(header: Header, files: int) -> int:
+    """Bytes of the array if all files are like this one; 0 where that cannot be told, or is not to be had."""
+    span = header.pixels
+    if span is None or span.length is None or header.transfer_syntax not in NATIVE or header.location.member:
+        return 0
+    nbytes = files * span.length
+    free = available_memory()
+    try:
+        # What the file is too short for it does not hold, whatever its header says.
+        there = Path(header.location.path).stat().st_size
+    except OSError:
+        return 0
+    return nbytes if span.length <= there and free is not None and nbytes <= free // 4 else 0
 
 
 def volume_of(

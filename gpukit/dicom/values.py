@@ -87,9 +87,8 @@ def _decode_all(
             if not (stripped or creator.startswith(wanted.creator)):  # some de-identification drops the creators
                 continue
         key = (tag, vr, raw, big, charset)
-        if key in memory:
-            value = memory[key]
-        else:
+        value = memory.get(key, memory)
+        if value is memory:
             kind = vr if vr not in ("", "UN") else wanted.vr
             value = _decode(raw, kind, wanted.many, ">" if big else "<", charset)
             if len(memory) < 200_000:
@@ -103,8 +102,7 @@ def _decode_all(
         values[wanted.keyword] = value
     _follow_representation(values)
     for tag, keyword in _META.items():
-        uid = meta.get(tag, b"").rstrip(b" \0").decode("ascii", "replace")
-        if uid and keyword not in values:
+        if keyword not in values and (uid := meta.get(tag, b"").rstrip(b" \0").decode("ascii", "replace")):
             values[keyword] = uid
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import time
 
 import numpy as np
 import pytest
@@ -89,3 +90,41 @@ def test_a_small_series_does_not_sit_on_a_large_block() -> None:
 def test_small_arrays_are_numpys_own() -> None:
     assert memory.empty((3, 4), np.float32).base is None
     assert memory.empty((0, 4), np.float32).shape == (0, 4)
+
+
+def test_memory_made_ready_is_what_the_array_gets() -> None:
+    nbytes = int(np.prod(SHAPE)) * 2
+    with memory.prepared() as prepare:
+        prepare(nbytes)
+        array = memory.empty(SHAPE, np.int16)
+        other = memory.empty(SHAPE, np.int16)  # it is there once
+        array[...], other[...] = 3, 4
+    assert (array == 3).all() and (other == 4).all()
+
+
+def test_memory_made_ready_for_nothing_goes_back() -> None:
+    import psutil
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    with memory.prepared() as prepare:
+        prepare(256 << 20)
+        small = memory.empty(SHAPE, np.int16)  # less than half of it: the guess was wrong
+        small[...] = 1
+    del small
+    memory.forget()
+    deadline = time.monotonic() + 20
+    while process.memory_info().rss - before > 64 << 20:  # the thread that asks for pages ends, and they go
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_array_may_be_written_and_dropped_while_it_is_made_ready() -> None:
+    for value in range(20):
+        with memory.prepared() as prepare:
+            prepare(64 << 20)
+            array = memory.empty((64 << 20,), np.uint8)
+            array[::4096] = value
+            assert (array[::4096] == value).all()
+        del array
+        memory.forget()
