@@ -8,7 +8,7 @@ MONAI's way is ``sliding_window_inference`` followed by ``AsDiscrete(argmax=True
 does after preprocessing, on torch and, where openvino is installed, on OpenVINO, whose import, conversion and
 comparison with torch are part of each run's time. Times are medians of runs that alternate in one process; CPU time is
 given beside, since it holds on a busy machine too. Peak memory is the growth of the resident set of a fresh process for
-each (its high-water mark after the run less before it), the network and the image being there before. Labels are
+each (its high-water mark in the run less what is resident before), the network and the image being there. Labels are
 compared every time, in the body only where windows over air are skipped.
 """
 
@@ -160,7 +160,7 @@ def _peak(way: str, case: Case, threads: int, pipe: Any) -> None:
     # Imports and torch's own buffers are there before the measurement.
     small = Case("warm", case.classes, (24, 16, 16), (16, 16, 16))
     WAYS[way](small, network(small), image(small))
-    before = high_water()
+    before = level()
     WAYS[way](case, module, values)
     pipe.send(high_water() - before)
 
@@ -175,6 +175,16 @@ def high_water() -> int:
         return next(int(line.split()[1]) << 10 for line in status.read_text().splitlines() if "VmHWM" in line)
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest << 10
+
+
+def level() -> int:
+    """The resident set of this process now, in bytes, to which its largest is set back where the system can (Linux)."""
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return high_water()
+    return next(int(line.split()[1]) << 10 for line in status.read_text().splitlines() if "VmRSS" in line)
 
 
 def peak(way: str, case: Case, threads: int) -> int:

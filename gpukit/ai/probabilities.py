@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gpukit.ai.labelmap import BUDGET, LabelMap, spans
 from gpukit.ai.parts import OutputSpec
 from gpukit.ai.window import Slab
@@ -43,7 +45,13 @@ class ProbabilityMap(LabelMap):
         values = [label.value for label in output.labels]
         channels = [values.index(v) if output.activation == "sigmoid" else v for v in wanted]
         self._channels = torch.tensor(channels, dtype=torch.int64, device=device)
-        self._kept = torch.zeros((len(channels), *self._map.shape), dtype=torch.uint8, device=device)
+        # Of whole voxels in the model's [i, j, k], else in the source's.
+        shape = source.shape[::-1] if self._start is None else model.shape[::-1]
+        self._kept = torch.zeros((len(channels), *shape), dtype=torch.uint8, device=device)
+        others = [a for a in range(3) if a != axis]
+        # Rows: slab axis first, then the other two, as the slabs' planes, rows and columns.
+        self._rows = self._matrix[[axis, *others]]
+        self._size = tuple(model.shape[::-1][a] for a in (axis, *others))
 
     def add(self, slab: Slab) -> None:
         """Take in the next planes; nothing of the slab is referred to afterwards."""
@@ -60,21 +68,83 @@ class ProbabilityMap(LabelMap):
         """``[label, k, j, i]`` uint8 on the source's grid; call it once all slabs are in."""
         import torch
 
-        return torch.stack([self._on_source(one) for one in self._kept])
+        turned = self._kept if self._start is not None else self._kept.permute(0, 3, 2, 1)
+        return torch.stack([self._on_source(one) for one in turned])
 
-    def _interpolate(
-        self,
-        index: list[torch.Tensor],
-        sums: torch.Tensor,
-        weights: torch.Tensor | None,
-        labels: torch.Tensor,
-        first: int,
-    ) -> None:
-        """Write labels and probabilities of the source voxels `index` (i, j, k)."""
+    def _between(self, sums: torch.Tensor, weights: torch.Tensor | None, first: int) -> None:
+        """Label the source voxels between the given planes, and keep their probabilities.
+
+        Along the slab axis a source voxel belongs to the cell [p, p + 1) of model planes; the outermost half voxel
+        belongs to the outermost planes. In each column of source voxels along the axis that runs most with the slab
+        axis, those of the given cells are neighbours, so their numbers are found by division, and no other is visited.
+        """
         import torch
 
-        super()._interpolate(index, sums, weights, labels, first)
-        index, low, high, share = self._corners(index, labels.shape[0], first)
+        super()._between(sums, weights, first)
+        sums = sums.movedim(self.axis + 1, 1)
+        weights = None if weights is None else weights.movedim(self.axis, 0)
+        planes = sums.shape[1]
+        low = first - 0.5 if first == 0 else float(first)
+        last = first + planes - 1
+        high = last + 0.5 if last == self._size[0] - 1 else float(last)
+        if low >= high:
+            return
+        row = self._rows[0]
+        main = int(np.argmax(np.abs(row[:3])))
+        u, v = (a for a in range(3) if a != main)
+        nu, nv, nm = (self._kept.shape[1 + a] for a in (u, v, main))
+        depth = int(np.ceil((high - low) / abs(row[main]))) + 2
+        device = sums.device
+        for part in spans(0, nu, BUDGET // (8 * max(1, nv * depth))):
+            iu = torch.arange(part.start, part.stop, device=device)[:, None, None]
+            iv = torch.arange(nv, device=device)[None, :, None]
+            rest = row[u] * iu + row[v] * iv + row[3]
+            ends = ((low - rest) / row[main], (high - rest) / row[main])
+            begin = torch.floor(torch.minimum(*ends)).to(torch.int64)
+            im = begin + torch.arange(depth, device=device)[None, None, :]
+            at = row[main] * im + rest
+            inside = (im >= 0) & (im < nm) & (at >= low) & ((at < high) | (last == self._size[0] - 1) & (at <= high))
+            found = inside.nonzero(as_tuple=True)
+            if found[0].numel() == 0:
+                continue
+            index: list[torch.Tensor] = [iu, iu, iu]
+            index[u], index[v], index[main] = found[0] + part.start, found[1], im[found]
+            self._interpolate(index, sums, weights, first)
+
+    def _corners(
+        self, index: list[torch.Tensor], planes: int, first: int
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+        """The source voxels that lie within the model's grid, their lower and upper neighbours there, and shares."""
+        import torch
+
+        low, share = [], []
+        inside = None
+        for n, row in enumerate(self._rows):
+            y = row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]
+            within = (y >= -0.5) & (y <= self._size[n] - 0.5)
+            inside = within if inside is None else inside & within
+            y = y.clamp(0, self._size[n] - 1)
+            if n == 0:
+                y = (y - first).clamp(0, planes - 1)
+            floor = torch.floor(y)
+            low.append(floor.to(torch.int64))
+            share.append((y - floor).to(torch.float32))
+        if inside is not None and not bool(inside.all()):
+            index = [i[inside] for i in index]
+            low = [i[inside] for i in low]
+            share = [s[inside] for s in share]
+        last = [n - 1 for n in (planes, *self._size[1:])]
+        high = [torch.clamp(i + 1, max=end) for i, end in zip(low, last, strict=True)]
+        low = [torch.clamp(i, max=end) for i, end in zip(low, last, strict=True)]
+        return index, low, high, share
+
+    def _interpolate(
+        self, index: list[torch.Tensor], sums: torch.Tensor, weights: torch.Tensor | None, first: int
+    ) -> None:
+        """Write the probabilities of the source voxels `index` (i, j, k)."""
+        import torch
+
+        index, low, high, share = self._corners(index, int(sums.shape[1]), first)
         ends = (low, high)
         for part in spans(0, index[0].numel(), BUDGET // (4 * sums.shape[0])):
             total = torch.zeros((len(self._channels), part.stop - part.start), device=sums.device)
@@ -86,6 +156,26 @@ class ProbabilityMap(LabelMap):
                     factor = factor * (s[part] if side else 1.0 - s[part])
                 total += self._probabilities(sums, weights, spot)[self._channels] * factor
             self._kept[:, index[0][part], index[1][part], index[2][part]] = _bytes(total)
+
+    def _probabilities(
+        self, sums: torch.Tensor, weights: torch.Tensor | None, spot: tuple[torch.Tensor, ...]
+    ) -> torch.Tensor:
+        """``[classes, n]`` at some model voxels; where every window was skipped, background is certain."""
+        import torch
+
+        logits = sums[:, spot[0], spot[1], spot[2]]
+        weight = None if weights is None else weights[spot]
+        if weight is not None:
+            logits = logits / weight.clamp(min=torch.finfo(torch.float32).tiny)
+        if self.output.activation in ("none", "regions"):
+            values = logits.clone()
+        else:
+            values = torch.sigmoid(logits) if self.output.activation == "sigmoid" else torch.softmax(logits, dim=0)
+        if weight is not None and bool((weight == 0).any()):
+            values[:, weight == 0] = 0.0
+            if self.output.activation != "sigmoid":
+                values[0, weight == 0] = 1.0
+        return values
 
     def _activated(self, sums: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """Probabilities of whole planes ``[classes, n, u, v]``."""
