@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["TYPES", "Flavour", "Volume", "doubles", "library", "longs", "pointer", "type_number", "volume", "why_not"]
 
 #: Number of the entry points that this module knows: GK_ABI in gk_export.h.
-ABI = 4
+ABI = 5
 #: Names one flavour for tests and comparisons, or ``none`` for the reference.
 VARIABLE = "GPUKIT_CPU_KERNELS"
 KERNELS = Path(__file__).resolve().parent.parent / "kernels"

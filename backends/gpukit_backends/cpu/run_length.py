@@ -1,0 +1,54 @@
+"""Packing by runs, by compiled kernels: planes in parallel."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.device import kernel
+from gpukit.ops.run_length import check_planes
+from gpukit_backends.cpu.library import library, longs, pointer
+from gpukit_backends.cpu.threads import over_rows
+
+#: Planes of one call: what they may take at worst is reserved, and that is more than the planes themselves.
+_TOGETHER = 16
+
+
+def _declines(data: Any) -> str | None:
+    if not data.dtype.isnative:
+        return "the bytes are swapped"
+    return None if data.flags.c_contiguous and data.flags.aligned else "the array is not contiguous"
+
+
+@kernel(declines=_declines)
+def run_length(data: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pack each plane, row by row; see `gpukit.ops.run_length.run_length`."""
+    width = check_planes(data)
+    handle = library().handle
+    assert handle is not None
+    planes, rows, columns = data.shape
+    # Worst are single bytes between pairs: four bytes for three.
+    room = rows * (columns + columns // 3 + 2) + 1
+    size = longs(columns, rows, planes)
+    lengths = np.zeros(planes * width, np.int64)
+    packed: dict[int, NDArray[np.uint8]] = {}
+
+    def work(begin: int, end: int) -> int:
+        row = np.empty(columns, np.uint8)
+        for first in range(begin, end, _TOGETHER):
+            last = min(first + _TOGETHER, end)
+            out = np.empty(((last - first) * width, room), np.uint8)
+            handle.gpukit_run_length(
+                pointer(data), width, size, pointer(row), pointer(out), ctypes.c_int64(room), pointer(lengths),
+                ctypes.c_int64(first), ctypes.c_int64(last),
+            )  # fmt: skip
+            used = lengths[first * width : last * width].tolist()
+            packed[first] = np.concatenate([one[:n] for one, n in zip(out, used, strict=True)])
+        return 0
+
+    over_rows(work, planes)
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    return np.concatenate([packed[first] for first in sorted(packed)]), starts
