@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,11 @@ def label_color(label: Label) -> tuple[int, int, int]:
 
 def to_cielab(color: tuple[int, int, int]) -> tuple[float, float, float]:
     """CIELab (L* 0 to 100, a*, b*; white D50) of an sRGB colour (0 to 255): IEC 61966-2-1 and CIE 1976."""
-    encoded = np.asarray(color, float) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    ratio = _XYZ_D50 @ linear / _WHITE
-    f = np.where(ratio > _KNEE**3, np.cbrt(ratio), ratio / (3 * _KNEE**2) + 4 / 29)
-    return float(116 * f[1] - 16), float(500 * (f[0] - f[1])), float(200 * (f[1] - f[2]))
+    encoded = [part / 255 for part in color]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in encoded]
+    ratios = [sum(map(mul, row, linear)) / sum(row) for row in _XYZ_D50.tolist()]
+    x, y, z = (ratio ** (1 / 3) if ratio > _KNEE**3 else ratio / (3 * _KNEE**2) + 4 / 29 for ratio in ratios)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def from_cielab(lightness: float, a: float, b: float) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,10 @@ class Planes:
     references: list[tuple[SourceInstance, ...]]
     aligned: bool
     pixelwise: bool
+
+    def first(self) -> Planes:
+        """The first plane only."""
+        return replace(self, positions=self.positions[:1], references=self.references[:1])
 
 
 def functional_group(dataset: Dataset, name: str, frame: int | None) -> Dataset | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from gpukit.device import array_namespace, operation
@@ -24,7 +25,7 @@ def check_labels(data: Any, labels: Sequence[int]) -> list[int]:
     values = [int(value) for value in labels]
     if data.ndim != 3 or not xp.isdtype(data.dtype, "integral") or 0 in data.shape:
         raise InputError("a label map has three axes of whole numbers, none of them empty", attribute="data")
-    if not values or values[0] < 1 or any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if not values or values[0] < 1 or any(b <= a for a, b in pairwise(values)):
         raise InputError("the label values must ascend from at least 1", attribute="labels")
     return values
 

@@ -10,13 +10,14 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantoms import write_series
+from dicom_phantoms import Change, write_series
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from seg_oracles import ALGORITHM, errors_of, onto, segmentation_of, through_dcmqi, through_highdicom
+from seg_whole import by_highdicom
 from web_viewer import read_by_a_web_viewer
 
 import gpukit
-from gpukit.dicom.seg import build_seg, write_seg
+from gpukit.dicom.seg import write_seg
 from gpukit.dicom.seg_read import read_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
@@ -34,12 +35,12 @@ def described(values: list[int]) -> tuple[Label, ...]:
     return tuple(Label(v, f"organ {v}", CODE, ("10200004", "SCT", "Liver")) for v in values)
 
 
-def series(folder: Path, shape: tuple[int, int, int], *, oblique: bool = True) -> Volume:
+def series(folder: Path, shape: tuple[int, int, int], *, oblique: bool = True, change: Change | None = None) -> Volume:
     affine = Grid.from_axes(shape, spacing=(0.7, 0.9, 2.5), origin=(-20, 31, 7)).affine.copy()
     if oblique:
         turn = np.array([(1, 0, 0), (0, np.cos(0.3), -np.sin(0.3)), (0, np.sin(0.3), np.cos(0.3))])
         affine[:3, :3] = turn @ affine[:3, :3]
-    write_series(folder, np.zeros(shape, np.int16), affine)
+    write_series(folder, np.zeros(shape, np.int16), affine, change=change)
     return gpukit.open(folder, device="cpu")
 
 
@@ -70,11 +71,11 @@ def plain(dataset: pydicom.Dataset) -> dict:
 def same_as_highdicom(segmentation: Segmentation, kind: str = "binary", *, compress: bool = False) -> pydicom.Dataset:
     """The object as written; every element but the fresh ones is that of highdicom's own, read back from its file."""
     whole, streamed = BytesIO(), BytesIO()
-    build_seg(segmentation, kind=kind, compress=compress).save_as(whole, enforce_file_format=True)
+    by_highdicom(segmentation, kind, compress=compress).save_as(whole, enforce_file_format=True)
     write_seg(segmentation, streamed, kind=kind, compress=compress)
     expected, found = (pydicom.dcmread(BytesIO(stream.getvalue())) for stream in (whole, streamed))
     assert plain(found) == plain(expected)
-    if kind == "binary" and segmentation.array.any():  # an empty one is highdicom's as it is
+    if kind == "binary":
         assert found.PixelData[(int(found.NumberOfFrames) * found.Rows * found.Columns + 7) // 8 :] in (b"", b"\0")
     if not compress:  # random UIDs differ in length
         assert len(streamed.getvalue()) == pytest.approx(len(whole.getvalue()), abs=200)
@@ -109,6 +110,30 @@ def test_random_label_maps(highest: int, compress: bool, tmp_path: Path) -> None
         array[1::3] = 0
         found = same_as_highdicom(segmented(volume, array, values), "labelmap", compress=compress)
         assert found.file_meta.TransferSyntaxUID == (RLELossless if compress else ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap", "fractional"])
+def test_labels_of_all_sorts(kind: str, tmp_path: Path) -> None:
+    """Names beyond ASCII and beyond 64 letters, long codes and URNs, no order, colours of their own or not."""
+    volume = series(
+        tmp_path / "series", (4, 6, 8), change=lambda header, _: setattr(header, "SpecificCharacterSet", "ISO_IR 192")
+    )
+    sct = ("10200004", "SCT", "Liver")
+    labels = (
+        Label(9, "Foie à l'œil", CODE, ("10200004", "SCT", "Fígado"), (1, 2, 3)),
+        Label(2, "a" * 70, CODE, ("12345678901234567890", "SCT", "odd"), (255, 255, 255)),
+        Label(7, "plain", CODE, ("urn:oid:1.2.3.4.5.6.7", "99X", "other")),
+        Label(3, "肝臓", ("49755003", "SCT", "Morphologically Abnormal Structure"), sct, (0, 0, 0)),
+        Label(4, r"back\slash", CODE, sct),
+    )
+    array = np.random.default_rng(2).choice(np.array([0, 2, 3, 4, 7, 9], np.uint8), volume.grid.shape)
+    soft = np.stack([np.where(array == label.value, 10 * label.value, 0) for label in labels]).astype(np.uint8)
+    for dtype in (np.uint8, np.uint16, np.int64):
+        segmentation = replace(
+            segmented(volume, array.astype(dtype), [2]), labels=labels, probabilities=soft, notes=("résampled",)
+        )
+        found = same_as_highdicom(segmentation, kind)
+    assert found.SegmentSequence[-1].SegmentLabel == "Foie à l'œil"
 
 
 def test_every_decoder_gives_the_same_label_map(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,7 @@ def test_what_is_packed_unpacks_and_no_code_crosses_a_row(lib, rng, shape, dtype
         packed, starts = lib(run_length, array)
         assert packed.dtype == np.uint8 and starts[0] == 0 and starts[-1] == packed.size and not (starts % 2).any()
         parts = array.astype(f">u{array.itemsize}").view(np.uint8).reshape(*shape, array.itemsize)
-        segments = [packed[a:b].tobytes() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        segments = [packed[a:b].tobytes() for a, b in pairwise(starts)]
         for n, segment in enumerate(segments):
             values, codes = unpacked(segment, rows * columns)
             assert values == parts[n // array.itemsize, ..., n % array.itemsize].ravel().tolist()

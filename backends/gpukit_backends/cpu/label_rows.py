@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from gpukit.device import kernel
 from gpukit.ops.label_rows import check_labels
-from gpukit_backends.cpu.library import library, longs, pointer
+from gpukit_backends.cpu.library import lacks, library, longs, pointer
 from gpukit_backends.cpu.threads import over_rows
 
 
 def _declines(data: Any, labels: Sequence[int]) -> str | None:
     if data.dtype not in (np.uint8, np.uint16) or not data.dtype.isnative:
         return f"labels of type {data.dtype} are not compiled"
-    return None if data.flags.c_contiguous and data.flags.aligned else "the array is not contiguous"
+    return (
+        lacks("gpukit_label_rows") if data.flags.c_contiguous and data.flags.aligned else "the array is not contiguous"
+    )
 
 
 @kernel(declines=_declines)

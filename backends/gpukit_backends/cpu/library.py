@@ -13,10 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TYPES", "Flavour", "Volume", "doubles", "library", "longs", "pointer", "type_number", "volume", "why_not"]
+__all__ = [
+    "TYPES",
+    "Flavour",
+    "Volume",
+    "doubles",
+    "lacks",
+    "library",
+    "longs",
+    "pointer",
+    "type_number",
+    "volume",
+    "why_not",
+]
 
 #: Number of the entry points that this module knows: GK_ABI in gk_export.h.
-ABI = 5
+ABI = 4
 #: Names one flavour for tests and comparisons, or ``none`` for the reference.
 VARIABLE = "GPUKIT_CPU_KERNELS"
 KERNELS = Path(__file__).resolve().parent.parent / "kernels"
@@ -111,6 +123,11 @@ def volume(data: NDArray[Any], padding: tuple[float, float] | None, axes: tuple[
         low,
         high,
     )
+
+
+def lacks(entry: str) -> str | None:
+    """Why a younger kernel cannot run: the library was built from an older source; None where it can."""
+    return None if hasattr(library().handle, entry) else "the library was built before it was written"
 
 
 def why_not(data: NDArray[Any]) -> str | None:

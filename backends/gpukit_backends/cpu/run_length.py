@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpukit.device import kernel
 from gpukit.ops.run_length import check_planes
-from gpukit_backends.cpu.library import library, longs, pointer
+from gpukit_backends.cpu.library import lacks, library, longs, pointer
 from gpukit_backends.cpu.threads import over_rows
 
 #: Planes of one call: what they may take at worst is reserved, and that is more than the planes themselves.
@@ -20,7 +20,9 @@ _TOGETHER = 16
 def _declines(data: Any) -> str | None:
     if not data.dtype.isnative:
         return "the bytes are swapped"
-    return None if data.flags.c_contiguous and data.flags.aligned else "the array is not contiguous"
+    return (
+        lacks("gpukit_run_length") if data.flags.c_contiguous and data.flags.aligned else "the array is not contiguous"
+    )
 
 
 @kernel(declines=_declines)
