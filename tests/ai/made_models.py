@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gpukit.geometry import Grid
+from gpukit.volume import Volume
+
 ANATOMY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}
 UNET = {
     "_target_": "monai.networks.nets.UNet",
@@ -61,5 +66,51 @@ def write_model(folder: Path, **changes: Any) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file(unet().state_dict(), folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps(description(**changes)))
+    return folder
+
+
+def made_volume() -> Volume:
+    """An image of noise, on the network's own spacing."""
+    values = np.random.default_rng(0).normal(100, 20, (21, 30, 26)).astype(np.float32)
+    grid = Grid.from_axes(values.shape, spacing=(1, 1, 1), origin=(3, 4, 5))
+    return Volume(array=values, grid=grid, metadata={"Modality": "MR"})
+
+
+def labels_by_monai(volume: Volume) -> np.ndarray:
+    """Labels by MONAI alone: orientation RAS is a flip of the first two axes of an LPS grid."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    image = torch.from_numpy(volume.array.transpose(2, 1, 0)[::-1, ::-1].copy())[None, None]
+    with torch.inference_mode():
+        logits = sliding_window_inference(image, (16, 16, 16), 1, unet(), overlap=0.25, mode="gaussian")
+    return logits.argmax(dim=1)[0].numpy()[::-1, ::-1].transpose(2, 1, 0)
+
+
+def save(folder: Path, form: str) -> Path:
+    """The tiny network in a format, with its description."""
+    import pytest
+    import torch
+
+    folder.mkdir()
+    network, window = unet(), torch.zeros(2, 1, 16, 16, 16)
+    changes: dict = {"format": form, "network": None}
+    if form == "state-dict":
+        torch.save(network.state_dict(), folder / "weights.pt")
+        changes = {"weights": "weights.pt"}
+    elif form == "torchscript":
+        torch.jit.save(torch.jit.trace(network, window), folder / "weights.ts")
+        changes["weights"] = "weights.ts"
+    elif form == "torch-export":
+        shapes = {0: torch.export.Dim("n", min=1, max=64)}
+        torch.export.save(torch.export.export(network, (window,), dynamic_shapes=(shapes,)), folder / "weights.pt2")
+        changes["weights"] = "weights.pt2"
+    else:
+        pytest.importorskip("onnxscript", reason="torch's ONNX exporter needs onnxscript")
+        torch.onnx.export(
+            network, (window[:1],), folder / "weights.onnx", input_names=["x"], output_names=["y"], verbose=False
+        )
+        changes["weights"] = "weights.onnx"
     (folder / "model.json").write_text(json.dumps(description(**changes)))
     return folder

@@ -17,8 +17,12 @@ pytest.importorskip("onnxscript", reason="torch's ONNX exporter needs onnxscript
 if not __import__("importlib.util").util.find_spec("openvino"):
     pytest.skip("openvino is not installed", allow_module_level=True)
 
-from made_models import description, unet, write_model  # noqa: E402
-from test_models import save  # noqa: E402
+from made_models import (  # noqa: E402
+    description,
+    save,
+    unet,
+    write_model,
+)
 
 import gpukit_backends.runtimes.openvino_runtime as module  # noqa: E402
 from gpukit import Grid, Volume  # noqa: E402

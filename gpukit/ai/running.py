@@ -1,0 +1,256 @@
+"""How the networks of one call run: loaded, mirrored, in step with others, in smaller windows where memory is short."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gpukit.ai.bodies import keep_main_body
+from gpukit.ai.description import Model
+from gpukit.ai.labelmap import LabelMap
+from gpukit.ai.memory import Frugal, OutOfMemoryError, smaller
+from gpukit.ai.nnunet_labels import SplineLabelMap
+from gpukit.ai.nnunet_preprocess import Seen
+from gpukit.ai.parts import TransformSpec
+from gpukit.ai.preprocess import build_transform, model_grid
+from gpukit.ai.probabilities import ProbabilityMap
+from gpukit.ai.runtimes import Network, Runtime, faster
+from gpukit.ai.seeing import label_map, lay_windows, see
+from gpukit.ai.slices import label_slices
+from gpukit.ai.tensors import as_array, as_tensor
+from gpukit.ai.together import Mirrored, combined
+from gpukit.ai.window import Layout, central, slide
+from gpukit.errors import GpukitError, ModelError
+from gpukit.stages import in_stage, stage, staged
+from gpukit.volume import Volume
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Job", "alone", "in_step", "postprocessed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How the networks of one call are run."""
+
+    may_choose: bool
+    precision: str
+    overlap: float | None
+    batch: int | None
+    flips: str | None
+    progress: Callable[[int, int], None] | None
+    parts: int
+    #: Values of the labels whose probabilities are kept, and where they are put once they are known.
+    wanted: tuple[int, ...] | None = None
+    kept: list[torch.Tensor] = field(default_factory=list)
+
+    def target(self, volume: Volume, model: Model, seen: Seen, layout: Layout) -> LabelMap | SplineLabelMap:
+        """What collects the slabs."""
+        if self.wanted is None:
+            return label_map(volume, model, seen, layout)
+        place = seen.image.device
+        return ProbabilityMap(volume.grid, seen.grid, model.segments, layout.axis, place, self.wanted)
+
+    def finish(self, target: LabelMap | SplineLabelMap) -> torch.Tensor:
+        """The label map; probabilities are put into `kept`."""
+        if isinstance(target, ProbabilityMap):
+            self.kept.append(target.probabilities())
+        with stage("back-resampling"):
+            return target.finish()
+
+    def tell(self, part: int) -> Callable[[int, int], None] | None:
+        """Progress of one of several models."""
+        if self.progress is None or self.parts == 1:
+            return self.progress
+        report = self.progress
+        return lambda done, total: report(part * total + done, self.parts * total)
+
+
+def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """As `_once`; where a window does not fit into the device's memory with smaller ones, which a note says."""
+    try:
+        return _once(volume, model, chosen, job, part)
+    except OutOfMemoryError as error:
+        if model.dimensions == 2 or error.fixed:
+            raise
+        patch = model.inference.patch or model_grid(volume.grid, model.volume_input).shape[::-1]
+        less = smaller((patch[0], patch[1], patch[2]))
+        if less is None:
+            raise
+    # here the failed run's tensors are gone, which the error held
+    labels, notes = alone(volume, replace(model, inference=replace(model.inference, patch=less)), chosen, job, part)
+    sizes = [" x ".join(map(str, one)) for one in (patch, less)]
+    return labels, (f"the device's memory was too small for windows of {sizes[0]}, so {sizes[1]} were run", *notes)
+
+
+def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Label map of one model, postprocessed where it is the only one."""
+    notes: tuple[str, ...] = ()
+    if model.dimensions == 2:
+        with stage("loading the network"):
+            loaded = chosen.load(model, _place(volume), job.precision)
+        network = Frugal(_mirrored(loaded, model, job.flips))
+        with stage("inference"):
+            labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
+    else:
+        network, seen, notes = _loaded(volume, model, chosen, job)
+        labels = _label(volume, model, network, seen, job, part)
+    notes = (*notes, *network.notes)
+    if job.parts == 1:
+        labels = postprocessed(labels, model, volume, job)
+    return labels, notes
+
+
+def postprocessed(labels: torch.Tensor, model: Model, volume: Volume, job: Job) -> torch.Tensor:
+    """Labels after the model's own steps; what they make background has no probability any more."""
+    raw = labels
+    for transform in model.segments.postprocess:
+        labels = _postprocess(labels, transform, volume)
+    if labels is not raw:
+        for kept in job.kept:
+            removed = (raw != 0) & (labels == 0)
+            for one in kept:
+                one.masked_fill_(removed, 0)
+    return labels
+
+
+def _place(volume: Volume) -> str:
+    return str(as_tensor(volume.array).device)
+
+
+def _mirrored(network: Network, model: Model, flips: str | None) -> Network:
+    letters = {"x": 1, "y": 0} if model.dimensions == 2 else {"x": 0, "y": 1, "z": 2}
+    axes = model.inference.mirror if flips is None else [letters[f] for f in flips if f in letters]
+    if not axes:
+        return network
+    mirrored: Network = Mirrored(network, axes)
+    return mirrored
+
+
+def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, Seen, tuple[str, ...]]:
+    """The network, on a faster runtime where one gains, and the image that it sees."""
+    place = _place(volume)
+    with stage("preprocessing"):
+        seen = see(volume, model)
+    layout = lay_windows(seen.grid.shape[::-1], model, job.overlap)
+    size = math.prod(layout.patch)
+    quick = faster(model, place, job.precision, layout.count, size) if job.may_choose else None
+    with stage("loading the network"):
+        network = (quick or chosen).load(model, place, job.precision)
+    notes: tuple[str, ...] = ()
+    if quick is not None:
+        network, notes = _tried(network, quick, chosen, model, central(seen.image, layout))
+    return Frugal(_mirrored(network, model, job.flips)), seen, notes
+
+
+def in_step(
+    volume: Volume,
+    models: Sequence[Model],
+    chosen: Sequence[Runtime],
+    job: Job,
+    how: str,
+    weights: Sequence[float] | None,
+) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Label map of the combined probabilities of models that see the same windows."""
+    first = models[0]
+    if first.dimensions == 2:
+        raise ModelError("models for pictures are put together by their labels", fix="use the ensemble vote or staple")
+    layout = None
+    notes: list[str] = []
+    streams, networks = [], []
+    for n, (model, run) in enumerate(zip(models, chosen, strict=True)):
+        network, seen, said = _loaded(volume, model, run, job)
+        layout = layout or lay_windows(seen.grid.shape[::-1], first, job.overlap)
+        notes += said
+        networks.append(network)
+        together = job.batch or model.inference.batch
+        streams.append(
+            slide(
+                seen.image,
+                network,
+                layout,
+                channels=model.segments.channels,
+                blend=model.inference.blend,
+                batch=together if network.batch is None else min(together, network.batch),
+                skip_below=model.inference.skip_below,
+                progress=job.tell(n),
+            )
+        )
+    assert layout is not None
+    target = job.target(volume, first, seen, layout)
+    for slab in staged(combined(streams, how, weights, first.segments.activation), "inference"):
+        with stage("back-resampling"):
+            target.add(slab)
+    labels = job.finish(target)
+    return labels, (*notes, *dict.fromkeys(note for network in networks for note in network.notes))
+
+
+def _tried(
+    network: Network, quick: Runtime, usual: Runtime, model: Model, window: torch.Tensor
+) -> tuple[Network, tuple[str, ...]]:
+    """The faster network if it can run a window, else the usual one and a note that says why."""
+    try:
+        network(window)
+    except GpukitError as error:
+        note = f"{usual.name} was used in place of {quick.name}: {error.what}"
+        return usual.load(model, str(window.device), "auto"), (note,)
+    return network, ()
+
+
+def _label(
+    volume: Volume,
+    model: Model,
+    network: Network,
+    seen: Seen,
+    job: Job,
+    part: int,
+) -> torch.Tensor:
+    spec = model.inference
+    image = seen.image
+    size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+    patch = spec.patch
+    if any(fixed is not None for fixed in network.patch):
+        wanted = patch or size
+        fixed = tuple(f or w for f, w in zip(network.patch, wanted, strict=True))
+        if fixed != wanted and (patch is not None or any(f < s for f, s in zip(fixed, size, strict=True))):
+            raise ModelError(
+                f"the network's graph is fixed to windows of {fixed}, and it would be given {wanted}",
+                file=model.file,
+                attribute="$.inference.patch",
+                fix="declare the patch of the graph",
+            )
+        patch = (fixed[0], fixed[1], fixed[2])
+    layout = lay_windows(size, model, job.overlap, patch)
+    target = job.target(volume, model, seen, layout)
+    together = job.batch or spec.batch
+    slabs = slide(
+        image,
+        network,
+        layout,
+        channels=model.segments.channels,
+        blend=spec.blend,
+        batch=together if network.batch is None else min(together, network.batch),
+        skip_below=spec.skip_below,
+        progress=job.tell(part),
+    )
+    for slab in staged(slabs, "inference"):
+        with stage("back-resampling"):
+            target.add(slab)
+    return job.finish(target)
+
+
+@in_stage("postprocessing")
+def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> torch.Tensor:
+    import torch
+
+    if spec.name == "KeepMainBody":
+        radius = spec.arguments.get("radius_mm")
+        if not isinstance(radius, (int, float)) or set(spec.arguments) != {"radius_mm"}:
+            raise ModelError("KeepMainBody takes one number, radius_mm", attribute=spec.path)
+        kept = keep_main_body(as_array(labels, volume.array), volume.grid.spacing, float(radius))
+        return as_tensor(kept)
+    result = build_transform(spec)(labels[None])
+    return torch.as_tensor(result)[0].to(labels.dtype).contiguous()
