@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
+from gpukit.ops.histogram import histogram
+from gpukit.ops.statistics import statistics
 from gpukit.volume import Label, Segmentation, Volume
 
 __all__ = ["chosen_labels", "keep_labels", "summary"]
@@ -21,10 +23,10 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     Parameters
     ----------
     segmentation : Segmentation
-        On any device.
+        On any device, where it is counted: only the counts leave it.
     volume : Volume or None
         The segmented volume, 3D and on the same grid; adds the mean of its values within each label. Padding and values
-        that are not finite do not count.
+        that are not finite do not count. From another device it comes to the segmentation's.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     voxels, means = _counts(segmentation, volume)
     labels = []
     for label in segmentation.labels:
-        count = int(voxels[label.value])
+        count = voxels[label.value]
         entry: dict[str, Any] = {
             "value": label.value,
             "name": label.name,
@@ -55,7 +57,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
             "volume_ml": count * grid.voxel_volume / 1000,
         }
         if volume is not None:
-            entry["mean"] = None if np.isnan(means[label.value]) else float(means[label.value])
+            entry["mean"] = None if np.isnan(means[label.value]) else means[label.value]
             entry["unit"] = str(volume.unit)
         labels.append(entry)
     return {
@@ -119,8 +121,6 @@ def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
     SelectionError
         A name or value that the segmentation does not have; says which there are.
     """
-    from gpukit.device import array_namespace
-
     kept = chosen_labels(segmentation.labels, wanted)
     array = segmentation.array
     xp = array_namespace(array)
@@ -130,26 +130,24 @@ def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
     fractions = segmentation.probabilities
     if fractions is not None:
         numbers = [segmentation.labels.index(label) for label in kept]
-        fractions = xp.stack([fractions[n] for n in numbers])
+        if numbers != list(range(len(segmentation.labels))):  # they may be most of the memory: no copy without need
+            fractions = xp.stack([fractions[n, ...] for n in numbers])
     return replace(segmentation, array=array, labels=tuple(kept), probabilities=fractions)
 
 
-def _counts(segmentation: Segmentation, volume: Volume | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Voxels and mean value of each label value; slice by slice, so that no second volume is made."""
-    size = max((label.value for label in segmentation.labels), default=0) + 1
-    labels = segmentation.to("cpu").array
-    values = None if volume is None else volume.to("cpu").array
-    voxels, valid, sums = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size)
-    for k in range(labels.shape[0]):
-        plane = np.asarray(labels[k]).reshape(-1)
-        voxels += np.bincount(plane, minlength=size)[:size]
-        if values is None or volume is None or not plane.any():
-            continue
-        numbers = np.asarray(values[k], np.float64).reshape(-1)
-        good = np.isfinite(numbers)
-        if volume.padding is not None:
-            good &= (numbers < volume.padding[0]) | (numbers > volume.padding[1])
-        valid += np.bincount(plane[good], minlength=size)[:size]
-        sums += np.bincount(plane[good], weights=numbers[good], minlength=size)[:size]
-    with np.errstate(invalid="ignore"):
-        return voxels, sums / valid
+def _counts(segmentation: Segmentation, volume: Volume | None) -> tuple[dict[int, int], dict[int, float]]:
+    """Voxels and mean value of each label, counted where the label map is: only these numbers leave the device."""
+    values = sorted(label.value for label in segmentation.labels)
+    if not values:
+        return {}, {}
+    edges = np.arange(values[-1] + 2) - 0.5
+    voxels = np.asarray(move(histogram(segmentation.array, edges), "cpu"))
+    means: dict[int, float] = {}
+    if volume is not None:
+        data = volume.to(segmentation.device).array
+        xp = array_namespace(data)
+        if xp.isdtype(data.dtype, "real floating") and bool(xp.any(xp.isinf(data))):
+            data = xp.where(xp.isinf(data), xp.full_like(data, xp.nan), data)
+        found = statistics(data, segmentation.array, labels=values, padding=volume.padding)
+        means = {one.label: one.mean for one in found}
+    return {value: int(voxels[value]) for value in values}, means

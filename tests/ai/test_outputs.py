@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import gpukit
 from gpukit.ai.montage import montage, write_montage
 from gpukit.ai.outputs import keep_labels, summary
+from gpukit.device import count_transfers
 from gpukit.dicom.series_writer import write_mr_series
 from gpukit.errors import GeometryError, InputError, OutputExistsError, SelectionError
 from gpukit.geometry import Grid
@@ -63,7 +65,26 @@ def test_the_same_on_torch() -> None:
     assert other.pop("device") == "torch-cpu"
     expected = summary(segmentation, volume)
     expected.pop("device")
+    for ours, theirs in zip(other["labels"], expected["labels"], strict=True):
+        mean, wanted = ours.pop("mean"), theirs.pop("mean")
+        assert (mean is None) == (wanted is None)
+        assert mean is None or mean == pytest.approx(wanted, rel=1e-12)  # float64 sums in another order
     assert other == expected
+
+
+def test_only_counts_leave_the_device() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    volume, segmentation = pair(sheared())
+    volume.array[1, 1, 1:3] = (np.inf, -np.inf)  # not finite, so that they count for no mean
+    for dtype in (np.uint8, np.uint16):
+        labels = replace(segmentation, array=segmentation.array.astype(dtype))
+        there, image = labels.to("torch-cpu"), volume.to("torch-cpu")
+        with count_transfers() as seen:
+            found = summary(there, image)
+        assert sum(transfer.nbytes for transfer in seen) <= 8 * (LABELS[-1].value + 1)  # one number a value
+        assert found["labels"][0]["voxels"] == (segmentation.array == LABELS[0].value).sum()
+        good = np.isfinite(volume.array) & (segmentation.array == 1) & ~(np.abs(volume.array + 850) <= 50)
+        assert found["labels"][0]["mean"] == pytest.approx(volume.array[good].astype(float).mean(), rel=1e-12)
 
 
 def test_another_grid_is_refused() -> None:
