@@ -87,7 +87,7 @@ def with_gpukit(folder: Path) -> np.ndarray:
 
 def with_new_memory(folder: Path) -> np.ndarray:
     """`gpukit.open` where no earlier series left its memory behind: what a program's first series costs."""
-    from gpukit.dicom import memory
+    from gpukit import memory
 
     memory.forget()
     return with_gpukit(folder)

@@ -15,13 +15,13 @@ from gpukit.dicom.content import Content
 from gpukit.dicom.decoders import decode_frame
 from gpukit.dicom.encapsulated import frame_table, verify_encapsulated
 from gpukit.dicom.headers import Header, Progress, times_blocked
-from gpukit.dicom.memory import empty
 from gpukit.dicom.native import are_words, frame_span, native_frame, verify_native
 from gpukit.dicom.pixels import NATIVE, FrameDescription, check_memory, describe
 from gpukit.dicom.references import FrameRef
 from gpukit.dicom.scaling import scale_into
 from gpukit.dicom.straight import finish, is_as_stored, read_straight
 from gpukit.errors import FormatError, GpukitError
+from gpukit.memory import empty
 
 __all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_frame", "verify"]
 

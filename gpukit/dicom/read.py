@@ -19,12 +19,12 @@ from gpukit.dicom.even import even_distances, fill_gaps, gap_error, remove_tilt,
 from gpukit.dicom.frames import allocate, decode_into
 from gpukit.dicom.headers import Header
 from gpukit.dicom.inputs import Source, discover
-from gpukit.dicom.memory import prepared
 from gpukit.dicom.pixels import NATIVE, available_memory
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
 from gpukit.errors import DecodeError, FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
+from gpukit.memory import prepared
 from gpukit.stages import stage
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.memory import empty
 from gpukit.ops._arrays import Padding, invalid
 from gpukit.ops._mapping import Matrix
 from gpukit.ops._spline import extended
-from gpukit_backends.cpu.library import library, pointer, volume
+from gpukit_backends.cpu.library import lacks, library, pointer, volume
 from gpukit_backends.cpu.threads import over_rows
 
-__all__ = ["CSpline", "reach_of_grid", "reach_of_points", "spline"]
+__all__ = ["CSpline", "reach_of_grid", "reach_of_points", "spline", "why_not_order"]
 
 #: Voxels beyond which a value no longer shows in a coefficient: the filter's pole to this power is 1e-23.
 MARGIN = 40
-#: Lines that are filtered side by side: GK_WIDE in spline.c.
-WIDE = 16
 
 _Longs = ctypes.c_int64 * 3
 #: Lowest and highest position along i, j, k.
@@ -48,6 +47,13 @@ class Spline:
     coefficients: NDArray[np.float64]
     c: CSpline
     checked: bool
+
+
+def why_not_order(order: int) -> str | None:
+    """Why the kernels do not interpolate in this order, None where they do."""
+    if order not in (0, 1, 3):
+        return f"order {order} is not compiled"
+    return lacks("gpukit_cubic_blocks") if order == 3 else None
 
 
 def reach_of_grid(matrix: Matrix, shape: tuple[int, ...]) -> Reach:
@@ -97,28 +103,22 @@ def _filtered(part: NDArray[Any], row: int, plane: int) -> NDArray[np.float64]:
     handle = library().handle
     assert handle is not None
     nk, nj, ni = part.shape
-    out = np.empty(nk * plane, np.float64)
+    out = empty((nk * plane,), np.float64)
     seen = volume(part, None)
 
-    def rows(begin: int, end: int) -> int:
-        failed: int = handle.gpukit_spline_rows(
+    def slices(begin: int, end: int) -> int:
+        failed: int = handle.gpukit_spline_slices(
             ctypes.byref(seen), pointer(out), *(ctypes.c_int64(v) for v in (row, plane, begin, end))
         )
         return failed
 
-    def along(n: int, stride: int, across: int, planes: int) -> Any:
-        def work(begin: int, end: int) -> int:
-            failed: int = handle.gpukit_spline_axis(
-                pointer(out), *(ctypes.c_int64(v) for v in (n, stride, across, planes, begin, end))
-            )
-            return failed
+    def depth(begin: int, end: int) -> int:
+        failed: int = handle.gpukit_spline_depth(
+            pointer(out), *(ctypes.c_int64(v) for v in (ni, nk, row, plane, begin, end))
+        )
+        return failed
 
-        return work
-
-    over_rows(rows, nk * nj, least=WIDE)
-    strips = -(-ni // WIDE)
-    if nj > 1:
-        over_rows(along(nj, row, ni, plane), nk * strips)
+    over_rows(slices, nk)
     if nk > 1:
-        over_rows(along(nk, plane, ni, row), nj * strips)
+        over_rows(depth, nj)
     return out

@@ -13,7 +13,7 @@ from gpukit.device import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_affine, check_shape, rows
 from gpukit.ops.project import check_method
-from gpukit_backends.cpu._spline import reach_of_grid, spline
+from gpukit_backends.cpu._spline import reach_of_grid, spline, why_not_order
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.pyramid import pyramid
 from gpukit_backends.cpu.threads import over_rows
@@ -32,7 +32,7 @@ def _declines(
     fill: float,
     padding: Sequence[float] | None,
 ) -> str | None:
-    return why_not(data) or (None if order in (0, 1, 3) else f"order {order} is not compiled")
+    return why_not(data) or why_not_order(order)
 
 
 @kernel(declines=_declines)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpukit.device import kernel
+from gpukit.memory import empty
 from gpukit.ops._arrays import check_padding, dtype_of
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
-from gpukit_backends.cpu._spline import reach_of_grid, spline
+from gpukit_backends.cpu._spline import reach_of_grid, spline, why_not_order
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
@@ -26,10 +27,8 @@ def _declines(
     padding: Sequence[float] | None,
     dtype: Any,
 ) -> str | None:
-    if (reason := why_not(data)) is not None:
+    if (reason := why_not(data) or why_not_order(order)) is not None:
         return reason
-    if order not in (0, 1, 3):
-        return f"order {order} is not compiled"
     if dtype is not None and type_number(dtype) is None:
         return f"voxel type {dtype} is not compiled"
     axes = axes_of(check_affine(matrix, check_shape(shape)))
@@ -55,13 +54,25 @@ def resample(
     interval = check_padding(padding)
     handle = library().handle
     assert handle is not None
-    out = np.empty(size, np.dtype(dtype_of(np, dtype, data)))
+    out = empty(size, np.dtype(dtype_of(np, dtype, data)))
     target = type_number(out.dtype)
     out_size = longs(*reversed(size))
     axes = axes_of(map_)
     if order == 3:
         curve, plain = spline(data, interval, reach_of_grid(map_, size)), volume(data, interval)
         m3 = doubles(*(value for row in rows(map_) for value in row))
+        count = longs(0, 0, 0)
+        if not curve.checked and handle.gpukit_cubic_block(m3, out_size, count):
+
+            def blocks(begin: int, end: int) -> int:
+                failed: int = handle.gpukit_cubic_blocks(
+                    ctypes.byref(curve.c), m3, out_size, count, ctypes.c_double(fill), pointer(out), target,
+                    ctypes.c_int64(begin), ctypes.c_int64(end),
+                )  # fmt: skip
+                return failed
+
+            over_rows(blocks, -(-size[1] // count[1]) * -(-size[0] // count[2]), split=8)
+            return out
 
         def cubic(begin: int, end: int) -> int:
             failed: int = handle.gpukit_cubic_resample(

@@ -11,13 +11,13 @@ import numpy as np
 from gpukit.device import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding
-from gpukit_backends.cpu._spline import reach_of_points, spline
+from gpukit_backends.cpu._spline import reach_of_points, spline, why_not_order
 from gpukit_backends.cpu.library import library, pointer, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
 
 def _declines(data: Any, points: Any, order: int, fill: float, padding: Sequence[float] | None) -> str | None:
-    return why_not(data) or (None if order in (0, 1, 3) else f"order {order} is not compiled")
+    return why_not(data) or why_not_order(order)
 
 
 @kernel(declines=_declines)

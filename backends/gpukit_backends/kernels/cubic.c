@@ -5,52 +5,8 @@
 #include "gk_export.h"
 #include "gk_rows.h"
 #include "gk_spline.h"
+#include "gk_block.h"
 
-/* Samples worked on side by side. */
-#define GK_RUN 64
-
-/* Four weights for each of n fractions, side by side. */
-static void gk_cubic_weights(const double *restrict f, int n, double *restrict w) {
-    int l;
-    for (l = 0; l < n; l++) {
-        const double a = f[l], g = 1.0 - a;
-        w[4 * l] = g * g * g * (1.0 / 6.0);
-        w[4 * l + 1] = 2.0 / 3.0 - 0.5 * a * a * (2.0 - a);
-        w[4 * l + 2] = 2.0 / 3.0 - 0.5 * g * g * (2.0 - g);
-        w[4 * l + 3] = a * a * a * (1.0 / 6.0);
-    }
-}
-
-/* Samples [from, to) of a row, all of whose coefficients lie in the box. */
-static void gk_cubic_run(const gk_spline *s, const double *m, const double *base, int64_t from, int64_t to,
-                         double *row) {
-    int64_t i;
-    for (i = from; i < to; i += GK_RUN) {
-        const int n = to - i < GK_RUN ? (int)(to - i) : GK_RUN;
-        double f[GK_RUN], w[3][4 * GK_RUN], sum[4 * GK_RUN];
-        int32_t low[3][GK_RUN];
-        int axis, l;
-        for (axis = 0; axis < 3; axis++) {
-            const double step = m[4 * axis], first = base[axis];
-            int32_t *restrict at = low[axis];
-            for (l = 0; l < n; l++) {
-                const double x = step * (double)(i + l) + first;
-                at[l] = (int32_t)x;
-                f[l] = x - (double)at[l];
-            }
-            gk_cubic_weights(f, n, w[axis]);
-        }
-        for (l = 0; l < n; l++) {
-            const int64_t a = (int64_t)low[0][l] - 1 - s->first[0], b = (int64_t)low[1][l] - 1 - s->first[1],
-                          c = (int64_t)low[2][l] - 1 - s->first[2];
-            gk_cubic_four(s->data + (c * s->plane + b * s->row + a), s->row, s->plane, w[1] + 4 * l, w[2] + 4 * l,
-                          sum + 4 * l);
-        }
-        for (l = 0; l < n; l++)
-            row[i + l] = (sum[4 * l] * w[0][4 * l] + sum[4 * l + 1] * w[0][4 * l + 1]) +
-                         (sum[4 * l + 2] * w[0][4 * l + 2] + sum[4 * l + 3] * w[0][4 * l + 3]);
-    }
-}
 
 #define GK_BODY "cubic_rows.h"
 #include "gk_types.h"
@@ -74,6 +30,49 @@ GK_EXPORT int gpukit_cubic_resample(const gk_volume *v, const gk_spline *s, int 
     if (!row) return 1;
     GK_BY_TYPE(gk_cubic_resample, v, s, checked, m, size, fill, row, out, out_type, begin, end)
     free(row);
+    return 0;
+}
+
+/* How many samples along i, j, k gpukit_cubic_blocks takes at a time. Returns 0 where it is no use. */
+GK_EXPORT int gpukit_cubic_block(const double *m, const int64_t *size, int64_t *count) {
+    return gk_block_size(m, size, count);
+}
+
+/* Rows of blocks of a resampled volume, [begin, end) of those along j times those along k, where all voxels are
+ * measurements. Returns 0, or 1 where memory ran out. */
+GK_EXPORT int gpukit_cubic_blocks(const gk_spline *s, const double *m, const int64_t *size, const int64_t *count,
+                                  double fill, void *out, int out_type, int64_t begin, int64_t end) {
+    double *box = (double *)malloc(GK_BLOCK_ROOM * sizeof(double)), row[GK_BLOCK_I];
+    const int64_t across = (size[1] + count[1] - 1) / count[1];
+    int64_t n, i, j, k;
+    if (!box) return 1;
+    for (n = begin; n < end; n++) {
+        gk_block b;
+        b.at[1] = n % across * count[1];
+        b.at[2] = n / across * count[2];
+        for (b.at[0] = 0; b.at[0] < size[0]; b.at[0] += count[0]) {
+            int axis, any;
+            for (axis = 0; axis < 3; axis++)
+                b.count[axis] = size[axis] - b.at[axis] < count[axis] ? size[axis] - b.at[axis] : count[axis];
+            any = gk_block_start(&b, m, s->full);
+            if (any) gk_block_copy(&b, s, box);
+            for (k = b.at[2]; k < b.at[2] + b.count[2]; k++)
+                for (j = b.at[1]; j < b.at[1] + b.count[1]; j++) {
+                    const double base[3] = {gk_base(m, j, k), gk_base(m + 4, j, k), gk_base(m + 8, j, k)};
+                    int64_t from = b.at[0], to = any ? from + b.count[0] : from;
+                    if (any && !b.inside)
+                        for (axis = 0; axis < 3; axis++) gk_span(m + 4 * axis, base[axis], s->full[axis], &from, &to);
+                    if (to < from) to = from;
+                    from -= b.at[0];
+                    to -= b.at[0];
+                    gk_block_row(&b, box, m, base, (int)from, (int)to, row);
+                    for (i = 0; i < from; i++) row[i] = fill;
+                    for (i = to; i < b.count[0]; i++) row[i] = fill;
+                    gk_store_row(out, out_type, (k * size[1] + j) * size[0] + b.at[0], row, b.count[0]);
+                }
+        }
+    }
+    free(box);
     return 0;
 }
 

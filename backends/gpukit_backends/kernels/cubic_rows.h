@@ -16,18 +16,11 @@ static void GK_NAME(gk_cubic_resample)(const gk_volume *v, const gk_spline *s, i
                                        const int64_t *size, double fill, double *row, void *out, int out_type,
                                        int64_t begin, int64_t end) {
     int64_t r, i;
-    int axis;
     for (r = begin; r < end; r++) {
         const int64_t j = r % size[1], k = r / size[1];
         const double base[3] = {gk_base(m, j, k), gk_base(m + 4, j, k), gk_base(m + 8, j, k)};
-        int64_t from = 0, to = checked ? 0 : size[0];
-        for (axis = 0; axis < 3; axis++) /* where no coefficient is mirrored */
-            gk_span_between(m + 4 * axis, base[axis], 1.0, (double)(v->size[axis] - 2) - 1e-9, &from, &to);
-        gk_cubic_run(s, m, base, from, to, row);
         for (i = 0; i < size[0]; i++) {
             double value;
-            if (i == from && to > from) i = to;
-            if (i == size[0]) break;
             row[i] = GK_NAME(gk_cubic_value)(v, s, checked, gk_position(m, i, base[0]), gk_position(m + 4, i, base[1]),
                                              gk_position(m + 8, i, base[2]), &value)
                          ? value

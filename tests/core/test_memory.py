@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from gpukit.dicom import memory
+from gpukit import memory
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="this system lends no memory back")
 SHAPE = (5, 2048, 1024)  # 20 MiB of int16
@@ -75,9 +75,22 @@ def test_two_arrays_never_share() -> None:
         array[...] = n
     assert [int(a.min()) == int(a.max()) == n for n, a in enumerate(held)] == [True] * 3
     del held
-    both = memory.empty(SHAPE, np.int16), memory.empty(SHAPE, np.int16)  # only one block was kept
-    both[0][...], both[1][...] = 1, 2
-    assert both[0].max() == 1 and both[1].min() == 2
+    many = [memory.empty(SHAPE, np.int16) for _ in range(5)]  # more than the blocks that were kept
+    for n, array in enumerate(many):
+        array[...] = n
+    assert [int(a.min()) == int(a.max()) == n for n, a in enumerate(many)] == [True] * 5
+
+
+def test_arrays_of_different_sizes_each_find_their_memory_again() -> None:
+    """A series, its coefficients and the result take turns and must not drive each other out."""
+    sizes = [(n * SHAPE[0], *SHAPE[1:]) for n in (1, 3, 9)]
+    first = [memory.empty(size, np.int16) for size in sizes]
+    where = {address(a) for a in first}
+    del first
+    for _ in range(2):
+        again = [memory.empty(size, np.int16) for size in reversed(sizes)]
+        assert {address(a) for a in again} == where
+        del again
 
 
 def test_a_small_series_does_not_sit_on_a_large_block() -> None:

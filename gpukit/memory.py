@@ -1,10 +1,10 @@
-"""Memory for the pixels of a series, used again where a program reads one series after the other.
+"""Memory for large arrays, used again where a program reads or resamples one series after the other.
 
 A system hands out fresh memory page by page, each zeroed before it is filled: for a large series that costs as much as
-reading it. So the memory of the last large array that nobody holds any more is kept and given to the next one. It is
-lent back to the system meanwhile (``MADV_FREE``), which takes it without a word when it needs memory: nothing is held
-that somebody else could use. Where there is no such memory, new memory is made ready by a thread of its own while the
-headers are read (`prepared`).
+reading it, and on a virtual machine many times that. So the memory of the last large arrays that nobody holds any more
+is kept and given to the next ones. It is lent back to the system meanwhile (``MADV_FREE``), which takes it without a
+word when it needs memory: nothing is held that somebody else could use. Where there is no such memory, new memory is
+made ready by a thread of its own while the headers are read (`prepared`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["empty", "forget", "prepared"]
 #: Smaller arrays come from the C library, which keeps small blocks itself.
 SMALLEST = 16 << 20
 
-#: At most one block. A deque, because it is changed by finalizers, which may run at any point of any thread: its
-#: appending and popping need no lock.
-_spare: deque[mmap.mmap] = deque(maxlen=1)
+#: At most three blocks (of a series, what was made of it, and what was needed on the way), the oldest first. A deque,
+#: because it is changed by finalizers, which may run at any point of any thread: appending and popping need no lock.
+_spare: deque[mmap.mmap] = deque(maxlen=3)
 
 
 class _Block:
@@ -45,7 +45,7 @@ class _Block:
 def _give_back(memory: mmap.mmap) -> None:
     with suppress(OSError, ValueError):
         memory.madvise(mmap.MADV_FREE)
-        _spare.append(memory)  # the one that was there before goes
+        _spare.append(memory)  # the oldest goes where there is no room
 
 
 class _Ahead:
@@ -90,9 +90,10 @@ def prepared() -> Iterator[Callable[[int], None]]:
     def prepare(nbytes: int) -> None:
         if coming or nbytes < SMALLEST or not hasattr(mmap, "MADV_FREE"):
             return
-        with suppress(IndexError):
-            if _fits(_spare[-1], nbytes):
-                return
+        found = _spared(nbytes)
+        if found is not None:
+            _spare.append(found)
+            return
         memory = _new(nbytes)
         if memory is not None:
             coming.append(_Ahead(memory))
@@ -113,11 +114,18 @@ def _take(nbytes: int) -> mmap.mmap | None:
     for one in _ahead.get() or ():
         if one.memory is not None and _fits(one.memory, nbytes):
             return one.take()
+    return _spared(nbytes) or _new(nbytes)
+
+
+def _spared(nbytes: int) -> mmap.mmap | None:
+    """A spare block of about this size, which is then no longer spare."""
     with suppress(IndexError):
-        memory = _spare.pop()
-        if _fits(memory, nbytes):
-            return memory
-    return _new(nbytes)
+        for _ in range(len(_spare)):
+            memory = _spare.popleft()
+            if _fits(memory, nbytes):
+                return memory
+            _spare.append(memory)
+    return None
 
 
 def _new(nbytes: int) -> mmap.mmap | None:
