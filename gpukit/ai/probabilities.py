@@ -2,12 +2,13 @@
 
 Probabilities return the way the labels do (`gpukit.ai.labelmap`): by whole voxels, or interpolated linearly between
 the eight model voxels around a source voxel, here for every voxel, because those inside an organ differ too. What is
-kept is one byte a label and voxel, and as much again while it is turned to the source's axes: 262 MB for one label on
+kept is one byte a label and voxel, turned to the source's axes in its place, label by label: 262 MB for one label on
 512 x 512 x 1000, 27 GB for 104. Choose labels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,9 +46,13 @@ class ProbabilityMap(LabelMap):
         values = [label.value for label in output.labels]
         channels = [values.index(v) if output.activation == "sigmoid" else v for v in wanted]
         self._channels = torch.tensor(channels, dtype=torch.int64, device=device)
-        # Of whole voxels in the model's [i, j, k], else in the source's.
-        shape = source.shape[::-1] if self._start is None else model.shape[::-1]
-        self._kept = torch.zeros((len(channels), *shape), dtype=torch.uint8, device=device)
+        # Of whole voxels in the model's [i, j, k], else in the source's [k, j, i]. There is room for both, because the
+        # former become the latter where they are.
+        shape = source.shape if self._start is None else model.shape[::-1]
+        room = max(math.prod(source.shape), math.prod(shape))
+        self._store = torch.zeros((len(channels), room), dtype=torch.uint8, device=device)
+        kept = self._store[:, : math.prod(shape)].view(-1, *shape)
+        self._kept = kept.permute(0, 3, 2, 1) if self._start is None else kept
         others = [a for a in range(3) if a != axis]
         # Rows: slab axis first, then the other two, as the slabs' planes, rows and columns.
         self._rows = self._matrix[[axis, *others]]
@@ -65,11 +70,12 @@ class ProbabilityMap(LabelMap):
         super().add(slab)
 
     def probabilities(self) -> torch.Tensor:
-        """``[label, k, j, i]`` uint8 on the source's grid; call it once all slabs are in."""
-        import torch
-
-        turned = self._kept if self._start is not None else self._kept.permute(0, 3, 2, 1)
-        return torch.stack([self._on_source(one) for one in turned])
+        """``[label, k, j, i]`` uint8 on the source's grid; call it once, when all slabs are in."""
+        found = self._store[:, : math.prod(self.source.shape)].view(-1, *self.source.shape)
+        if self._start is not None:
+            for kept, place in zip(self._kept, found, strict=True):
+                place.copy_(self._on_source(kept).clone())
+        return found
 
     def _between(self, sums: torch.Tensor, weights: torch.Tensor | None, first: int) -> None:
         """Label the source voxels between the given planes, and keep their probabilities.

@@ -52,7 +52,7 @@ def expected(logits: np.ndarray, activation: str, source: Grid, model: Grid) -> 
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("way", ["whole voxels", "resampled"])
+@pytest.mark.parametrize("way", ["whole voxels", "beyond the source", "part of the source", "resampled"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_against_the_definition(activation: str, way: str, axis: int) -> None:
     from gpukit.ai.labelmap import LabelMap
@@ -60,8 +60,12 @@ def test_against_the_definition(activation: str, way: str, axis: int) -> None:
     from gpukit.ai.probabilities import ProbabilityMap
 
     source = Grid.from_axes((6, 7, 8), spacing=(1.0, 1.2, 2.0), origin=(3, -4, 5))
-    if way == "whole voxels":  # permuted and flipped, and it shows more than the source
-        model = source.reoriented("PIR")[0]
+    if way != "resampled":  # permuted and flipped
+        turned = source.reoriented("PIR")[0]
+        more, start = {"whole voxels": (0, (0, 0, 0)), "beyond the source": (3, (-1, -2, 0))}.get(way, (-2, (1, 0, 2)))
+        affine = turned.affine.copy()
+        affine[:3, 3] = turned.to_world(start)
+        model = Grid(tuple(n + more for n in turned.shape), affine)
     else:
         turn = np.array([(np.cos(0.2), -np.sin(0.2), 0), (np.sin(0.2), np.cos(0.2), 0), (0, 0, 1)])
         model = Grid.from_axes((9, 8, 7), spacing=(1.1, 1.3, 1.6), direction=turn, origin=(3.2, -4.1, 4.7))
@@ -74,7 +78,12 @@ def test_against_the_definition(activation: str, way: str, axis: int) -> None:
     collected = ProbabilityMap(source, model, output, axis, torch.device("cpu"), wanted)
     for slab in split(logits, size[axis], axis):
         collected.add(slab)
-    found = collected.probabilities().numpy()
+    with torch.profiler.profile(profile_memory=True) as profile:
+        found = collected.probabilities().numpy()
+    # they are turned where they are, label by label: nothing of the size of two labels is ever taken
+    assert found.flags.owndata is False and found.shape == (2, *source.shape)
+    voxels = max(np.prod(source.shape), np.prod(model.shape))
+    assert max((event.self_cpu_memory_usage for event in profile.events()), default=0) < 1.5 * voxels
     whole = expected(logits.astype(float), activation, source, model)
     channels = [3, 1] if activation == "softmax" else [2, 0]
     # float32 weights and interpolation add less than 1e-5

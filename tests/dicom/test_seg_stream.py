@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from seg_whole import by_highdicom
 from web_viewer import read_by_a_web_viewer
 
 import gpukit
+from gpukit.device import count_transfers
 from gpukit.dicom.seg import write_seg
 from gpukit.dicom.seg_read import read_seg
 from gpukit.errors import InputError
@@ -198,6 +200,31 @@ def test_probabilities(count: int, shape: tuple[int, int, int], tmp_path: Path) 
     for n, plane in enumerate(segmentation.probabilities):
         np.testing.assert_array_equal(onto(volume.grid, read.array[..., n], read.affine), plane)
     np.testing.assert_array_equal(read_seg(path, volume).array, segmentation.array)
+
+
+def test_probabilities_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from gpukit_backends.mps.backend import TorchBackend
+
+    volume = series(tmp_path / "series", (24, 256, 256))
+    fractions = np.random.default_rng(0).integers(0, 256, (7, *volume.grid.shape), np.uint8)
+    array = (fractions.argmax(axis=0) + 1).astype(np.uint8)
+    labels = described(list(range(1, 8)))[::-1]  # segments in another order than the probabilities
+    segmentation = replace(segmented(volume, array, [1]), labels=labels, probabilities=fractions)
+    write_seg(segmentation, tmp_path / "seg.dcm", kind="fractional")  # what is loaded and kept is not to be counted
+    tracemalloc.start()
+    write_seg(segmentation, tmp_path / "seg.dcm", kind="fractional")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < fractions[0].nbytes + (4 << 20) < fractions.nbytes  # less than a label, and the head
+
+    # as on a GPU: NumPy and torch on the CPU share memory, and nothing would be counted
+    monkeypatch.setattr(TorchBackend, "share", lambda self, array, device: None)
+    there = replace(segmentation, array=torch.from_numpy(array), probabilities=torch.from_numpy(fractions))
+    with count_transfers() as seen:
+        write_seg(there, tmp_path / "there.dcm", kind="fractional")
+    assert max(one.nbytes for one in seen) <= fractions[0].nbytes  # label by label
+    assert pydicom.dcmread(tmp_path / "there.dcm").PixelData == pydicom.dcmread(tmp_path / "seg.dcm").PixelData
 
 
 #: Several images in one file, tiles of a mosaic, and a tilted gantry, which takes planes of the object's own.
