@@ -202,6 +202,32 @@ def test_cubic_blocks_give_the_reference(rng, kind, shape, out_shape, step):
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("kind", ["int16", "float64"])
+@pytest.mark.parametrize("source", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize(
+    ("scale", "offset", "out_shape"),
+    [
+        ((0.8, 1.4, 1.3), (0.1, 0.3, -0.4), (55, 40, 51)),
+        ((-0.8, 1.4, -1.3), (44.2, -9.3, 66.4), (55, 40, 51)),  # mirrored, partly outside
+        ((0.21, 0.3, 0.25), (1.1, 0.3, 4.4), (20, 50, 70)),  # grown beyond what slices are kept for
+        ((0.21, 1.3, 2.25), (48.1, 60.3, 4.4), (9, 5, 7)),  # only a corner of the volume is needed
+        ((0.8, 1.4, 1.3), (0.1, 500.0, 0.4), (5, 4, 6)),  # outside
+    ],
+)
+def test_cubic_one_axis_at_a_time_gives_the_reference(rng, kind, source, scale, offset, out_shape):
+    """Array axis `a` of the result walks along array axis ``source[a]`` of the input, which is filtered on its own."""
+    for shape in ((48, 67, 71), (3, 2, 71), (1, 40, 1)):
+        data = rng.integers(0, 200, shape).astype(kind)
+        m = np.zeros((4, 4))
+        m[3, 3] = 1
+        for a in range(3):
+            m[2 - source[a], 2 - a] = scale[a]
+            m[2 - source[a], 3] = offset[a] * shape[source[a]] / (48, 67, 71)[source[a]]
+        got = resample(data, m, out_shape, order=3, fill=-3.5)
+        want = resample.reference(data, m, out_shape, order=3, fill=-3.5)
+        np.testing.assert_allclose(got.astype(float), want.astype(float), atol=1e-9)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     entries=st.lists(st.floats(-2, 2, allow_nan=False), min_size=12, max_size=12),

@@ -17,7 +17,7 @@ from gpukit.ops._spline import extended
 from gpukit_backends.cpu.library import lacks, library, pointer, volume
 from gpukit_backends.cpu.threads import over_rows
 
-__all__ = ["CSpline", "reach_of_grid", "reach_of_points", "spline", "why_not_order"]
+__all__ = ["CSpline", "box_of", "pitches", "reach_of_grid", "reach_of_points", "spline", "why_not_order"]
 
 #: Voxels beyond which a value no longer shows in a coefficient: the filter's pole to this power is 1e-23.
 MARGIN = 40
@@ -53,7 +53,7 @@ def why_not_order(order: int) -> str | None:
     """Why the kernels do not interpolate in this order, None where they do."""
     if order not in (0, 1, 3):
         return f"order {order} is not compiled"
-    return lacks("gpukit_cubic_blocks") if order == 3 else None
+    return lacks("gpukit_cubic_apart_slices") if order == 3 else None
 
 
 def reach_of_grid(matrix: Matrix, shape: tuple[int, ...]) -> Reach:
@@ -76,18 +76,23 @@ def spline(data: NDArray[Any], padding: Padding, reach: Reach) -> Spline:
     if bad is not None:  # what such voxels continue may depend on the mean of all others, so nothing is cut off
         part, first = extended(np, data, bad), [0, 0, 0]
     else:
-        first, last = [], []
-        for n, low, high in zip(reversed(data.shape), *reach, strict=True):
-            first.append(min(max(math.floor(low) - MARGIN, 0), n - 1))
-            last.append(max(min(math.ceil(high) + MARGIN + 1, n), first[-1] + 1))
-        part = data[tuple(slice(a, b) for a, b in zip(reversed(first), reversed(last), strict=True))]
-    row, plane = _pitches(part.shape)
+        part, first = box_of(data, reach)
+    row, plane = pitches(part.shape)
     found = _filtered(part, row, plane)
     sizes = _Longs(*reversed(part.shape)), _Longs(*reversed(data.shape))
     return Spline(found, CSpline(found.ctypes.data, _Longs(*first), *sizes, row, plane), bad is not None)
 
 
-def _pitches(shape: tuple[int, ...]) -> tuple[int, int]:
+def box_of(data: NDArray[Any], reach: Reach) -> tuple[NDArray[Any], list[int]]:
+    """The part of a volume whose voxels show in values within reach, and where it begins along i, j, k."""
+    first, last = [], []
+    for n, low, high in zip(reversed(data.shape), *reach, strict=True):
+        first.append(min(max(math.floor(low) - MARGIN, 0), n - 1))
+        last.append(max(min(math.ceil(high) + MARGIN + 1, n), first[-1] + 1))
+    return data[tuple(slice(a, b) for a, b in zip(reversed(first), reversed(last), strict=True))], first
+
+
+def pitches(shape: tuple[int, ...]) -> tuple[int, int]:
     """Coefficients from row to row and from plane to plane.
 
     Neighbouring rows and planes must not fall on the same places of a cache, as they do where rows have 512

@@ -13,7 +13,8 @@ from gpukit.device import kernel
 from gpukit.memory import empty
 from gpukit.ops._arrays import check_padding, dtype_of
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
-from gpukit_backends.cpu._spline import reach_of_grid, spline, why_not_order
+from gpukit_backends.cpu._cubic import resample_cubic
+from gpukit_backends.cpu._spline import why_not_order
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
@@ -59,37 +60,7 @@ def resample(
     out_size = longs(*reversed(size))
     axes = axes_of(map_)
     if order == 3:
-        curve, plain = spline(data, interval, reach_of_grid(map_, size)), volume(data, interval)
-        m3 = doubles(*(value for row in rows(map_) for value in row))
-        count = longs(0, 0, 0)
-        if not curve.checked and handle.gpukit_cubic_block(m3, out_size, count):
-
-            def blocks(begin: int, end: int) -> int:
-                failed: int = handle.gpukit_cubic_blocks(
-                    ctypes.byref(curve.c), m3, out_size, count, ctypes.c_double(fill), pointer(out), target,
-                    ctypes.c_int64(begin), ctypes.c_int64(end),
-                )  # fmt: skip
-                return failed
-
-            over_rows(blocks, -(-size[1] // count[1]) * -(-size[0] // count[2]), split=8)
-            return out
-
-        def cubic(begin: int, end: int) -> int:
-            failed: int = handle.gpukit_cubic_resample(
-                ctypes.byref(plain),
-                ctypes.byref(curve.c),
-                int(curve.checked),
-                m3,
-                out_size,
-                ctypes.c_double(fill),
-                pointer(out),
-                target,
-                ctypes.c_int64(begin),
-                ctypes.c_int64(end),
-            )
-            return failed
-
-        over_rows(cubic, size[0] * size[1], least=4)
+        resample_cubic(data, interval, map_, axes, fill, out)
         return out
     if axes is not None and order == 1 and interval is None:
         seen = volume(data, None, axes.source)
