@@ -217,11 +217,12 @@ def _write_classes(case: Case, volume: Volume, result: Any, job: Job, target: Pa
     else:
         out = io.StringIO()
         rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(("file", "slice", "frame", "class", "probability", "found"))
+        rows.writerow(("file", "slice", "frame", "class", "probability", "found", "model", "version", "sha256"))
         for one in result:
+            model = [" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest")]
             entry = classification_entry(one, case.source)
             where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
-            rows.writerows([(*where, p.name, f"{p.probability:.6g}", int(p.found)) for p in one.predictions])
+            rows.writerows([(*where, p.name, f"{p.probability:.6g}", int(p.found), *model) for p in one.predictions])
         _text(out.getvalue(), target)
     if len(result) == 1:
         return {"classes": [{"name": p.name, "probability": p.probability} for p in result[0].predictions[:5]]}

@@ -35,7 +35,7 @@ def classification_entry(one: Classification, name: str) -> dict[str, Any]:
                 "class": p.name,
                 "probability": p.probability,
                 "found": p.found,
-                "code": None if p.code is None else dict(zip(("value", "scheme", "meaning"), p.code, strict=True)),
+                "code": _code(p.code),
             }
             for p in one.predictions
         ],
@@ -67,7 +67,7 @@ def detection_entry(one: Detection, name: str) -> dict[str, Any]:
         "score": one.score,
         "box": {"low": list(one.box[:half]), "high": list(one.box[half:])},
         "patient_lps_mm": None if patient is None else {"low": list(patient[:3]), "high": list(patient[3:])},
-        "code": None if one.code is None else dict(zip(("value", "scheme", "meaning"), one.code, strict=True)),
+        "code": _code(one.code),
     }
 
 
@@ -84,5 +84,9 @@ def report_document(made: Report, title: str) -> dict[str, Any]:
         "title": title,
         "source": source,
         "models": list(made.models),
-        "findings": [asdict(finding) for finding in made.findings],
+        "findings": [{**asdict(one), "code": _code(one.code)} for one in made.findings],
     }
+
+
+def _code(code: tuple[str, str, str] | None) -> dict[str, str] | None:
+    return None if code is None else dict(zip(("value", "scheme", "meaning"), code, strict=True))

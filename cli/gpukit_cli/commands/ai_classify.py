@@ -108,14 +108,18 @@ def _text(kind: str, results: list[tuple[str, Classification]], failures: list[d
     if kind == "json":
         return json_text("classification", {**classification_document(results), "failures": failures})
     rows: list[tuple[Any, ...]] = []
+    made_by: dict[str, None] = {}
     for name, one in results:
+        model = tuple(" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest"))
+        made_by |= {f"Model: {m['name']} {m['version']}, weights sha256 {m['digest']}\n": None for m in one.models}
         entry = classification_entry(one, name)
         where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
         if kind == "csv":
-            rows += [(*where, p.name, f"{p.probability:.6g}", int(p.found), "") for p in one.predictions]
+            rows += [(*where, p.name, f"{p.probability:.6g}", int(p.found), "", *model) for p in one.predictions]
         else:
             rows += [(*where, p.name, f"{p.probability:.4f}", "yes" if p.found else "") for p in one.predictions]
     if kind == "csv":
-        rows += [(f["file"], "", "", "", "", "", f["error"]) for f in failures]
-        return csv_text(("file", "slice", "frame", "class", "probability", "found", "error"), rows)
-    return table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows)
+        rows += [(f["file"], "", "", "", "", "", f["error"], "", "", "") for f in failures]
+        columns = ("file", "slice", "frame", "class", "probability", "found", "error", "model", "version", "sha256")
+        return csv_text(columns, rows)
+    return "".join((table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows), *made_by))

@@ -117,4 +117,8 @@ def _text(kind: str, found: Detections, name: str) -> str:
         else ("I0", "J0", "K0", "I1", "J1", "K1")
     )
     columns = ("FILE", "SLICE", "FRAME", "CLASS", "SCORE", *axes)
-    return csv_text([c.lower() for c in columns], rows) if kind == "csv" else table(columns, rows)
+    model = found.model
+    if kind == "csv":
+        identity = (model["name"], model["version"], model["digest"])
+        return csv_text([*(c.lower() for c in columns), "model", "version", "sha256"], [(*r, *identity) for r in rows])
+    return f"{table(columns, rows)}Model: {model['name']} {model['version']}, weights sha256 {model['digest']}\n"
