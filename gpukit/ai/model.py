@@ -102,6 +102,13 @@ def _described(file: Path, weights: Path | None = None, *, trust: bool = False) 
 
 
 def _from_folder(folder: Path, trust: bool) -> Model:
+    from gpukit.ai.savedmodel import is_saved_model
+
+    if is_saved_model(folder):
+        raise ModelError(
+            "is a TensorFlow SavedModel, which runs after conversion to ONNX", file=folder,
+            fix=f"say `gpukit ai convert {folder} --to onnx --description NAME.json`, and use what it writes",
+        )  # fmt: skip
     if (folder / DESCRIPTION).is_file():
         return _described(folder / DESCRIPTION, trust=trust)
     if is_bundle(folder):

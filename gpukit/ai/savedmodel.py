@@ -19,7 +19,7 @@ from gpukit.ai.runtimes import choose
 from gpukit.errors import DependencyError, InputError, ModelError, OutputError, OutputExistsError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 __all__ = ["convert_saved_model", "is_saved_model"]
 
@@ -27,7 +27,9 @@ _GRAPH = "saved_model.pb"
 _OPSET = 17
 _LARGEST = 2 << 30  # of protocol buffers
 #: Operations of TensorFlow that run Python, or read and write files besides the variables.
-_REACHES_OUT = re.compile(rb"\b(EagerPyFunc|PyFunc|PyFuncStateless|ReadFile|WriteFile|MatchingFiles|LoadLibrary)\b")
+_REACHES_OUT = re.compile(
+    rb"\b(EagerPyFunc|PyFunc|PyFuncStateless|ReadFile|WriteFile|MatchingFiles|LoadLibrary|PrintV2|DebugIdentity(?:V\d)?)\b"
+)
 
 
 def is_saved_model(path: Path) -> bool:
@@ -43,7 +45,8 @@ def convert_saved_model(
     Parameters
     ----------
     folder : Path
-        With ``saved_model.pb``; its signature ``serving_default`` with one input and one output is taken.
+        With ``saved_model.pb``; its signature ``serving_default`` with one input and one output is taken. Networks over
+        volumes have their channels last in TensorFlow, and first in the graph that is written.
     output : Path
         ``.onnx``.
     description : Path, optional
@@ -98,7 +101,8 @@ def convert_saved_model(
         _run(folder, made)
         (made.with_suffix(".json")).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
         model = read_description(made.with_suffix(".json"), content=Node(content, given), weights=made)
-        apart = _compared(folder, model)
+        _check_graph(folder, made, turned=model.dimensions == 3)
+        apart, count = _compared(folder, model)
         if apart > TOLERANCE["onnx"]:
             raise ModelError(
                 f"the converted network differs from the original by {apart:.1e} of its range", file=folder,
@@ -108,7 +112,7 @@ def convert_saved_model(
         made.with_suffix(".json").replace(beside)
     return Conversion(
         weights=output, description=beside, difference=apart, tolerance=TOLERANCE["onnx"],
-        checked="onnxruntime with tensorflow, 1 input",
+        checked=f"onnxruntime with tensorflow, {count} input{'s' if count > 1 else ''}",
     )  # fmt: skip
 
 
@@ -124,17 +128,70 @@ def _run(folder: Path, target: Path) -> None:
         raise ModelError(f"tf2onnx cannot convert it: {lines[-1][:200]}", file=folder)
 
 
-def _compared(folder: Path, model: Model) -> float:
-    """The difference of the ONNX graph from TensorFlow's own result for one random input."""
+def _check_graph(folder: Path, file: Path, *, turned: bool) -> None:
+    """ModelError unless the graph has one input and one output; with `turned`, their channels become the first axis."""
+    import onnx
+    from onnx import helper
+
+    graph = onnx.load(os.fspath(file))
+    inputs, outputs = list(graph.graph.input), list(graph.graph.output)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"the SavedModel has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed",
+            file=folder, fix="export it with a signature of one input and one output",
+        )  # fmt: skip
+    if not turned:
+        return
+    for value, perm, new in ((inputs[0], (0, 4, 1, 2, 3), "image"), (outputs[0], (0, 4, 1, 2, 3), "result")):
+        shape = value.type.tensor_type.shape
+        if len(shape.dim) != 5:
+            if new == "image":
+                raise ModelError("the SavedModel takes no volumes: its input has not five axes", file=folder)
+            continue
+        known, old = [shape.dim[n] for n in perm], value.name
+        fresh = helper.make_empty_tensor_value_info(f"{new}_channels_first")
+        fresh.type.tensor_type.elem_type = value.type.tensor_type.elem_type
+        fresh.type.tensor_type.shape.dim.extend(known)
+        if new == "image":
+            graph.graph.node.insert(0, helper.make_node("Transpose", [fresh.name], [old], perm=(0, 2, 3, 4, 1)))
+        else:
+            graph.graph.node.append(helper.make_node("Transpose", [old], [fresh.name], perm=perm))
+        value.CopyFrom(fresh)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, os.fspath(file))
+
+
+def _compared(folder: Path, model: Model) -> tuple[float, int]:
+    """The greatest difference of the ONNX graph from TensorFlow's own results for random inputs, and their number."""
     import tensorflow as tf
     import torch
 
     from gpukit.ai.conversion import example_of, size_of
 
-    given = example_of(model, size_of(model, "onnx", None), 1)
     network = choose(model, "onnx").load(model, "cpu", "float32")
-    signature = tf.saved_model.load(os.fspath(folder)).signatures["serving_default"]
+    asked = size_of(model, "onnx", None)
+    size = [fixed or n for fixed, n in zip(network.patch, asked, strict=False)]
+    inputs = [example_of(model, size, network.batch or 1)]
+    if network.batch is None:
+        inputs.append(example_of(model, size, 2))
+    if all(fixed is None for fixed in network.patch):
+        # twice the size along one axis: a graph whose sizes became constants shows here
+        inputs.append(example_of(model, [size[0] * 2, *size[1:]], network.batch or 1))
+    loaded = tf.saved_model.load(os.fspath(folder))  # keeps the variables alive
+    signature = loaded.signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
-    output: dict[str, Any] = signature(**{name: tf.constant(given.numpy())})
-    wanted: torch.Tensor = torch.from_numpy(next(iter(output.values())).numpy())
-    return difference(network(given), wanted)
+    worst = 0.0
+    for given in inputs:
+        theirs = given.movedim(1, -1) if model.dimensions == 3 else given
+        try:
+            output: dict[str, Any] = signature(**{name: tf.constant(theirs.numpy())})
+        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"TensorFlow's own network does not take what the description says, {list(theirs.shape)}", file=folder,
+                fix="state channels, size and layout of its input",
+            ) from error  # fmt: skip
+        wanted = torch.from_numpy(next(iter(output.values())).numpy())
+        if model.dimensions == 3 and wanted.ndim == 5:
+            wanted = wanted.movedim(-1, 1)
+        worst = max(worst, difference(network(given), wanted))
+    return worst, len(inputs)

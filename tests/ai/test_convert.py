@@ -169,33 +169,3 @@ def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text("{}")
     with pytest.raises(OutputExistsError):
         convert(folder, "onnx", tmp_path / "net.onnx")
-
-
-def test_a_saved_model_says_what_is_needed(run: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "saved_model"
-    folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(b"")
-    if find_spec("tensorflow") and find_spec("tf2onnx"):
-        pytest.skip("tensorflow and tf2onnx are installed")
-    done = run("ai", "convert", folder, "--to", "onnx", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "runs after conversion to ONNX, which needs tensorflow and tf2onnx" in done.stderr
-    assert not (tmp_path / "saved_model.onnx").exists()
-
-
-def test_a_saved_model_becomes_onnx(run: Run, tmp_path: Path) -> None:
-    tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed: pip install 'gpukit[tensorflow]'")
-    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install 'gpukit[tensorflow]'")
-    network = tf.keras.Sequential(
-        [tf.keras.layers.Input((20, 24, 1)), tf.keras.layers.Conv2D(2, 3), tf.keras.layers.GlobalAveragePooling2D()]
-    )
-    network.export(str(tmp_path / "saved_model"))
-    content = {
-        "schema_version": 1, "name": "tf", "version": "1", "task": "classify", "format": "onnx",
-        "input": {"dimensions": 2, "channels": 1, "size": [24, 20], "layout": "channels-last"},
-        "output": {"activation": "softmax", "classes": ["no", "yes"]},
-    }  # fmt: skip
-    (tmp_path / "saved_model.json").write_text(json.dumps(content))
-    done = run("ai", "convert", "saved_model", "--to", "onnx", "--output", "net.onnx", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert find_model(tmp_path / "net.onnx").task == "classify"
