@@ -72,6 +72,11 @@ def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) 
     packing = "deflate" if fields.get("compresseddata", "").lower() == "true" else "none"
     itemsize = np.dtype(_numpy_type(itk, reader.GetPixelID(), path)).itemsize * components
     check_claim(path, reader.GetSize(), itemsize, stored=_stored_bytes(path, fields), packing=packing)
+    if not fields.keys() & {"elementspacing", "elementsize"}:  # ITK takes 1 mm
+        raise GeometryError(
+            "the file does not say how large its voxels are", file=path, attribute="ElementSpacing",
+            fix="write the sizes into the header",
+        )  # fmt: skip
     affine = _affine(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin(), dimension)
     try:
         array = itk.GetArrayFromImage(reader.Execute())

@@ -60,7 +60,7 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> V
     FormatError
         The file is no NIfTI, or it is damaged or cut off.
     GeometryError
-        The affine is singular or not finite.
+        The affine is singular or not finite, or nothing says how large the voxels are.
     """
     nibabel = _nibabel()
     if not Path(path).is_file():
@@ -76,6 +76,7 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> V
     stored = image.dataobj.file_like
     size = Path(stored if isinstance(stored, (str, os.PathLike)) else path).stat().st_size
     check_claim(path, shape, header.get_data_dtype().itemsize, stored=size, packing=packing_of(stored))
+    _check_voxel_size(image, path)
     affine, notes = _affine(header, image, path)
     try:
         raw = np.asanyarray(image.dataobj.get_unscaled())
@@ -148,6 +149,22 @@ def _nibabel() -> Any:
     except ImportError as error:
         raise DependencyError("NIfTI needs nibabel", fix='pip install "gpukit[files]"') from error
     return nibabel
+
+
+def _check_voxel_size(image: Any, path: str | os.PathLike[str]) -> None:
+    """GeometryError where the affine would rest on voxel sizes that the file does not state; nibabel takes 1 mm."""
+    if int(image.header["sform_code"]) > 0:
+        return
+    holder = image.file_map["header" if "header" in image.file_map else "image"]
+    with holder.get_prepare_fileobj("rb") as stream:
+        stream.seek(0)
+        sizes = type(image.header).from_fileobj(stream, check=False)["pixdim"]
+    dimensions = min(3, len(image.header.get_data_shape()))
+    if not all(np.isfinite(size) and size != 0 for size in sizes[1 : 1 + dimensions]):
+        raise GeometryError(
+            "the file does not say how large its voxels are", file=path, attribute="pixdim",
+            fix="write the sizes into the header",
+        )  # fmt: skip
 
 
 def _affine(header: Any, image: Any, path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:

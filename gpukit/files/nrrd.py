@@ -59,6 +59,7 @@ _TYPES = {
 }
 _COLOURS = ("rgb-color", "3-color", "rgba-color")
 _NO_SPACE = "the file names no patient space: its axes are taken as left, posterior, superior"
+_NO_SIZE = "the file does not say how large its voxels are"
 
 
 def read_nrrd(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
@@ -202,8 +203,12 @@ def _affine(
             affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
     elif header.get("spacings") is not None:
         spacings = np.asarray(header["spacings"], float)
+        if not np.isfinite(spacings[places]).all():
+            raise GeometryError(_NO_SIZE, file=path, attribute="spacings", fix="write the sizes into the header")
         for axis, n in enumerate(places):
-            affine[axis, axis] = spacings[n] if np.isfinite(spacings[n]) else 1.0
+            affine[axis, axis] = spacings[n]
+    else:
+        raise GeometryError(_NO_SIZE, file=path, attribute="space directions", fix="write them into the header")
     if origin is not None:
         affine[: len(origin), 3] = np.asarray(origin, float)
     units = [str(u).lower() for u in header.get("space units", [])]

@@ -184,3 +184,28 @@ def test_real_nifti_lies_where_nibabel_says(data: Path) -> None:
         assert np.array_equal(volume.grid.affine, LPS_RAS @ image.affine)
         # nibabel scales to float64; 16-bit integers scaled are kept as float32, rounded once
         assert np.array_equal(volume.array, np.asarray(image.dataobj).T.astype(volume.array.dtype))
+
+
+def _write_without_sizes(path: Path) -> None:
+    """A file whose header leaves out how large its voxels are, which nibabel and ITK read as 1 mm."""
+    if path.suffix == ".mha":
+        fields = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+        path.write_bytes(fields.encode() + bytes(24))
+    elif path.suffix == ".nrrd":
+        fields = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nencoding: raw\n\n"
+        path.write_bytes(fields.encode() + bytes(24))
+    else:
+        image = nibabel.Nifti1Image(np.zeros((4, 3, 2), np.uint8), None)
+        image.header["sform_code"] = image.header["qform_code"] = 0
+        nibabel.save(image, path)
+        content = bytearray(path.read_bytes())
+        content[80:92] = bytes(12)  # pixdim[1] to pixdim[3]
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.mha", "a.nrrd"])
+def test_voxels_of_no_stated_size_are_refused(name: str, tmp_path: Path) -> None:
+    """A millimetre that nobody measured must not become millilitres."""
+    _write_without_sizes(tmp_path / name)
+    with pytest.raises(GeometryError, match=r"does not say how large its voxels are \["):
+        gpukit.open(tmp_path / name, device="cpu")
