@@ -245,9 +245,11 @@ def test_one_case_is_read_while_one_is_run_and_one_written(
     cases = [find_cases(folder)[0] for folder in folders]
     meet = threading.Barrier(3, timeout=60)
     met: list[tuple[str, str]] = []
+    spans: dict[tuple[str, str], dict[str, float]] = {}
     third = {"reading": cases[2].key, "inference": cases[1].key, "writing": cases[0].key}
 
     def observe(stage: str, key: str, moment: str) -> None:
+        spans.setdefault((stage, key), {})[moment] = time.perf_counter()
         if moment == "begins" and third[stage] == key:
             meet.wait()  # without overlap nobody else comes, and the barrier breaks
             met.append((stage, key))
@@ -260,6 +262,9 @@ def test_one_case_is_read_while_one_is_run_and_one_written(
     pipeline.close()
     assert [row["status"] for row in done] == ["done"] * 4, done
     assert sorted(met) == sorted(third.items())
+    at_once = [spans[place] for place in third.items()]
+    # reading of case n + 1, inference of n and writing of n - 1: the last to begin does so before the first one ends
+    assert max(span["begins"] for span in at_once) < min(span["ends"] for span in at_once)
 
 
 def test_a_network_is_loaded_once_for_all_cases(model: Path) -> None:
@@ -370,6 +375,106 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(workers: 
 def rows_of_whole_lines(output: Path) -> list[dict[str, Any]]:
     lines = (output / "manifest.jsonl").read_bytes().split(b"\n")[1:-1]
     return [json.loads(line) for line in lines]
+
+
+CRASHES = """
+import json, os, random, signal, sys, threading
+from pathlib import Path
+import torch  # once, for all the processes that are forked off below
+from gpukit.ai import batch as whole
+from gpukit.ai.batch_manifest import Manifest
+from gpukit.files import atomic
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def at_third(real, before):
+    count = [0]
+    def call(*given, **named):
+        count[0] += 1
+        if count[0] == 3 and before:
+            die()
+        result = real(*given, **named)
+        if count[0] == 3:
+            die()
+        return result
+    return call
+
+def torn(self, row):
+    line = json.dumps(row).encode()
+    if b'"done"' in line and len(self.rows) == 2:
+        os.write(self._handle, line[: len(line) // 2])
+        die()
+    real_append(self, row)
+
+real_append = Manifest._append
+MOMENTS = {
+    "before an output is moved into place": lambda: setattr(atomic, "_move", at_third(atomic._move, True)),
+    "between an output and its row": lambda: setattr(atomic, "_move", at_third(atomic._move, False)),
+    "within a row": lambda: setattr(Manifest, "_append", torn),
+    "after a row": lambda: setattr(Manifest, "add", at_third(Manifest.add, False)),
+    "before the summaries": lambda: setattr(whole, "_summarize", die),
+}
+
+def child(source, model, output, prepare):
+    pid = os.fork()
+    if pid == 0:
+        prepare()
+        whole.batch(source, model, output, device="cpu")
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+source, model, folder = sys.argv[1:]
+torch.set_num_threads(1)
+whole.batch(Path(source, "s0"), model, Path(folder, "warm"), device="cpu")  # what is imported on the way, too
+for name, prepare in MOMENTS.items():
+    print(name, child(source, model, Path(folder, name), prepare), sep=": ", flush=True)
+# and at moments that nobody chose, one after the other in one folder
+draw = random.Random()
+for n in range(30):
+    wait = draw.uniform(0.02, 0.4) * 1.2**n
+    def prepare():
+        timer = threading.Timer(wait, die)
+        timer.daemon = True
+        timer.start()
+    status = child(source, model, Path(folder, "any moment"), prepare)
+    print("any moment", status, sep=": ", flush=True)
+    if status == 0:
+        break
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed runs are forked off one process")
+def test_runs_killed_at_the_worst_moments_go_on(tmp_path: Path) -> None:
+    """SIGKILL before, between and within what is written, and at random moments again and again."""
+    folders = [write_series(tmp_path / "in" / f"s{n}", seed=n, slices=2, size=8) for n in range(6)]
+    model = bright_model(tmp_path / "model", rounds=100)
+    (tmp_path / "crashes.py").write_text(CRASHES)
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, tmp_path / "crashes.py", tmp_path / "in", model, tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [line.rsplit(": ", 1) for line in done.stdout.splitlines()]
+    ends = [int(status) for name, status in told if name != "any moment"]
+    assert ends == [signal.SIGKILL] * 5, done.stdout
+    assert told[0][0] != "any moment" and ["any moment", str(int(signal.SIGKILL))] in told, done.stdout
+    assert told[-1] == ["any moment", "0"], "the last run was to end by itself"
+    rows_before = {"before an output is moved into place": 2, "between an output and its row": 2, "within a row": 2,
+                   "after a row": 3, "before the summaries": 6}  # fmt: skip
+    for name, count in rows_before.items():
+        output = tmp_path / "out" / name
+        rows = rows_of_whole_lines(output)
+        assert len(rows) == count, name
+        moments = {row["outputs"][0]: (output / row["outputs"][0]).stat().st_mtime_ns for row in rows}
+        made = batch(tmp_path / "in", model, output, device="cpu")
+        assert (made.done, made.before) == (6, count), name
+        for file, moment in moments.items():
+            assert (output / file).stat().st_mtime_ns == moment, f"{name}: a case with a row was done again"
+    for name in (*rows_before, "any moment"):
+        check_outputs(tmp_path / "out" / name, folders)  # each case has one row, and its own labels
+        assert len(rows_of(tmp_path / "out" / name)) == 6, name
+        assert not list((tmp_path / "out" / name).glob(".gpukit-*")), name
 
 
 @pytest.mark.slow
