@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,45 @@ def test_what_is_not_finite_is_refused(
     monkeypatch.setattr(module.TorchNetwork, "__call__", spoilt)
     with pytest.raises(ModelError, match=r"values that are not finite \(NaN or infinity\)"):
         segment(volume, write_model(tmp_path / "m"), runtime="torch")
+
+
+CHILD = """
+import resource, sys
+import numpy as np, torch
+torch.set_num_threads(1)
+from gpukit import Grid, Volume
+from gpukit.ai import segment
+
+values = np.random.default_rng(0).normal(100, 20, (40, 70, 66)).astype(np.float32)
+volume = Volume(array=values, grid=Grid.from_axes(values.shape, spacing=(1, 1, 1)), metadata={"Modality": "MR"})
+small = segment(volume, sys.argv[1], runtime="torch")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]), -1))
+found = segment(volume, sys.argv[2], runtime="torch")
+print(np.mean(found.array == small.array), "; ".join(found.notes))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux bounds the memory of a process so")
+def test_a_network_that_outgrows_the_process_is_run_on_smaller_windows(tmp_path: Path) -> None:
+    """The system itself refuses the memory: a network takes 4 kB for each voxel of its window, under RLIMIT_AS."""
+
+    class Hungry(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            room = x.repeat(1, 1024, 1, 1, 1)
+            score = x - 100.0 + 0.0 * room[:, :1]
+            return torch.cat([torch.zeros_like(score), score, score - 1.0], dim=1)
+
+    folders = []
+    for name, patch in (("small", 16), ("large", 64)):
+        changes = {"format": "torchscript", "weights": "hungry.ts", "network": None}
+        folder = write_model(tmp_path / name, inference={"patch": [patch] * 3, "batch": 1}, **changes)
+        torch.jit.script(Hungry()).save(str(folder / "hungry.ts"))
+        folders.append(folder)
+    # a window of 64^3 wants 1 GiB, one of 32^3 128 MiB
+    command = [sys.executable, "-c", CHILD, *map(str, folders), str(700 << 20)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    share, _, note = done.stdout.strip().partition(" ")
+    assert float(share) == 1.0  # each voxel is judged alone, so windows do not matter
+    assert "memory was too small" in note and "32" in note, note

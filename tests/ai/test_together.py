@@ -89,6 +89,13 @@ def test_staple_trusts_the_raters_that_agree() -> None:
         wrong = RNG.random(truth.shape) < errors
         maps.append(torch.from_numpy(np.where(wrong, 1 - truth, truth)))
     staple, vote = (fuse(maps, how, None, [1]).numpy() for how in ("staple", "vote"))
+    import SimpleITK
+
+    # the binary filter of Warfield's paper, another one than the filter of several labels
+    chance = SimpleITK.GetArrayFromImage(
+        SimpleITK.STAPLE([SimpleITK.GetImageFromArray(one.numpy()) for one in maps], 1.0)
+    )
+    assert (staple != (chance > 0.5)).mean() < 1e-3
     # The three good raters together are wrong in 0.7 of a hundred voxels; a vote in which all count alike in three.
     assert (staple != truth).mean() < 0.5 * (vote != truth).mean()
     assert (staple != truth).mean() < 0.02
