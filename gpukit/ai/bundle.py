@@ -241,13 +241,23 @@ def _input(config: Node, image: Node) -> InputSpec:
                 f"the transform {name!r} is not one that gpukit translates", fix="describe the model in model.json"
             )
     modality = str(image.value.get("modality", "")).upper()
+    channels = image["num_channels"].integer(1, 64)
     return InputSpec(
-        channels=image["num_channels"].integer(1, 64),
+        channels=channels,
+        channel_names=_channel_names(image, channels),
         modality=_MODALITIES.get(modality, ()),
         orientation=orientation,
         spacing=spacing,
         intensity=tuple(intensity),
     )
+
+
+def _channel_names(image: Node, channels: int) -> tuple[str, ...]:
+    """What the bundle calls its input channels, where it has several and names each."""
+    if channels == 1 or not image.has("channel_def") or not isinstance(image["channel_def"].value, dict):
+        return ()
+    names = [str(image["channel_def"].value.get(str(n), "")).strip() for n in range(channels)]
+    return tuple(names) if all(names) and len({name.casefold() for name in names}) == channels else ()
 
 
 def _inferer(config: Node, image: Node) -> InferenceSpec:

@@ -50,6 +50,7 @@ def _of_parts(model: Model) -> dict[str, Any]:
     if not isinstance(output, OutputSpec):
         raise ModelError("the model has no description to be written", file=model.file, fix="add model.json")
     seen: dict[str, Any] = {"channels": spec.channels, "axes": spec.axes, "fill": spec.fill}
+    seen |= {"channel_names": list(spec.channel_names)} if spec.channel_names else {}
     seen |= {"modality": list(spec.modality)} if spec.modality else {}
     seen |= {"orientation": spec.orientation} if spec.orientation else {}
     seen |= {key: list(value) for key in ("spacing", "size") if (value := getattr(spec, key)) is not None}

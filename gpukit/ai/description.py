@@ -76,6 +76,8 @@ class Model:
         The description's file, for messages.
     folds : tuple of Path
         More files of weights for the same network, whose logits are averaged with the first's.
+    previous : Model or None
+        The first stage of a cascade, whose labels this network sees beside the images.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Model:
     sha256: str | None = None
     folds: tuple[Path, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    previous: Model | None = None
 
     @property
     def dimensions(self) -> int:
@@ -138,7 +141,12 @@ class Model:
     @property
     def weight_files(self) -> tuple[Path, ...]:
         """Every file that the weights are made of; most formats have one."""
-        return (*weight_files(self.weights), *self.folds)
+        return (*weight_files(self.weights), *self.more_weights)
+
+    @property
+    def more_weights(self) -> tuple[Path, ...]:
+        """Files beside the first: of other folds, and of the first stage of a cascade."""
+        return (*self.folds, *(() if self.previous is None else self.previous.weight_files))
 
     @cached_property
     def digest(self) -> str:
@@ -147,7 +155,7 @@ class Model:
         Of weights in several files it is the sha256 of their sorted list (see `gpukit.ai.weight_files`).
         """
         try:
-            found = digest_of_weights(self.weights, self.folds)
+            found = digest_of_weights(self.weights, self.more_weights)
         except OSError as error:
             raise ModelError(f"the weights cannot be read: {error.strerror}", file=self.weights) from error
         if self.sha256 is not None and found != self.sha256.lower():

@@ -84,7 +84,7 @@ def _from_store(name: str) -> Model | None:
     model = find_model(store.path(variant))
     # a file that was damaged in the store is refused when its digest is asked for
     tree = store.tree(variant)
-    root, files = root_of(model.weights, model.folds), model.weight_files
+    root, files = root_of(model.weights, model.more_weights), model.weight_files
     stored = {f.relative_to(root).as_posix(): variant.files.get(f.relative_to(tree).as_posix()) for f in files}
     known = {name: digest for name, digest in stored.items() if digest is not None}
     sha256 = digest_of_list(known) if known and len(known) == len(stored) else model.sha256

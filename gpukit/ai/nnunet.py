@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gpukit.ai.channels import MODALITY
 from gpukit.ai.checked import Node, read_json
 from gpukit.ai.description import Model
 from gpukit.ai.nnunet_network import plan_network, read_checkpoint
@@ -31,8 +32,6 @@ __all__ = ["files_of_nnunet", "is_nnunet", "read_nnunet"]
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 EXTRA = "gpukit.json"
 _FOLD = re.compile(r"fold_(\d{1,3}|all)")
-#: Names of channels that are a modality of DICOM's, and no others: "T1" or "FLAIR" may be of any name.
-_MODALITY = {"ct": ("CT",), "mr": ("MR",), "mri": ("MR",), "pet": ("PT",), "pt": ("PT",)}
 _DEFAULT_RESAMPLING = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
 
 
@@ -88,11 +87,7 @@ def read_nnunet(
     trained = [read_checkpoint(file) for file in files]
     wanted = _trained_configuration(trained[0], files[0], folder)
     chosen = _configuration(plans, wanted)
-    if chosen.has("previous_stage"):
-        raise chosen["previous_stage"].error(
-            f"{wanted} is the second stage of a cascade: it needs what {chosen['previous_stage'].value} found",
-            fix="use a configuration that works alone, such as 3d_fullres",
-        )
+    previous = _previous(folder, chosen, folds, checkpoint) if chosen.has("previous_stage") else None
     patch = [n.integer(1, 4096) for n in chosen.object(("patch_size", "spacing"), None)["patch_size"].list(most=3)]
     if len(patch) not in (2, 3):
         raise chosen["patch_size"].error("must have two or three members")
@@ -111,7 +106,7 @@ def read_nnunet(
         weights=files[0],
         folds=tuple(files[1:]),
         network=MappingProxyType({**plan_network(chosen, len(patch)), "dimension": len(patch)}),
-        input=_input(plans, dataset, chosen, channels, extra, name),
+        input=_input(plans, dataset, chosen, channels, extra, name, cascade=previous is not None),
         inference=InferenceSpec(
             patch=(1, patch[0], patch[1]) if len(patch) == 2 else (patch[0], patch[1], patch[2]),
             overlap=0.5,
@@ -121,7 +116,8 @@ def read_nnunet(
         ),
         output=output,
         file=folder / "plans.json",
-        notes=notes,
+        notes=(*(() if previous is None else previous.notes), *notes),
+        previous=previous,
     )
 
 
@@ -129,7 +125,8 @@ def files_of_nnunet(model: Model) -> list[Path]:
     """Every file that a model of this kind consists of."""
     folder = model.file.parent
     extra = [folder / EXTRA] if (folder / EXTRA).is_file() else []
-    return [model.file, folder / "dataset.json", *extra, model.weights, *model.folds]
+    first = [] if model.previous is None else files_of_nnunet(model.previous)
+    return [model.file, folder / "dataset.json", *extra, model.weights, *model.folds, *first]
 
 
 Located = tuple[Path, str | None, tuple[str, ...] | None, str | None]
@@ -234,15 +231,43 @@ def _configuration(plans: Node, name: str) -> Node:
         name = parent
 
 
+def _previous(folder: Path, chosen: Node, folds: Sequence[int | str] | None, checkpoint: str | None) -> Model:
+    """The first stage of a cascade, which lies beside the second."""
+    node = chosen["previous_stage"]
+    name = node.text()
+    if not re.fullmatch(r"\w+", name):
+        raise node.error("is no configuration's name")
+    trained = folder.name.rpartition("__")[0]
+    place = folder.parent / f"{trained}__{name}"
+    if not _is_trained(place):
+        raise node.error(
+            f"the network is the second stage of a cascade, and its first, {name}, is not beside it",
+            fix=f"put the folder {place.name} into {folder.parent}",
+        )
+    first = read_nnunet(place, folds=folds, checkpoint=checkpoint)
+    if first.previous is not None:
+        raise node.error(f"{name} is a second stage itself")
+    return first
+
+
 def _channels(dataset: Node) -> list[str]:
     for key in ("channel_names", "modality"):
         if dataset.has(key):
-            return [str(value.value) for _, value in dataset[key].object((), None).items()]
+            items = dataset[key].object((), None).items()
+            # by their numbers, which are those in the files' names: "10" comes after "2"
+            return [str(v.value) for k, v in sorted(items, key=lambda item: (len(item[0]), item[0]))]
     raise dataset.error("does not name its channels ('channel_names')")
 
 
 def _input(
-    plans: Node, dataset: Node, chosen: Node, channels: list[str], extra: Mapping[str, Any], name: str
+    plans: Node,
+    dataset: Node,
+    chosen: Node,
+    channels: list[str],
+    extra: Mapping[str, Any],
+    name: str,
+    *,
+    cascade: bool,
 ) -> NnUNetInput:
     order = (
         [n.integer(0, 2) for n in plans["transpose_forward"].list(length=3)]
@@ -252,28 +277,48 @@ def _input(
     if sorted(order) != [0, 1, 2]:
         raise plans["transpose_forward"].error("must hold 0, 1 and 2 in some order")
     schemes = [n.text() for n in chosen.object(("normalization_schemes",), None)["normalization_schemes"].list()]
-    scheme = schemes[0] if schemes else "ZScoreNormalization"
-    if scheme not in NORMALISATIONS:
-        raise chosen["normalization_schemes"].error(f"{scheme} is not known", fix=f"use {', '.join(NORMALISATIONS)}")
+    if len(schemes) < len(channels):
+        raise chosen["normalization_schemes"].error(f"names {len(schemes)} of {len(channels)} channels")
+    for scheme in schemes:
+        if scheme not in NORMALISATIONS:
+            known = ", ".join(NORMALISATIONS)
+            raise chosen["normalization_schemes"].error(f"{scheme} is not known", fix=f"use {known}")
     masks = [n.flag() for n in chosen["use_mask_for_norm"].list()] if chosen.has("use_mask_for_norm") else []
+    masks += [False] * (len(channels) - len(masks))
     target = tuple(n.number(1e-3, 1e3) for n in chosen["spacing"].list(most=3))
     if len(target) != len(chosen["patch_size"].value):
         raise chosen["spacing"].error("must have as many members as patch_size")
     if chosen.has("preprocessor_name") and chosen["preprocessor_name"].value != "DefaultPreprocessor":
         raise chosen["preprocessor_name"].error("is not nnU-Net's DefaultPreprocessor, so its steps are not known")
-    modality = _MODALITY.get(channels[0].casefold(), ()) if len(channels) == 1 else ()
+    modality = MODALITY.get(channels[0].casefold(), ()) if len(channels) == 1 else ()
     return NnUNetInput(
         channels=len(channels),
+        channel_names=tuple(channels),
         modality=tuple(extra.get("modality", modality)),
         orientation=extra["orientation"] if "orientation" in extra else _orientation(plans, dataset, name),
         order=(order[0], order[1], order[2]),
         target=target,
-        normalisation=scheme,
-        within_mask=bool(masks and masks[0]),
-        statistics=_statistics(plans) if scheme == "CTNormalization" else MappingProxyType({}),
+        normalisation=tuple(schemes[: len(channels)]),
+        within_mask=tuple(masks[: len(channels)]),
+        statistics=tuple(
+            _statistics(plans, n) if schemes[n] == "CTNormalization" else MappingProxyType({})
+            for n in range(len(channels))
+        ),
         data=_resampling(chosen, "resampling_fn_data", 3),
         logits=_resampling(chosen, "resampling_fn_probabilities", 1),
+        stage=_foreground(dataset) if cascade else (),
+        labels=_resampling(chosen, "resampling_fn_seg", 1),
     )
+
+
+def _foreground(dataset: Node) -> tuple[int, ...]:
+    """Every value but the background's that a label or a region of the data set is made of."""
+    found: set[int] = set()
+    for name, node in dataset["labels"].object((), None).items():
+        if name != "ignore":
+            items = node.list(most=256) if isinstance(node.value, list) else [node]
+            found |= {n.integer(0, 65535) for n in items}
+    return tuple(sorted(found - {0}))
 
 
 def _orientation(plans: Node, dataset: Node, name: str) -> str | None:
@@ -283,12 +328,12 @@ def _orientation(plans: Node, dataset: Node, name: str) -> str | None:
     return "RAS" if "Reorient" in str(reader) or "totalsegmentator" in name.lower() else None
 
 
-def _statistics(plans: Node) -> Mapping[str, float]:
+def _statistics(plans: Node, channel: int) -> Mapping[str, float]:
     keys = ("foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality")
     key = next((k for k in keys if plans.has(k)), None)
     if key is None:
         raise plans.error(f"CTNormalization needs {keys[0]}")
-    facts = plans[key].object(("0",), None)["0"]
+    facts = plans[key].object((str(channel),), None)[str(channel)]
     names = ("mean", "std", "percentile_00_5", "percentile_99_5")
     facts.object(names, None)
     return MappingProxyType({n: facts[n].number() for n in names})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpukit.ai.checked import Node
+from gpukit.ai.nnunet_preprocess import NnUNetInput
 from gpukit.ai.parts import literal
 from gpukit.errors import DependencyError, InputNotFoundError, ModelError
 
@@ -224,8 +225,10 @@ def _build(model: Model) -> torch.nn.Module:
         name = arguments.get(key)
         if name is not None:
             arguments[key] = getattr(residual if name in _BLOCKS else torch.nn, name)
+    spec = model.volume_input
+    stages = len(spec.stage) if isinstance(spec, NnUNetInput) else 0
     arguments.update(
-        input_channels=model.volume_input.channels, num_classes=model.segments.channels, deep_supervision=False
+        input_channels=model.volume_input.channels + stages, num_classes=model.segments.channels, deep_supervision=False
     )
     try:
         network = getattr(unet, model.network["class"])(**arguments)

@@ -7,14 +7,13 @@ readers that nnU-Net uses for medical files that is the order in which the voxel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpukit.ai.nnunet_resample import Resampling, new_shape, resample, separate_axis
+from gpukit.ai.nnunet_resample import Resampling, new_shape, resample, resample_labels, separate_axis
 from gpukit.ai.parts import InputSpec
 from gpukit.ai.tensors import as_array, as_tensor
 from gpukit.errors import ModelError
@@ -37,6 +36,8 @@ NORMALISATIONS = (
 )
 #: Voxels of an image of the network: more than this is a wrong spacing, not an image.
 MOST_VOXELS = 1 << 32
+#: Among a first stage's labels: outside of what nnU-Net takes for the body.
+OUTSIDE = -1
 _LEAST = 1e-8
 
 
@@ -50,23 +51,31 @@ class NnUNetInput(InputSpec):
         ``transpose_forward``: which axis of ``[z, y, x]`` each axis of the network's input is.
     target : tuple of float
         Spacing in mm along the network's axes: three, or two where slices are kept as they are.
-    normalisation : str
-        Of `NORMALISATIONS`.
-    within_mask : bool
-        Whether mean and deviation are those of the voxels that are not zero.
-    statistics : mapping
-        ``mean``, ``std``, ``percentile_00_5`` and ``percentile_99_5`` of the training data.
+    normalisation : tuple of str
+        Of `NORMALISATIONS`, one a channel.
+    within_mask : tuple of bool
+        Whether mean and deviation are those of the voxels that are not zero, for each channel.
+    statistics : tuple of mapping
+        For each channel ``mean``, ``std``, ``percentile_00_5`` and ``percentile_99_5`` of the training data, where its
+        normalisation needs them.
     data, logits : Resampling
         Of the image, and of the network's answer.
+    stage : tuple of int
+        In the second stage of a cascade the labels that the first may have given: each is one more channel, 1 where
+        the label is.
+    labels : Resampling
+        Of the first stage's labels.
     """
 
     order: tuple[int, int, int]
     target: tuple[float, ...]
-    normalisation: str
-    within_mask: bool = False
-    statistics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    normalisation: tuple[str, ...]
+    within_mask: tuple[bool, ...]
+    statistics: tuple[Mapping[str, float], ...]
     data: Resampling = field(default_factory=Resampling)
     logits: Resampling = field(default_factory=lambda: Resampling(order=1))
+    stage: tuple[int, ...] = ()
+    labels: Resampling = field(default_factory=lambda: Resampling(order=1))
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Seen:
 
     Parameters
     ----------
-    image : tensor, ``[1, x, y, z]``
+    image : tensor, ``[channels, x, y, z]``
         float32; x, y, z are the axes of the network's input.
     grid : Grid
         Where these voxels lie, its (i, j, k) being the image's (x, y, z).
@@ -94,44 +103,67 @@ class Seen:
         return separate_axis(how, self.nominal, self.source)
 
 
-def look(volume: Volume, spec: NnUNetInput) -> Seen:
-    """Preprocess a 3D volume as nnU-Net's DefaultPreprocessor does, on the volume's device.
+def look(volumes: Sequence[Volume], spec: NnUNetInput, before: Any = None) -> Seen:
+    """Preprocess 3D volumes, one a channel, as nnU-Net's DefaultPreprocessor does, on their device.
 
     Voxels that are not finite become the lowest finite value; all others, those of a padding value too, stay as they
     are stored, since that is what nnU-Net sees.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+        All on one grid.
+    spec : NnUNetInput
+        What the network wants to see.
+    before : array, optional
+        For the second stage of a cascade: the labels ``[k, j, i]`` that the first gave, on the volumes' grid.
 
     Raises
     ------
     ModelError
         The spacing would make an image beyond all bounds, or the values are not those of the normalisation.
     """
-    values = _finite(as_tensor(volume.array).to(_float32()))
-    grid = volume.grid
-    if spec.orientation is not None:
-        grid, axes, flips = grid.reoriented(spec.orientation)
-        values = _turned(values, axes, flips)
-    values = values.permute(spec.order)
-    inside = values != 0
-    box = _box(inside)
-    cropped = values[box].clone()
-    spacing = [grid.spacing[2 - n] for n in spec.order]
-    target = spec.target if len(spec.target) == 3 else (spacing[0], *spec.target)
-    shape = new_shape(cropped.shape, spacing, target)
-    if np.prod(np.asarray(shape, float)) > MOST_VOXELS:
-        raise ModelError(f"at its spacing the network would see {shape} voxels", attribute="configurations.spacing")
-    mask = None
-    if spec.within_mask and spec.normalisation == "ZScoreNormalization":
-        mask = as_tensor(fill_holes(as_array(inside[box].contiguous(), volume.array)))
-    _normalise(cropped, spec, mask)
-    image = resample(cropped, shape, spacing, target, spec.data).contiguous()[None]
-    start = [s.start for s in box]
-    return Seen(image, _grid(grid, spec.order, start, cropped.shape, shape), tuple(target), tuple(spacing))
-
-
-def _float32() -> torch.dtype:
     import torch
 
-    return torch.float32
+    grid = volumes[0].grid
+    turn = None if spec.orientation is None else grid.reoriented(spec.orientation)
+    if turn is not None:
+        grid = turn[0]
+
+    def seen(array: Any) -> torch.Tensor:
+        """An array with the axes that the network sees."""
+        values = as_tensor(array)
+        return (values if turn is None else _turned(values, *turn[1:])).permute(spec.order)
+
+    images = [_finite(seen(volume.array).to(torch.float32)) for volume in volumes]
+    inside = images[0] != 0
+    for image in images[1:]:
+        inside = inside | (image != 0)
+    box = _box(inside)
+    cropped = [image[box].clone() for image in images]
+    size = cropped[0].shape
+    spacing = [grid.spacing[2 - n] for n in spec.order]
+    target = spec.target if len(spec.target) == 3 else (spacing[0], *spec.target)
+    shape = new_shape(size, spacing, target)
+    if np.prod(np.asarray(shape, float)) > MOST_VOXELS:
+        raise ModelError(f"at its spacing the network would see {shape} voxels", attribute="configurations.spacing")
+    masked = [m and name == "ZScoreNormalization" for m, name in zip(spec.within_mask, spec.normalisation, strict=True)]
+    mask = labels = None
+    if any(masked) or spec.stage:
+        mask = as_tensor(fill_holes(as_array(inside[box].contiguous(), volumes[0].array)))
+    if spec.stage:
+        assert mask is not None
+        labels = seen(as_tensor(before).to(torch.int32))[box]
+        labels = labels.masked_fill((labels == 0) & ~mask, OUTSIDE)
+        mask = labels != OUTSIDE
+    for n, image in enumerate(cropped):
+        _normalise(image, spec.normalisation[n], spec.statistics[n], mask if masked[n] else None)
+    parts = [resample(image, shape, spacing, target, spec.data) for image in cropped]
+    if labels is not None:
+        there = resample_labels(labels, shape, spacing, target, spec.labels)
+        parts += [(there == value).to(torch.float32) for value in spec.stage]
+    return Seen(torch.stack(parts), _grid(grid, spec.order, [s.start for s in box], size, shape),
+                tuple(target), tuple(spacing))  # fmt: skip
 
 
 def _finite(values: torch.Tensor) -> torch.Tensor:
@@ -163,13 +195,12 @@ def _box(inside: torch.Tensor) -> tuple[slice, slice, slice]:
     return spans[0], spans[1], spans[2]
 
 
-def _normalise(image: torch.Tensor, spec: NnUNetInput, mask: torch.Tensor | None) -> None:
+def _normalise(image: torch.Tensor, how: str, facts: Mapping[str, float], mask: torch.Tensor | None) -> None:
     """Normalise in place."""
-    if spec.normalisation == "CTNormalization":
-        facts = spec.statistics
+    if how == "CTNormalization":
         image.clamp_(facts["percentile_00_5"], facts["percentile_99_5"])
         image.sub_(facts["mean"]).div_(max(facts["std"], _LEAST))
-    elif spec.normalisation == "ZScoreNormalization":
+    elif how == "ZScoreNormalization":
         part = image if mask is None else image[mask]
         if part.numel() == 0:
             return
@@ -178,10 +209,10 @@ def _normalise(image: torch.Tensor, spec: NnUNetInput, mask: torch.Tensor | None
             image.sub_(mean).div_(max(deviation, _LEAST))
         else:
             image[mask] = (part - mean) / max(deviation, _LEAST)
-    elif spec.normalisation == "RescaleTo01Normalization":
+    elif how == "RescaleTo01Normalization":
         image.sub_(image.min())
         image.div_(max(float(image.max()), _LEAST))
-    elif spec.normalisation == "RGBTo01Normalization":
+    elif how == "RGBTo01Normalization":
         if float(image.min()) < 0 or float(image.max()) > 255:
             raise ModelError("the network is for pictures of values from 0 to 255, and the volume has others")
         image.div_(255.0)

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Resampling", "axis_matrix", "new_shape", "resample", "separate_axis"]
+__all__ = ["Resampling", "axis_matrix", "new_shape", "resample", "resample_labels", "separate_axis"]
 
 #: Weights below this share of a voxel cannot change a float64 sum.
 NEGLIGIBLE = 1e-17
+#: Two shares of labels that differ by less are equal.
+LEVEL = 1e-6
+#: What is more than a half, and not by rounding.
+HALF = 0.5 + LEVEL
 #: Numbers that one step may hold in float64 beside the result: 128 MB.
 BUDGET = 16 << 20
 
@@ -129,6 +133,67 @@ def resample(
         low, high = image.amin(dim=plane, keepdim=True), image.amax(dim=plane, keepdim=True)
         result = result.clamp(min=low, max=high)
     return _along(result, axis, axis_matrix(int(image.shape[axis]), shape[axis], how.order_z, alone=True))
+
+
+def resample_labels(
+    labels: torch.Tensor, shape: Sequence[int], current: Sequence[float], target: Sequence[float], how: Resampling
+) -> torch.Tensor:
+    """Whole numbers ``[a, b, c]`` on another number of voxels between the same outer faces, no other numbers made.
+
+    Each number's own indicator is resampled and the largest wins; of equal ones that which is nearest, else the lowest.
+    Along an axis that is resampled on its own this is done within the planes; then the nearest plane counts, or with an
+    order above 0 what reaches more than one half.
+    """
+    import torch
+
+    if tuple(labels.shape) == tuple(shape):
+        return labels
+    axis = separate_axis(how, current, target)
+    if axis is None:
+        return _elected(labels, shape, how.order)
+    flat = [int(labels.shape[n]) if n == axis else size for n, size in enumerate(shape)]
+    result = _elected(labels, flat, how.order)
+    if flat[axis] == shape[axis]:
+        return result
+    weights = axis_matrix(flat[axis], shape[axis], how.order_z, alone=True)
+    if how.order_z == 0:
+        return result.index_select(axis, torch.as_tensor(weights.argmax(axis=1), device=labels.device))
+    found = result.new_zeros(tuple(shape))
+    for value in torch.unique(result).tolist():
+        found[_along((result == value).to(torch.float32), axis, weights) > HALF] = value
+    return found
+
+
+def _elected(labels: torch.Tensor, shape: Sequence[int], order: int) -> torch.Tensor:
+    """Each voxel's label whose indicator is the largest once resampled along the axes that change."""
+    import torch
+
+    def resized(indicator: torch.Tensor, spline: int) -> torch.Tensor:
+        result = indicator.to(torch.float32)
+        for n in _cheapest(indicator.shape, shape):
+            result = _along(result, n, axis_matrix(int(indicator.shape[n]), shape[n], spline))
+        return result.clamp_(0.0, 1.0) if result is not indicator else result
+
+    nearest = labels
+    for n, size in enumerate(shape):
+        rows = axis_matrix(int(labels.shape[n]), size, 0).argmax(axis=1)
+        nearest = nearest.index_select(n, torch.as_tensor(rows, device=labels.device))
+    if order == 0:
+        return nearest
+    best = winner = level = None
+    for value in torch.unique(labels).tolist():
+        score = resized(labels == value, order)
+        near = nearest == value
+        if best is None or winner is None or level is None:
+            best, winner, level = score, torch.full_like(nearest, value), near & (score > 0)
+            continue
+        level |= near & (score > 0) & ((score - best).abs() <= LEVEL)  # sums that rounding alone may part
+        better = score > best + LEVEL
+        winner[better] = value
+        level = torch.where(better, near, level)
+        best = torch.maximum(best, score)
+    assert winner is not None and level is not None
+    return torch.where(level, nearest, winner)
 
 
 def _cheapest(old: Sequence[int], new: Sequence[int]) -> list[int]:

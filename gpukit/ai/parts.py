@@ -23,6 +23,7 @@ __all__ = [
     "read_code",
     "read_inference",
     "read_input",
+    "read_names",
     "read_output",
     "read_transforms",
 ]
@@ -63,7 +64,9 @@ class InputSpec:
     Parameters
     ----------
     channels : int
-        Input channels of the network.
+        Images that the network sees side by side.
+    channel_names : tuple of str
+        What they are, such as ``T1`` and ``FLAIR``; empty where nothing says it.
     modality : tuple of str
         DICOM modalities it was made for; empty for any.
     orientation : str or None
@@ -83,6 +86,7 @@ class InputSpec:
     """
 
     channels: int = 1
+    channel_names: tuple[str, ...] = ()
     modality: tuple[str, ...] = ()
     orientation: str | None = None
     spacing: tuple[float, float, float] | None = None
@@ -152,7 +156,8 @@ class OutputSpec:
 def read_input(node: Node) -> InputSpec:
     """Check the part ``input`` of a description."""
     node.object(
-        ("channels",), ("dimensions", "modality", "orientation", "spacing", "size", "axes", "fill", "intensity")
+        ("channels",),
+        ("channel_names", "dimensions", "modality", "orientation", "spacing", "size", "axes", "fill", "intensity"),
     )
     orientation = None
     if node.has("orientation"):
@@ -166,8 +171,10 @@ def read_input(node: Node) -> InputSpec:
         raise node["axes"].error("is 'patient', which needs an orientation", fix="add 'orientation'")
     if node.has("size") and not node.has("spacing"):
         raise node["size"].error("needs a spacing", fix="add 'spacing'")
+    channels = node["channels"].integer(1, 64)
     return InputSpec(
-        channels=node["channels"].integer(1, 64),
+        channels=channels,
+        channel_names=read_names(node["channel_names"], channels) if node.has("channel_names") else (),
         modality=tuple(n.text().upper() for n in node["modality"].list(most=32)) if node.has("modality") else (),
         orientation=orientation,
         spacing=_three_numbers(node["spacing"]) if node.has("spacing") else None,
@@ -176,6 +183,14 @@ def read_input(node: Node) -> InputSpec:
         fill=node["fill"].number(-1e9, 1e9) if node.has("fill") else 0.0,
         intensity=read_transforms(node["intensity"], INTENSITY) if node.has("intensity") else (),
     )
+
+
+def read_names(node: Node, channels: int) -> tuple[str, ...]:
+    """Check the names of channels: one for each, and no two alike."""
+    names = tuple(one.text() for one in node.list(length=channels))
+    if len({name.casefold() for name in names}) != len(names):
+        raise node.error("names two channels alike")
+    return names
 
 
 def read_inference(node: Node) -> InferenceSpec:

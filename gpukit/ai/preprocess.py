@@ -6,6 +6,7 @@ to MONAI is therefore the transposed *view* of the array with `gpukit.geometry.G
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,13 +59,13 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
     return scaled.crop(before, (k, j, i))
 
 
-def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
-    """The network's input for a 3D volume: ``[1, x, y, z]`` float32, contiguous, on the volume's device.
+def prepare(volumes: Volume | Sequence[Volume], spec: InputSpec, grid: Grid) -> torch.Tensor:
+    """The network's input for a 3D volume: ``[channels, x, y, z]`` float32, contiguous, on the volume's device.
 
     Parameters
     ----------
-    volume : Volume
-        With axes ``kji``.
+    volumes : Volume, or several
+        With axes ``kji``; one a channel, all on one grid.
     spec : InputSpec
         What the network expects.
     grid : Grid
@@ -74,8 +75,23 @@ def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
     -----
     Voxels that hold no measurement (padding values and NaN) become the lowest measured value first, so that they do not
     spread through interpolation or into minima and percentiles. A grid that differs from the source's only by a
-    permutation, flips and whole voxels is reached without interpolation; any other by one linear resampling.
+    permutation, flips and whole voxels is reached without interpolation; any other by one linear resampling. Intensity
+    transforms see all channels at once, as MONAI's do.
     """
+    import torch
+    from monai.data import MetaTensor
+
+    several = [volumes] if isinstance(volumes, Volume) else list(volumes)
+    parts = [_on_grid(volume, spec, grid) for volume in several]
+    inside = parts[0] if len(parts) == 1 else torch.cat(parts)
+    for transform in spec.intensity:
+        inside = torch.as_tensor(_on_device(build_transform(transform), inside)(inside))
+    result = inside.as_tensor() if isinstance(inside, MetaTensor) else inside
+    return result.to(torch.float32).contiguous()
+
+
+def _on_grid(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
+    """One channel ``[1, x, y, z]`` on the model's grid."""
     import torch
     from monai.data import MetaTensor
     from monai.transforms import Orientation
@@ -98,10 +114,7 @@ def prepare(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
         inside = _sample_linearly(values, volume.grid, grid, "zeros" if outside else "border")
         if outside and spec.fill:
             inside = inside + spec.fill
-    for transform in spec.intensity:
-        inside = torch.as_tensor(_on_device(build_transform(transform), inside)(inside))
-    result = inside.as_tensor() if isinstance(inside, MetaTensor) else inside
-    return result.to(torch.float32).contiguous()
+    return inside
 
 
 def _sample_linearly(values: torch.Tensor, source: Grid, target: Grid, outside: str) -> torch.Tensor:

@@ -286,9 +286,9 @@ def _contract(model: Model) -> dict[str, Any]:
     """What the model wants to see, in plain values."""
     spec = model.input
     facts: dict[str, Any] = {"dimensions": model.dimensions, "channels": spec.channels, "modality": list(spec.modality)}
-    for key in ("orientation", "plane", "spacing", "size"):
+    for key in ("channel_names", "orientation", "plane", "spacing", "size"):
         value = getattr(spec, key, None)
-        if value is not None:
+        if value is not None and value != ():
             facts[key] = list(value) if isinstance(value, tuple) else value
     return facts
 

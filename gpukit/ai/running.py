@@ -16,7 +16,7 @@ from gpukit.ai.nnunet_preprocess import Seen
 from gpukit.ai.parts import TransformSpec
 from gpukit.ai.preprocess import build_transform, model_grid
 from gpukit.ai.probabilities import ProbabilityMap
-from gpukit.ai.runtimes import Network, Runtime, faster
+from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.seeing import label_map, lay_windows, see
 from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import as_array, as_tensor
@@ -36,7 +36,9 @@ __all__ = ["Job", "alone", "in_step", "postprocessed"]
 class Job:
     """How the networks of one call are run."""
 
-    may_choose: bool
+    #: The images of all channels on one grid; the first is the one whose grid the labels return to.
+    channels: tuple[Volume, ...]
+    runtime: str | None
     precision: str
     overlap: float | None
     batch: int | None
@@ -131,19 +133,23 @@ def _mirrored(network: Network, model: Model, flips: str | None) -> Network:
 
 
 def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Frugal, Seen, tuple[str, ...]]:
-    """The network, on a faster runtime where one gains, and the image that it sees."""
+    """The network, on a faster runtime where one gains, and the image that it sees: of a cascade, after its first."""
     place = _place(volume)
+    before: torch.Tensor | None = None
+    told: tuple[str, ...] = ()
+    if model.previous is not None:
+        before, told = alone(volume, model.previous, choose(model.previous, job.runtime), job, 0)
     with stage("preprocessing"):
-        seen = see(volume, model)
+        seen = see(job.channels, model, before)
     layout = lay_windows(seen.grid.shape[::-1], model, job.overlap)
     size = math.prod(layout.patch)
-    quick = faster(model, place, job.precision, layout.count, size) if job.may_choose else None
+    quick = faster(model, place, job.precision, layout.count, size) if job.runtime is None else None
     with stage("loading the network"):
         network = (quick or chosen).load(model, place, job.precision)
     notes: tuple[str, ...] = ()
     if quick is not None:
         network, notes = _tried(network, quick, chosen, model, central(seen.image, layout))
-    return Frugal(_mirrored(network, model, job.flips)), seen, notes
+    return Frugal(_mirrored(network, model, job.flips)), seen, (*told, *notes)
 
 
 def in_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["label_map", "lay_windows", "see"]
 
 
-def see(volume: Volume, model: Model) -> Seen:
-    """The preprocessed image on the volume's device, and its grid."""
+def see(volumes: Sequence[Volume], model: Model, before: Any = None) -> Seen:
+    """The preprocessed image of all channels on their device, and its grid; `before` is what a first stage labelled."""
     spec = model.volume_input
     if isinstance(spec, NnUNetInput):
-        return look(volume, spec)
-    grid = model_grid(volume.grid, spec)
-    return Seen(prepare(volume, spec, grid), grid)
+        return look(volumes, spec, before)
+    grid = model_grid(volumes[0].grid, spec)
+    return Seen(prepare(volumes, spec, grid), grid)
 
 
 def lay_windows(

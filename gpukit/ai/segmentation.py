@@ -8,6 +8,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from gpukit.ai.channels import Given, check_modality, expected, in_order, on_first_grid, same_channels
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
 from gpukit.ai.outputs import chosen_labels, keep_labels
@@ -27,7 +28,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 
 def segment(
-    volume: Volume,
+    volume: Given,
     model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
     *,
     device: str | None = None,
@@ -46,8 +47,11 @@ def segment(
 
     Parameters
     ----------
-    volume : Volume
-        3D, or 4D with `phase`; on any device, which is where the network runs.
+    volume : Volume, or several
+        3D, or 4D with `phase`; on any device, which is where the network runs. For a network of several input channels
+        one for each, in the order of the model's channels, or by their names (``{"T1": t1, "FLAIR": flair}``). All are
+        brought to the grid of the first channel's, which is that of the result. A 4D volume that is no DICOM and has as
+        many phases as the model has channels may take their place.
     model : str, PathLike, Model, or several of them
         A folder with ``model.json``, a weights file with its description beside it, a MONAI bundle's folder, a trained
         nnU-Net's folder, or the name of a model that comes with gpukit, such as ``brain-tissue``. See
@@ -94,6 +98,8 @@ def segment(
         together.
     DependencyError, DeviceError
         A package or the device is missing.
+    GeometryError
+        Channels are in different frames of reference, or show different places.
     SelectionError
         A 4D volume without `phase`.
     """
@@ -117,12 +123,19 @@ def segment(
         raise InputError("weights are for several models", attribute="weights")
     require("torch", "monai")
     chosen = [choose(one, runtime) for one in models]
-    volume = one_image(volume if device is None else volume.to(device), models[0], phase)
-    for one in models[1:]:
-        one_image(volume, one, None)
+    same_channels([part for one in models for part in ((one,) if one.previous is None else (one.previous, one))])
+    images = [
+        one_image(one if device is None else one.to(device), models[0], phase, n)
+        for n, one in enumerate(in_order(volume, models[0]))
+    ]
+    for other in models[1:]:
+        for n, one in enumerate(images):
+            one_image(one, other, None, n)
+    channels, moved = on_first_grid(images, models[0]) if len(images) > 1 else ((images[0],), ())
+    volume = channels[0]
     wanted = _wanted(models, ensemble, probabilities)
     digests = [one.digest for one in models]
-    job = Job(runtime is None, precision, overlap, batch, flips, progress, len(models), wanted)
+    job = Job(channels, runtime, precision, overlap, batch, flips, progress, len(models), wanted)
 
     import torch
 
@@ -149,7 +162,12 @@ def segment(
         },
         sources=volume.sources,
         metadata=volume.metadata,
-        notes=(*volume.notes, *dict.fromkeys(note for one in models for note in one.notes), *notes),
+        notes=(
+            *dict.fromkeys(note for one in channels for note in one.notes),
+            *moved,
+            *dict.fromkeys(note for one in models for note in one.notes),
+            *notes,
+        ),
     )
     return result if wanted is None else _with_probabilities(result, job)
 
@@ -182,23 +200,19 @@ def _with_probabilities(result: Segmentation, job: Job) -> Segmentation:
     return replace(kept, probabilities=as_array(job.kept[0], result.array))
 
 
-def one_image(volume: Volume, model: Model, phase: int | None) -> Volume:
-    """The 3D scalar image for a network over volumes, checked against what the model is for."""
-    if model.dimensions == 3 and model.input.channels != 1:
+def one_image(volume: Volume, model: Model, phase: int | None, channel: int | None = None) -> Volume:
+    """The 3D scalar image for a network over volumes, checked against what the model is for.
+
+    `channel` is the number of the channel that it is for; None where the task takes one image only.
+    """
+    if model.dimensions == 3 and model.input.channels != 1 and channel is None:
         raise ModelError(
-            f"the network wants {model.input.channels} channels, and a volume has one",
+            f"the network wants {expected(model)}, and a volume has one",
             file=model.file,
             attribute="$.input.channels",
             fix="use a model of one channel",
         )
-    modality = volume.metadata.get("Modality")
-    if modality and model.input.modality and str(modality).upper() not in model.input.modality:
-        raise ModelError(
-            f"the model {model.name} is for {' or '.join(model.input.modality)}, and the volume is {modality}",
-            file=model.file,
-            attribute="$.input.modality",
-            fix=f"use a model for {modality}",
-        )
+    check_modality(volume, model, channel or 0)
     if "c" in volume.axes and model.dimensions == 3:
         raise InputError("a colour volume cannot be segmented", fix="give a volume of one value a voxel")
     if not volume.axes.startswith("t"):

@@ -106,7 +106,10 @@ def _files_of(path: Path, model: Model) -> tuple[Path, list[Path], str]:
     if path.suffix.lower() == ".mlpackage":
         return path.parent, sorted({*_description_of(model), *model.weight_files}), path.name
     if model.format == "nnunet":
-        return model.file.parent, files_of_nnunet(model), "."
+        folder = model.file.parent
+        if model.previous is not None:  # its first stage lies beside it
+            return folder.parent, files_of_nnunet(model), folder.name
+        return folder, files_of_nnunet(model), "."
     if path.is_dir() and not (path / DESCRIPTION).is_file():
         return path, list(walk(path)), "."
     root = path if path.is_dir() else path.parent

@@ -39,10 +39,16 @@ def weight_files(weights: Path) -> tuple[Path, ...]:
 
 
 def root_of(weights: Path, folds: Sequence[Path] = ()) -> Path:
-    """The folder that the names of the weights' files are relative to; folds lie in folders beside one another."""
+    """The folder that the names of the weights' files are relative to.
+
+    Folds lie in folders beside one another, and the stages of a cascade in folders beside one another again.
+    """
     if weights.is_dir():
         return weights
-    return weights.parent.parent if folds else weights.parent
+    if not folds:
+        return weights.parent
+    near = weights.parent.parent
+    return near if all(fold.is_relative_to(near) for fold in folds) else near.parent
 
 
 def digest_of_weights(weights: Path, folds: Sequence[Path] = ()) -> str:

@@ -101,7 +101,7 @@ def dataset(**changes: Any) -> dict[str, Any]:
     }
 
 
-def network(content: dict[str, Any], heads: int, seed: int) -> Any:
+def network(content: dict[str, Any], heads: int, seed: int, inputs: int = 1) -> Any:
     """The configuration's network with random weights, whose logits differ clearly from place to place."""
     import torch
     from dynamic_network_architectures.architectures import unet
@@ -112,7 +112,7 @@ def network(content: dict[str, Any], heads: int, seed: int) -> Any:
     arguments = {**part["arch_kwargs"], "deep_supervision": False}
     for key in ("conv_op", "norm_op", "nonlin"):
         arguments[key] = getattr(torch.nn, arguments[key].rpartition(".")[2])
-    built = getattr(unet, part["network_class_name"].rpartition(".")[2])(1, num_classes=heads, **arguments)
+    built = getattr(unet, part["network_class_name"].rpartition(".")[2])(inputs, num_classes=heads, **arguments)
     for value in built.parameters():
         value.data.copy_(torch.randn_like(value) * 0.4)
     return built.eval()
@@ -129,18 +129,20 @@ def write_folder(
     plan: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
     checkpoint: str = "checkpoint_final.pth",
+    inputs: int = 1,
+    more: dict[str, Any] | None = None,
 ) -> Path:
-    """A trained network's folder in a data set's; returns the first."""
+    """A trained network's folder in a data set's; returns the first. `more` are further configurations of the plan."""
     import torch
 
     folder = parent / f"nnUNetTrainer__nnUNetPlans__{name}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plans.json").write_text(json.dumps(plans({name: content}, **(plan or {}))))
+    (folder / "plans.json").write_text(json.dumps(plans({**(more or {}), name: content}, **(plan or {}))))
     (folder / "dataset.json").write_text(json.dumps(dataset(**(data or {}))))
     for n, fold in enumerate(folds):
         (folder / f"fold_{fold}").mkdir(exist_ok=True)
         saved = {
-            "network_weights": network(content, heads, n).state_dict(),
+            "network_weights": network(content, heads, n, inputs).state_dict(),
             "optimizer_state": {"lr": 0.01},
             "grad_scaler_state": None,
             # what nnU-Net's logger keeps are NumPy's numbers

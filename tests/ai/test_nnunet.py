@@ -316,8 +316,13 @@ BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "a plan that does not fit the weights": (
         "plans.json", lambda p: _kwargs(p).update(features_per_stage=[4, 8, 16]), "do not fit the plan's PlainConvUNet",
     ),
-    "a cascade": (
-        "plans.json", lambda p: p["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"), "cascade",
+    "a cascade without its first stage": (
+        "plans.json", lambda p: p["configurations"]["3d_fullres"].update(previous_stage="3d_lowres"),
+        "second stage of a cascade, and its first, 3d_lowres, is not beside it",
+    ),
+    "a cascade whose first stage lies elsewhere": (
+        "plans.json", lambda p: p["configurations"]["3d_fullres"].update(previous_stage="../../3d_lowres"),
+        "no configuration's name",
     ),
     "another preprocessor": (
         "plans.json", lambda p: p["configurations"]["3d_fullres"].update(preprocessor_name="Mine"), "preprocessor_name",
@@ -329,7 +334,9 @@ BROKEN: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "a label count that differs": (
         "dataset.json", lambda d: d.update(labels={"background": 0, "a": 1}), "another size of decoder",
     ),
-    "two channels": ("dataset.json", lambda d: d.update(channel_names={"0": "T1", "1": "T2"}), "wants 2 channels"),
+    "a channel without a normalisation": (
+        "dataset.json", lambda d: d.update(channel_names={"0": "T1", "1": "T2"}), "names 1 of 2 channels",
+    ),
 }  # fmt: skip
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gpukit_cli.commands import ai_batch, ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
+from gpukit_cli.commands.ai_channels import Channels, open_channels
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged, source_of
+from gpukit_cli.params import Device, FillGaps, Force, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ def ai() -> None:
 
 @app.command()
 def segment(
-    inputs: Inputs,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the result goes; - for JSON.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="INPUT...", help="Files, directories, globs, a DICOMDIR or a zip.", show_default=False),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +85,7 @@ def segment(
         Path | None, typer.Option("--overlay", metavar="PNG", help="Also draw the labels over slices of the image.")
     ] = None,
     series: Series = None,
+    channel: Channels = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
     skip_damaged: SkipDamaged = False,
@@ -100,6 +105,9 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Segment one series: a label for every voxel, on the grid of the source images.
+
+    A network of several channels takes an input for each, in the order of its channels or by their names, such as
+    --channel T1=t1/ --channel FLAIR=flair/; the labels are on the grid of the first.
 
     Prints voxels and millilitres of each label, and the paths of the files written.
     """
@@ -125,25 +133,29 @@ def segment(
     described = chosen_models(model, several, trust=trust)
     shares = weight_list(weights)
     with Progress() as progress, profiled(profile) as seen:
-        volume = gpukit.open(
-            source_of(inputs),
+        images = open_channels(
+            inputs or [],
+            channel,
+            series,
+            described[0],
             device=device,
-            series=series,
             phase=phase,
             fill_gaps=fill_gaps,
             skip_damaged=skip_damaged,
             progress=progress,
         )
-        for note in volume.notes:
+        volume = images[0]
+        shown = tuple(dict.fromkeys(note for one in images for note in one.notes))
+        for note in shown:
             warn(note)
         if kind == "dicom-seg" and not volume.sources:
             raise InputError(
                 "a DICOM SEG must reference DICOM images, and the input is none",
-                file=inputs[0],
+                file=inputs[0] if inputs else None,
                 fix="write NIfTI instead, with --output NAME.nii.gz",
             )
         result = gpukit.segment(
-            volume,
+            images,
             described,
             runtime=runtime,
             precision=precision,
@@ -158,7 +170,7 @@ def segment(
         if labels is not None:
             result = keep_labels(result, labels.split(","))
         told = {note for one in described for note in one.notes}
-        for note in result.notes[len(volume.notes) :]:
+        for note in result.notes[len(shown) :]:
             if note not in told:
                 warn(note)
         progress("writing", 0, len(targets))
