@@ -42,7 +42,9 @@ def text(tag: int, vr: str, value: str) -> bytes | None:
     """An element of text, padded with a space, of UIDs with a NUL (PS3.5 6.2); None where it's not ASCII or long."""
     if not value.isascii() or len(value) > _LONGEST:
         return None
-    data = value.encode() + (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    data = value.encode()
+    if len(data) % 2:
+        data += b"\0" if vr == "UI" else b" "
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(data)) + data
 
 

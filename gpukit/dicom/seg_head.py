@@ -7,7 +7,8 @@ source images, descriptions of segments, functional groups of frames. The rest i
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -62,8 +63,9 @@ class Head:
         self._planes, self._kind = planes, kind
         self._several = kind != "labelmap" and len(labels) > 1
         self._notes = "; ".join(segmentation.notes)[:1024] if not planes.aligned else ""
+        self._referred = lru_cache(maxsize=None)(_reference)  # each instance is named three times
         self._many = {
-            **_references(segmentation.sources, series_uid),
+            **_references(segmentation.sources, series_uid, self._referred),
             _SEGMENTS: self._descriptions(labels, segmentation.algorithm),
         }
 
@@ -95,22 +97,17 @@ class Head:
                 self._template.DimensionOrganizationType = "3D"
         there = set(included)
         order = [plane for plane in get_plane_sort_index(positions, orientation) if plane in there]
-        pattern = _Pattern(self._template.PerFrameFunctionalGroupsSequence[0], self._character_set)
-        return order, [
-            pattern.groups(
-                texts[plane],
-                number,
-                [self._source(pattern, one) for one in self._planes.references[plane]],
-                self._notes,
-            )
-            for number, plane in enumerate(order, 1)
-        ]
+        pattern = _Pattern(self._template.PerFrameFunctionalGroupsSequence[0], self._character_set, self._notes)
+        groups = []
+        for number, plane in enumerate(order, 1):
+            sources = [self._source(pattern, one) for one in self._planes.references[plane]]
+            groups.append(pattern.groups(texts[plane], number, sources))
+        return order, groups
 
     def _source(self, pattern: _Pattern, source: SourceInstance) -> bytes:
-        numbers_ = () if source.frame is None else (source.frame,)
+        frames = () if source.frame is None else (source.frame,)
         preserved = text(0x0028135A, "CS", "YES" if self._planes.pixelwise else "NO") or b""
-        uids = (source.sop_class_uid, source.sop_instance_uid)
-        return item(_reference(*uids, numbers_) + preserved + pattern.purpose)
+        return item(self._referred(source.sop_class_uid, source.sop_instance_uid, frames) + preserved + pattern.purpose)
 
     def write(
         self, target: BinaryIO, shape: Sequence[int], frames: int, described: int, *, compressed: bool = False
@@ -154,6 +151,7 @@ class Head:
         known = [encode_item(one, self._character_set) for one in made[: 1 if self._kind == "labelmap" else 0]]
         pattern = parts(made[len(known)], self._character_set)
         codes: dict[_Code, bytes | None] = {}
+        colors: dict[tuple[int, int, int], bytes] = {}
         for number, label in enumerate(labels, 1):
             for code in (label.category, label.type):
                 if code not in codes:
@@ -165,11 +163,14 @@ class Head:
                 whole.SegmentNumber = label.value if self._kind == "labelmap" else number
                 known.append(encode_item(whole, self._character_set))
                 continue
+            color = label_color(label)
+            if color not in colors:
+                colors[color] = numbers(0x0062000D, "US", *CIELabColor(*to_cielab(color)).value)
             pattern |= {
                 0x00620003: sequence(0x00620003, [category]),
                 0x00620004: numbers(0x00620004, "US", label.value if self._kind == "labelmap" else number),
                 0x00620005: name,
-                0x0062000D: numbers(0x0062000D, "US", *CIELabColor(*to_cielab(label_color(label))).value),
+                0x0062000D: colors[color],
                 0x0062000F: sequence(0x0062000F, [kind]),
             }
             known.append(item(elements(pattern)))
@@ -204,69 +205,75 @@ class FrameGroups:
 
 
 class _Pattern:
-    """The functional groups that highdicom made for one frame, in parts."""
+    """The functional groups that highdicom made for one frame, in parts around what differs from plane to plane."""
 
-    def __init__(self, group: Dataset, character_set: Any) -> None:
-        self._group = parts(group, character_set)
-        self._content = parts(group.FrameContentSequence[0], character_set)
+    def __init__(self, group: Dataset, character_set: Any, notes: str) -> None:
         derivation = group.DerivationImageSequence[0]
-        self._derivation = parts(derivation, character_set)
         self.purpose = parts(derivation.SourceImageSequence[0], character_set)[0x0040A170]
-        #: Of a label map only the plane counts; of one segment, the segment is named for all frames at once.
+        about = parts(derivation, character_set)
+        if notes:
+            about[0x00082111] = text(0x00082111, "ST", notes) or _described(notes, character_set)
+        self._about = _around(about, _SOURCE_IMAGES)
+        # Of a label map only the plane counts; of one segment, the segment is named for all frames at once.
         self._indices = len(np.atleast_1d(group.FrameContentSequence[0].DimensionIndexValues))
-        self._named = 0x0062000A in self._group
-        self._character_set = character_set
+        self._content = _around(parts(group.FrameContentSequence[0], character_set), 0x00209157)
+        whole = parts(group, character_set)
+        self._named = 0x0062000A in whole
+        if self._named:
+            whole[0x0062000A] = sequence(0x0062000A, [item(numbers(0x0062000B, "US", 0))])
+        del whole[0x00089124]
+        before, after = _around(whole, 0x00209111)
+        self._before, self._after = before, after[len(whole[0x00209113]) :]  # the position comes next
+        self._tail = sum(len(body) for tag, body in whole.items() if tag > 0x0062000A)
 
-    def groups(self, position: Sequence[str], number: int, sources: Sequence[bytes], notes: str) -> FrameGroups:
+    def groups(self, position: Sequence[str], number: int, sources: Sequence[bytes]) -> FrameGroups:
         """Of frames at a position (decimal strings), the `number`th with frames, that come from encoded `sources`."""
         index = numbers(0x00209157, "UL", *([0] * (self._indices - 1)), number)
-        content = {**self._content, 0x00209157: index}
-        group = {
-            **self._group,
-            0x00209111: sequence(0x00209111, [item(elements(content))]),
-            0x00209113: sequence(0x00209113, [item(text(0x00200032, "DS", "\\".join(position)) or b"")]),
-        }
+        content = sequence(0x00209111, [item(self._content[0] + index + self._content[1])])
+        place = sequence(0x00209113, [item(text(0x00200032, "DS", "\\".join(position)) or b"")])
+        derived = b""
         if sources:
-            derivation = {**self._derivation, _SOURCE_IMAGES: sequence(_SOURCE_IMAGES, sources)}
-            if notes:
-                derivation[0x00082111] = text(0x00082111, "ST", notes) or self._described(notes)
-            group[0x00089124] = sequence(0x00089124, [item(elements(derivation))])
-        else:
-            group.pop(0x00089124, None)
-        if self._named:
-            group[0x0062000A] = sequence(0x0062000A, [item(numbers(0x0062000B, "US", 0))])
-
-        def end_of(tag: int) -> int:
-            return 8 + sum(len(body) for one, body in group.items() if one <= tag)
-
-        after_index = sum(len(body) for tag, body in content.items() if tag > 0x00209157)
-        index_at = end_of(0x00209111) - after_index - 4 * self._indices if self._indices > 1 else None
-        return FrameGroups(item(elements(group)), (index_at, end_of(0x0062000A) - 2 if self._named else None))
-
-    def _described(self, notes: str) -> bytes:
-        from pydicom import Dataset
-
-        holder = Dataset()
-        holder.DerivationDescription = notes
-        return by_pydicom(holder, self._character_set)
+            derivation = self._about[0] + sequence(_SOURCE_IMAGES, sources) + self._about[1]
+            derived = sequence(0x00089124, [item(derivation)])
+        encoded = item(derived + self._before + content + place + self._after)
+        index_at = None
+        if self._indices > 1:
+            index_at = 8 + len(derived) + len(self._before) + len(content) - len(self._content[1]) - 4 * self._indices
+        return FrameGroups(encoded, (index_at, len(encoded) - self._tail - 2 if self._named else None))
 
 
-def _references(sources: Sequence[SourceInstance], series_uid: str) -> dict[int, bytes]:
+def _around(encoded: dict[int, bytes], tag: int) -> tuple[bytes, bytes]:
+    """The elements before and after one."""
+    before = {one: body for one, body in encoded.items() if one < tag}
+    return elements(before), elements({one: body for one, body in encoded.items() if one > tag})
+
+
+def _described(notes: str, character_set: Any) -> bytes:
+    from pydicom import Dataset
+
+    holder = Dataset()
+    holder.DerivationDescription = notes
+    return by_pydicom(holder, character_set)
+
+
+def _references(
+    sources: Sequence[SourceInstance], series_uid: str, reference: Callable[[str, str, tuple[int, ...]], bytes]
+) -> dict[int, bytes]:
     """The true sources, each instance once: all of them, and by their series."""
     frames: dict[tuple[str, str], list[int]] = {}
     for source in sources:
         listed = frames.setdefault((source.sop_class_uid, source.sop_instance_uid), [])
         if source.frame is not None:
             listed.append(source.frame)
-    instances = sequence(0x0008114A, [item(_reference(*uids, ())) for uids in frames])
+    instances = sequence(0x0008114A, [item(reference(*uids, ())) for uids in frames])
     series = elements({0x0008114A: instances, 0x0020000E: text(0x0020000E, "UI", series_uid) or b""})
     return {
         _REFERENCED_SERIES: sequence(_REFERENCED_SERIES, [item(series)]),
-        _SOURCE_IMAGES: sequence(_SOURCE_IMAGES, [item(_reference(*u, listed)) for u, listed in frames.items()]),
+        _SOURCE_IMAGES: sequence(_SOURCE_IMAGES, [item(reference(*u, tuple(listed))) for u, listed in frames.items()]),
     }
 
 
-def _reference(class_uid: str, instance_uid: str, frames: Sequence[int]) -> bytes:
+def _reference(class_uid: str, instance_uid: str, frames: tuple[int, ...]) -> bytes:
     """Elements that name an instance, or frames of it."""
     listed = "\\".join(map(str, sorted(set(frames))))
     encoded = [text(0x00081150, "UI", class_uid), text(0x00081155, "UI", instance_uid)]
