@@ -173,6 +173,21 @@ def test_every_backend_agrees_with_the_reference(lib, rng, kind, shaded):
         np.testing.assert_allclose(got, want, atol=raycast.tolerance)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("padding", [None, (100, 104)])
+def test_lanes_deep_inside_a_volume_agree_with_the_reference(rng, kind, padding):
+    """Close-up of a larger volume, where no sample is near its border."""
+    shape = (26, 30, 34)
+    data, look = _scene(rng, kind, shape)
+    m, grid, _ = _view(shape, (0.6, 0.8, 0.9), 14, 44, _turn(rng), fov=9.0)
+    kwargs = {**look, "affine": np.diag((0.6, 0.8, 0.9)), "padding": padding}
+    for extra in ({"shading": (0.2, 0.7, 0.3, 20)}, {"gradient": (np.linspace(0, 1, 9), (0.0, 150.0))}):
+        got = raycast(data, m, grid, **kwargs, **extra)
+        want = raycast.reference(data, m, grid, **kwargs, **extra)
+        assert want[..., 3].max() > 0.1
+        np.testing.assert_allclose(got, want, atol=raycast.tolerance)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     entries=st.lists(st.floats(-1, 1, allow_nan=False), min_size=9, max_size=9),

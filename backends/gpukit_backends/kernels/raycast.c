@@ -109,13 +109,24 @@ GK_EXPORT int gpukit_ray_clears(const uint8_t *kinds, const int64_t *size, uint8
 GK_EXPORT int gpukit_raycast(const gk_volume *v, const uint8_t *kinds, const uint8_t *clears, const int64_t *box,
                              const gk_rays *rays, const gk_scene *s, const int64_t *size, float *out, int64_t begin,
                              int64_t end) {
-    const int64_t entries = 4 * s->look.n;
-    float *table = (float *)malloc((size_t)entries * sizeof(float));
+    const int64_t entries = s->look.n;
+    float *table = (float *)malloc((size_t)(4 * entries) * sizeof(float));
+    gk_tables tables;
     gk_skip skip;
     int64_t n;
-    int axis;
+    int axis, column;
     if (!table) return 1;
-    for (n = 0; n < entries; n++) table[n] = (float)s->look.table[n];
+    tables.colors = table;
+    tables.extinction = table + 3 * entries;
+    tables.first = (double)entries;
+    tables.last = -1.0;
+    gk_tables_power(&tables, s->look.shininess);
+    for (n = 0; n < entries; n++) {
+        for (column = 0; column < 4; column++) table[column * entries + n] = (float)s->look.table[4 * n + column];
+        if (s->look.filled[n + 1] == s->look.filled[n]) continue;
+        tables.first = (double)(n - 1) < tables.first ? (double)(n - 1) : tables.first;
+        tables.last = (double)(n + 1);
+    }
     gk_counts(v, 0, &skip.bricks);
     skip.kinds = kinds;
     skip.clears = clears;
@@ -125,12 +136,12 @@ GK_EXPORT int gpukit_raycast(const gk_volume *v, const uint8_t *kinds, const uin
         if (box[2 * axis] > box[2 * axis + 1]) skip.high[axis] = skip.low[axis] - 1.0;
     }
     switch (v->type) {
-        case GK_U8: gk_cast_u8(v, &skip, rays, s, table, size, out, begin, end); break;
-        case GK_I16: gk_cast_i16(v, &skip, rays, s, table, size, out, begin, end); break;
-        case GK_U16: gk_cast_u16(v, &skip, rays, s, table, size, out, begin, end); break;
-        case GK_I32: gk_cast_i32(v, &skip, rays, s, table, size, out, begin, end); break;
-        case GK_F32: gk_cast_f32(v, &skip, rays, s, table, size, out, begin, end); break;
-        default: gk_cast_f64(v, &skip, rays, s, table, size, out, begin, end);
+        case GK_U8: gk_cast_u8(v, &skip, rays, s, &tables, size, out, begin, end); break;
+        case GK_I16: gk_cast_i16(v, &skip, rays, s, &tables, size, out, begin, end); break;
+        case GK_U16: gk_cast_u16(v, &skip, rays, s, &tables, size, out, begin, end); break;
+        case GK_I32: gk_cast_i32(v, &skip, rays, s, &tables, size, out, begin, end); break;
+        case GK_F32: gk_cast_f32(v, &skip, rays, s, &tables, size, out, begin, end); break;
+        default: gk_cast_f64(v, &skip, rays, s, &tables, size, out, begin, end);
     }
     free(table);
     return 0;
