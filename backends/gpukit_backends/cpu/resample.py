@@ -18,6 +18,9 @@ from gpukit_backends.cpu._spline import why_not_order
 from gpukit_backends.cpu.library import doubles, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.threads import over_rows
 
+#: Samples by which work is shared out at least: fewer are computed before another thread has woken up.
+LITTLE = 1 << 17
+
 
 def _declines(
     data: Any,
@@ -112,5 +115,5 @@ def resample(
         )
         return failed
 
-    over_rows(general, size[0] * size[1], least=16)
+    over_rows(general, size[0] * size[1], least=max(16, LITTLE // size[2]))
     return out

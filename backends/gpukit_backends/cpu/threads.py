@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from gpukit.errors import InputError
 
@@ -48,6 +48,13 @@ def over_rows(work: Callable[[int, int], int], rows: int, *, least: int = 1, spl
     ranges = [(begin, min(begin + step, rows)) for begin in range(0, rows, step)]
     if threads == 1 or len(ranges) == 1:
         failed = work(0, rows)
+    elif len(ranges) == 2:  # little work: waking one thread is quicker than waking two
+        other = _pool(threads, os.getpid()).submit(work, *ranges[1])
+        try:
+            failed = work(*ranges[0])
+        finally:
+            wait((other,))
+        failed += other.result()
     else:
         failed = sum(_pool(threads, os.getpid()).map(lambda r: work(*r), ranges))
     if failed:
