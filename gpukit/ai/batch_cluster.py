@@ -16,6 +16,9 @@ from gpukit.errors import DependencyError, GpukitError, InputError, OutputError
 
 __all__ = ["RayPool"]
 
+#: Seconds without a row after which actors are looked for that no node has room for.
+_PATIENCE = 5.0
+
 
 class Worker:
     """What an actor does: the same pipeline as on one machine. Its calls come from `DEPTH` threads."""
@@ -27,6 +30,10 @@ class Worker:
                 fix="use a folder that all nodes share",
             )  # fmt: skip
         self._pipeline = Pipeline(job, device, name)
+
+    def ready(self) -> bool:
+        """Answers when a node has taken the actor."""
+        return True
 
     def run(self, case: Case) -> dict[str, Any]:
         """Its row, when the case is done or has failed."""
@@ -78,6 +85,7 @@ class RayPool:
         self._graphics = int(ray.cluster_resources().get("GPU", 0))
         self._actors: dict[str, Any] = {}
         self._flying: dict[Any, tuple[str, str]] = {}
+        self._placed: dict[str, Any] = {}
         self._started = 0
         for _ in range(count or self._graphics or len(self._nodes())):
             self._start()
@@ -92,7 +100,10 @@ class RayPool:
 
     def wait(self) -> Sequence[Event]:
         """Rows of actors, and actors that died with their process or node."""
-        ready, _ = self._ray.wait(list(self._flying), num_returns=1)
+        while not self._ray.wait(list(self._flying), num_returns=1, timeout=_PATIENCE)[0]:
+            homeless = self._homeless()
+            if homeless:
+                return [self._forget(worker) for worker in homeless]
         # All that is there: rows that a node gave before it died count.
         ready, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
         events: list[Event] = []
@@ -110,18 +121,12 @@ class RayPool:
                 if cause is not None:
                     raise cause from None
                 lost.setdefault(worker)
-        for worker in lost:
-            self._flying = {ref: about for ref, about in self._flying.items() if about[0] != worker}
-            with contextlib.suppress(Exception):
-                self._ray.kill(self._actors[worker])
-            del self._actors[worker]
-            events.append((worker, None))
+        events += [self._forget(worker) for worker in lost]
         return events
 
     def renew(self, worker: str) -> str | None:
         """Another actor, where the nodes that are left have room for it."""
-        room = sum(node["Resources"].get("GPU" if self._graphics else "CPU", 0) for node in self._nodes())
-        return self._start() if room >= len(self._actors) + 1 else None
+        return self._start() if self._room() >= len(self._actors) + 1 else None
 
     def close(self, *, at_once: bool = False) -> None:
         """End the actors, and the connection that was made here."""
@@ -134,6 +139,24 @@ class RayPool:
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
+    def _room(self) -> int:
+        """Actors that the nodes can hold. A node that died is counted until the cluster has noticed."""
+        return int(sum(node["Resources"].get("GPU" if self._graphics else "CPU", 0) for node in self._nodes()))
+
+    def _homeless(self) -> list[str]:
+        """Actors that wait for a place which is no more: made before the cluster noticed that a node had died."""
+        excess = len(self._actors) - self._room()
+        waiting = [name for name, placed in self._placed.items() if not self._ray.wait([placed], timeout=0)[0]]
+        return waiting[-excess:] if excess > 0 else []
+
+    def _forget(self, worker: str) -> Event:
+        """End an actor; its cases are no longer waited for."""
+        self._flying = {ref: about for ref, about in self._flying.items() if about[0] != worker}
+        with contextlib.suppress(Exception):
+            self._ray.kill(self._actors[worker])
+        del self._actors[worker], self._placed[worker]
+        return worker, None
+
     def _start(self) -> str:
         self._started += 1
         name = f"actor-{self._started}"
@@ -142,6 +165,7 @@ class RayPool:
             scheduling_strategy="SPREAD",
         )  # fmt: skip
         self._actors[name] = actor.remote(self._job, self._device, name)
+        self._placed[name] = self._actors[name].ready.remote()
         return name
 
 
