@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpukit.device import array_namespace, move
 from gpukit.dicom.identity import source_header
+from gpukit.dicom.rle import encode_frames
 from gpukit.dicom.seg_head import Head
 from gpukit.dicom.seg_planes import plan_planes
 from gpukit.dicom.seg_stream import write_binary, write_fractional, write_labelmap
@@ -98,7 +99,12 @@ def _prepared(
     planes = plan_planes(segmentation.grid, sources, header)
     values = [label.value for label in labels]
     array = _label_map(segmentation, values, kind)
-    rows = label_rows(array, values)
+    wide = _bits(kind, values) // 8
+    fragments = None
+    if kind == "labelmap" and compress and array.itemsize == wide:
+        fragments, rows = encode_frames(array, values)
+    else:
+        rows = label_rows(array, values)
     if rows[:, -1, 1].any():
         raise InputError(f"the label map holds values that no label describes: {_unknown(array, values)}")
     if kind == "fractional":
@@ -117,8 +123,10 @@ def _prepared(
     head = Head(template, segmentation, labels, planes, kind, str(header.SeriesInstanceUID))
     order, groups = head.frame_groups(np.flatnonzero(there.any(axis=0)).tolist())
     if kind == "labelmap":
-        wanted = array if array.itemsize == _bits(kind, values) // 8 else array.astype(np.uint8)
-        return lambda stream: write_labelmap(head, order, groups, wanted, stream, compress=compress)
+        wanted = array if array.itemsize == wide else array.astype(np.uint8 if wide == 1 else np.uint16)
+        if compress and fragments is None:
+            fragments, _ = encode_frames(wanted)
+        return lambda stream: write_labelmap(head, order, groups, wanted, fragments, stream)
     frames = [(n, at) for n in range(len(labels)) for at, plane in enumerate(order) if there[n, plane]]
     if kind == "binary":
         return lambda stream: write_binary(head, order, groups, frames, array, values, rows, stream)

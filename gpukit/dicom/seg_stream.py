@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move
-from gpukit.dicom.rle import encode_frames
 from gpukit.dicom.seg_head import FrameGroups, Head
 from gpukit.errors import InputError
 
@@ -110,9 +109,8 @@ def write_labelmap(
     order: Sequence[int],
     groups: Sequence[FrameGroups],
     array: NDArray[Any],
+    fragments: Sequence[bytes] | None,
     target: BinaryIO,
-    *,
-    compress: bool,
 ) -> None:
     """Write a label map object, which has one frame a plane.
 
@@ -122,20 +120,17 @@ def write_labelmap(
         As of `write_binary`.
     array : array of uint8 or uint16, ``[plane, row, column]``
         Label values.
-    compress : bool
-        RLE Lossless, with a basic offset table. The compressed frames are held in memory until all are known.
+    fragments : sequence of bytes or None
+        Its planes in RLE Lossless, which are written with a basic offset table; None for label values as they are.
     """
     frames, shape = [(0, at) for at in range(len(order))], array.shape[1:]
-    if not compress:
+    if fragments is None:
         size = len(frames) * shape[0] * shape[1] * array.itemsize
         _write_head(head, shape, frames, groups, size, target)
         little = array.dtype.newbyteorder("<")
         planes = (np.ascontiguousarray(array[plane], little).reshape(-1).view(np.uint8).data for plane in order)
         _write_native(planes, size, b"OB" if array.itemsize == 1 else b"OW", target)
         return
-    fragments: dict[int, bytes] = {}
-    for some in _neighbours(order):
-        fragments.update(zip(some, encode_frames(array[some.start : some.stop]), strict=True))
     sizes = [len(fragments[plane]) + 8 for plane in order]
     _write_head(head, shape, frames, groups, sum(sizes), target, compressed=True)
     target.write(struct.pack("<HH2sHI", *_PIXELS, b"OB", 0, _NO_LENGTH))
@@ -144,17 +139,6 @@ def write_labelmap(
         target.write(struct.pack("<HHI", *_FRAGMENT, len(body)))
         target.write(body)
     target.write(_END_OF_FRAGMENTS)
-
-
-def _neighbours(planes: Sequence[int]) -> list[range]:
-    """Planes as ranges of consecutive ones."""
-    found: list[range] = []
-    for plane in sorted(planes):
-        if found and found[-1].stop == plane:
-            found[-1] = range(found[-1].start, plane + 1)
-        else:
-            found.append(range(plane, plane + 1))
-    return found
 
 
 def _write_head(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gpukit.device import array_namespace, operation
 from gpukit.errors import InputError
 from gpukit.ops._arrays import device
+from gpukit.ops.label_rows import label_rows
 
 __all__ = ["check_planes", "run_length"]
 
@@ -31,13 +33,16 @@ def check_planes(data: Any) -> int:
 
 
 @operation(tolerance=0.0)
-def run_length(data: Any) -> tuple[Any, Any]:
+def run_length(data: Any, labels: Sequence[int] | None = None) -> tuple[Any, Any, Any]:
     """Pack each plane, row by row: runs of two and more bytes are repeated, single ones are literal.
 
     Parameters
     ----------
     data : array of uint8 or uint16, ``[plane, row, column]``
         Its type decides the backend.
+    labels : sequence of int, optional
+        Label values, ascending, from 1: in the same look at the pixels also find what
+        `gpukit.ops.label_rows.label_rows` finds of them.
 
     Returns
     -------
@@ -45,21 +50,24 @@ def run_length(data: Any) -> tuple[Any, Any]:
         Segments, one for each byte of a value and each plane in turn, the most significant byte first. No code crosses
         the end of a row; a zero at the end where that makes a segment's length even.
     starts : array of int64, (planes * bytes + 1,)
-        Where each segment begins; the last is where all end. Both on the device of `data`.
+        Where each segment begins; the last is where all end.
+    rows : array of int32, ``[plane, len(labels) + 1, 2]``, or None
+        `gpukit.ops.label_rows.label_rows`, where `labels` are given. All on the device of `data`.
 
     Raises
     ------
     InputError
-        The array is not such.
+        The array or the labels are not such.
     """
     xp = array_namespace(data)
     width = check_planes(data)
+    rows = None if labels is None else label_rows(data, labels)
     segments = []
     for k in range(data.shape[0]):
         values = xp.astype(data[k, ...], xp.int64)
         segments += [_pack(xp, (values >> (8 * n)) % 256) for n in range(width - 1, -1, -1)]
     sizes = xp.asarray([0, *(one.shape[0] for one in segments)], dtype=xp.int64, device=device(data))
-    return xp.concat(segments), xp.cumulative_sum(sizes)
+    return xp.concat(segments), xp.cumulative_sum(sizes), rows
 
 
 def _pack(xp: Any, values: Any) -> Any:

@@ -67,16 +67,17 @@ def unpacked(segment: bytes, count: int) -> tuple[list[int], list[int]]:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_is_packed_unpacks_and_no_code_crosses_a_row(lib, rng, shape, dtype):
-    _, rows, columns = shape
+    _, height, columns = shape
     for array in label_maps(rng, shape, dtype):
-        packed, starts = lib(run_length, array)
+        packed, starts, rows = lib(run_length, array, [1, 2, 300])
+        np.testing.assert_array_equal(rows, rows_by_loops(array, [1, 2, 300]))
         assert packed.dtype == np.uint8 and starts[0] == 0 and starts[-1] == packed.size and not (starts % 2).any()
         parts = array.astype(f">u{array.itemsize}").view(np.uint8).reshape(*shape, array.itemsize)
         segments = [packed[a:b].tobytes() for a, b in pairwise(starts)]
         for n, segment in enumerate(segments):
-            values, codes = unpacked(segment, rows * columns)
+            values, codes = unpacked(segment, height * columns)
             assert values == parts[n // array.itemsize, ..., n % array.itemsize].ravel().tolist()
-            assert set(range(0, rows * columns, columns)) <= set(codes)
+            assert set(range(0, height * columns, columns)) <= set(codes)
 
 
 def test_every_backend_packs_to_the_same_bytes(lib, rng):

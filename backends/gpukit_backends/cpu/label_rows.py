@@ -29,11 +29,7 @@ def label_rows(data: Any, labels: Sequence[int]) -> NDArray[np.int32]:
     values = check_labels(data, labels)
     handle = library().handle
     assert handle is not None
-    place = np.full(256**data.itemsize, len(values), np.int32)
-    place[0] = -1
-    for n, value in enumerate(values):
-        if value < place.size:
-            place[value] = n
+    place = table(values, data.itemsize)
     rows = np.zeros((data.shape[0], len(values) + 1, 2), np.int32)
     size = longs(*reversed(data.shape))
     over_rows(lambda begin, end: int(handle.gpukit_label_rows(
@@ -41,3 +37,13 @@ def label_rows(data: Any, labels: Sequence[int]) -> NDArray[np.int32]:
         ctypes.c_int64(begin), ctypes.c_int64(end),
     )), data.shape[0])  # fmt: skip
     return rows
+
+
+def table(values: Sequence[int], width: int) -> NDArray[np.int32]:
+    """The place of each label among the labels, by its value of `width` bytes: the last of others, -1 of background."""
+    place = np.full(256**width, len(values), np.int32)
+    place[0] = -1
+    for n, value in enumerate(values):
+        if value < place.size:
+            place[value] = n
+    return place

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: Number of the entry points that this module knows: GK_ABI in gk_export.h.
-ABI = 6
+ABI = 7
 #: Names one flavour for tests and comparisons, or ``none`` for the reference.
 VARIABLE = "GPUKIT_CPU_KERNELS"
 KERNELS = Path(__file__).resolve().parent.parent / "kernels"

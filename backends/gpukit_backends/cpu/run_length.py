@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import kernel
+from gpukit.ops.label_rows import check_labels
 from gpukit.ops.run_length import check_planes
+from gpukit_backends.cpu.label_rows import table
 from gpukit_backends.cpu.library import lacks, library, longs, pointer
 from gpukit_backends.cpu.threads import over_rows
 
@@ -17,7 +20,7 @@ from gpukit_backends.cpu.threads import over_rows
 _TOGETHER = 16
 
 
-def _declines(data: Any) -> str | None:
+def _declines(data: Any, labels: Sequence[int] | None) -> str | None:
     if not data.dtype.isnative:
         return "the bytes are swapped"
     return (
@@ -26,7 +29,9 @@ def _declines(data: Any) -> str | None:
 
 
 @kernel(declines=_declines)
-def run_length(data: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def run_length(
+    data: Any, labels: Sequence[int] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32] | None]:
     """Pack each plane, row by row; see `gpukit.ops.run_length.run_length`."""
     width = check_planes(data)
     handle = library().handle
@@ -36,6 +41,9 @@ def run_length(data: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     room = rows * (columns + columns // 3 + 2) + 1
     size = longs(columns, rows, planes)
     lengths = np.zeros(planes * width, np.int64)
+    values = [] if labels is None else check_labels(data, labels)
+    place = None if labels is None else table(values, width)
+    rows_of = np.zeros((planes, len(values) + 1, 2), np.int32)
     packed: dict[int, NDArray[np.uint8]] = {}
 
     def work(begin: int, end: int) -> int:
@@ -45,6 +53,7 @@ def run_length(data: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
             out = np.empty(((last - first) * width, room), np.uint8)
             handle.gpukit_run_length(
                 pointer(data), width, size, pointer(row), pointer(out), ctypes.c_int64(room), pointer(lengths),
+                None if place is None else pointer(place), ctypes.c_int64(len(values) + 1), pointer(rows_of),
                 ctypes.c_int64(first), ctypes.c_int64(last),
             )  # fmt: skip
             used = lengths[first * width : last * width].tolist()
@@ -53,4 +62,4 @@ def run_length(data: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
     over_rows(work, planes)
     starts = np.concatenate(([0], np.cumsum(lengths)))
-    return np.concatenate([packed[first] for first in sorted(packed)]), starts
+    return np.concatenate([packed[first] for first in sorted(packed)]), starts, None if labels is None else rows_of

@@ -7,5 +7,5 @@
 #define GK_EXPORT __attribute__((visibility("default")))
 #endif
 /* Raised whenever an entry point changes; the loader refuses a library of another number. */
-#define GK_ABI 6
+#define GK_ABI 7
 #endif

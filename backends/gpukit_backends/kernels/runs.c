@@ -61,13 +61,25 @@ GK_EXPORT int gpukit_label_rows(const uint8_t *data, int32_t width, const int64_
     return 0;
 }
 
+/* What is told of labels while a row is packed: `places` tables of first and last rows, and the row in hand. */
+typedef struct {
+    const int32_t *place; /* null: nothing is told */
+    int32_t *rows;
+    int32_t row;
+} gk_told;
+
 /* One row of bytes as codes; returns where the next goes. A run of two or more is repeated, single bytes are literal. */
-static inline uint8_t *gk_pack_row(const uint8_t *row, int64_t n, uint8_t *out) {
+static inline uint8_t *gk_pack_row(const uint8_t *row, int64_t n, uint8_t *out, const gk_told *told) {
     uint8_t *literal = 0; /* the code that is being added to */
     for (int64_t i = 0; i < n;) {
         int64_t length = gk_run_end(row, i, n, 1) - i;
         const uint8_t value = row[i];
         i += length;
+        if (told->place && told->place[value] >= 0) {
+            int32_t *found = told->rows + 2 * told->place[value];
+            if (!found[1]) found[0] = told->row;
+            found[1] = told->row + 1;
+        }
         for (; length >= 2; length -= length < GK_CODE ? length : GK_CODE) {
             *out++ = (uint8_t)(257 - (length < GK_CODE ? length : GK_CODE));
             *out++ = value;
@@ -87,10 +99,14 @@ static void gk_byte_of(const uint16_t *values, int64_t n, int shift, uint8_t *ou
 }
 
 /* Planes begin to end, packed row by row: a segment a byte of a value, the most significant first, each at its own
- * `room` bytes of `out` (counted from plane `begin`), even in length; `lengths` says how long. `row` takes one row. */
+ * `room` bytes of `out` (counted from plane `begin`), even in length; `lengths` says how long. `row` takes one row.
+ * Where `place` is given, `rows` is filled as by gpukit_label_rows, in the same look at the pixels. */
 GK_EXPORT int gpukit_run_length(const uint8_t *data, int32_t width, const int64_t *size, uint8_t *row, uint8_t *out,
-                                int64_t room, int64_t *lengths, int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; k++)
+                                int64_t room, int64_t *lengths, const int32_t *place, int64_t places, int32_t *rows,
+                                int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; k++) {
+        gk_told told = {width == 1 ? place : 0, rows + 2 * k * places, 0};
+        if (width == 2 && place) gk_rows_of(data + k * size[0] * size[1] * 2, size, place, told.rows, 2);
         for (int32_t n = 0; n < width; n++) {
             uint8_t *start = out + ((k - begin) * width + n) * room, *at = start, *before = start;
             const uint8_t *plane = data + k * size[0] * size[1] * width;
@@ -99,6 +115,8 @@ GK_EXPORT int gpukit_run_length(const uint8_t *data, int32_t width, const int64_
                 /* Many rows are as the one before them, most of all the empty ones. */
                 if (j && !memcmp(from, from - size[0] * width, (size_t)(size[0] * width))) {
                     const int64_t size_before = at - before;
+                    if (told.place) /* the labels of that row reach this one too */
+                        for (int64_t i = 0; i < places; i++) told.rows[2 * i + 1] += told.rows[2 * i + 1] == j;
                     memcpy(at, before, (size_t)size_before);
                     before = at, at += size_before;
                     continue;
@@ -108,10 +126,12 @@ GK_EXPORT int gpukit_run_length(const uint8_t *data, int32_t width, const int64_
                     gk_byte_of((const uint16_t *)from, size[0], n ? 0 : 8, row);
                     from = row;
                 }
-                at = gk_pack_row(from, size[0], at);
+                told.row = (int32_t)j;
+                at = gk_pack_row(from, size[0], at, &told);
             }
             if ((at - start) % 2) *at++ = 0;
             lengths[k * width + n] = at - start;
         }
+    }
     return 0;
 }
