@@ -48,6 +48,7 @@ CASES = (
     Case("3 classes, half air, skipped", 3, (128, 160, 128), (64, 64, 64), air=0.5, skip=True),
     Case("25 classes", 25, (128, 128, 160), (64, 64, 64)),
     Case("105 classes", 105, (96, 96, 160), (48, 48, 48)),
+    Case("105 classes, long", 105, (96, 96, 384), (64, 64, 64)),
     Case("3 classes, sample model's U-Net", 3, (192, 192, 192), (96, 96, 96), channels=(20, 32, 48, 64, 96)),
 )
 QUICK = (Case("105 classes, quick", 105, (64, 64, 128), (32, 32, 32)),)

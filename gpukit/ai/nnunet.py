@@ -17,6 +17,7 @@ from typing import Any
 from gpukit.ai.channels import MODALITY
 from gpukit.ai.checked import Node, read_json
 from gpukit.ai.description import Model
+from gpukit.ai.nnunet_folder import checkpoints, is_trained, located, one_of
 from gpukit.ai.nnunet_network import plan_network, read_checkpoint
 from gpukit.ai.nnunet_preprocess import NORMALISATIONS, NnUNetInput
 from gpukit.ai.nnunet_resample import Resampling
@@ -29,15 +30,13 @@ from gpukit.volume import Label
 
 __all__ = ["files_of_nnunet", "is_nnunet", "read_nnunet"]
 
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 EXTRA = "gpukit.json"
-_FOLD = re.compile(r"fold_(\d{1,3}|all)")
 _DEFAULT_RESAMPLING = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
 
 
 def is_nnunet(path: Path) -> bool:
     """Whether a path leads to a trained nnU-Net, a data set's folder with some, or one of its folds or checkpoints."""
-    return _located(path) is not None
+    return located(path) is not None
 
 
 def read_nnunet(
@@ -74,16 +73,16 @@ def read_nnunet(
     DependencyError
         torch is not installed.
     """
-    located = _located(Path(path))
-    if located is None:
+    place = located(Path(path))
+    if place is None:
         raise InputNotFoundError("no nnU-Net folder: there is no plans.json with a dataset.json beside it", file=path)
-    place, named_configuration, named_fold, named_checkpoint = located
-    folder = _one_of(place, configuration or named_configuration)
+    where, named_configuration, named_fold, named_checkpoint = place
+    folder = one_of(where, configuration or named_configuration)
     require("torch")
     plans = read_json(folder / "plans.json").object(("configurations",), None)
     dataset = read_json(folder / "dataset.json").object(("labels",), None)
     extra = _read_extra(folder / EXTRA)
-    files, notes = _checkpoints(folder, folds or named_fold, checkpoint or named_checkpoint)
+    files, notes = checkpoints(folder, folds or named_fold, checkpoint or named_checkpoint)
     trained = [read_checkpoint(file) for file in files]
     wanted = _trained_configuration(trained[0], files[0], folder)
     chosen = _configuration(plans, wanted)
@@ -129,80 +128,6 @@ def files_of_nnunet(model: Model) -> list[Path]:
     return [model.file, folder / "dataset.json", *extra, model.weights, *model.folds, *first]
 
 
-Located = tuple[Path, str | None, tuple[str, ...] | None, str | None]
-
-
-def _located(path: Path) -> Located | None:
-    """The trained network's or data set's folder, and the configuration, fold and checkpoint that the path names."""
-    if path.is_dir():
-        if _is_trained(path) or _trained_in(path):
-            return path, None, None, None
-        if (fold := _FOLD.fullmatch(path.name)) and _is_trained(path.parent):
-            return path.parent, None, (fold[1],), None
-        return None
-    if path.is_file():
-        fold = _FOLD.fullmatch(path.parent.name)
-        if fold and path.suffix == ".pth" and _is_trained(path.parent.parent):
-            return path.parent.parent, None, (fold[1],), path.name
-        return (path.parent, None, None, None) if path.name == "plans.json" and _is_trained(path.parent) else None
-    if path.parent.is_dir() and any(p.name.endswith(f"__{path.name}") for p in _trained_in(path.parent)):
-        return path.parent, path.name, None, None
-    return None
-
-
-def _is_trained(folder: Path) -> bool:
-    return (folder / "plans.json").is_file() and (folder / "dataset.json").is_file()
-
-
-def _trained_in(folder: Path) -> list[Path]:
-    try:
-        return sorted(p for p in folder.glob("*__*__*") if p.is_dir() and _is_trained(p))
-    except OSError:
-        return []
-
-
-def _one_of(folder: Path, configuration: str | None) -> Path:
-    """The trained network's folder: the folder itself, or the one in a data set's folder that was asked for."""
-    if _is_trained(folder):
-        if configuration is not None and not folder.name.endswith(f"__{configuration}"):
-            raise ModelError(f"the folder is not of the configuration {configuration}", file=folder)
-        return folder
-    found = _trained_in(folder)
-    fitting = [p for p in found if configuration is None or p.name.endswith(f"__{configuration}")]
-    if len(fitting) == 1:
-        return fitting[0]
-    names = ", ".join(p.name for p in fitting or found)
-    raise ModelError(
-        f"the data set's folder has {'no' if not fitting else 'several'} trained networks"
-        + (f" of the configuration {configuration}" if configuration else "") + f": {names}",
-        file=folder, fix=f"name one of them, such as {folder / (fitting or found)[0].name}",
-    )  # fmt: skip
-
-
-def _checkpoints(
-    folder: Path, folds: Sequence[int | str] | None, name: str | None
-) -> tuple[list[Path], tuple[str, ...]]:
-    """The checkpoints of an ensemble in the order of their folds, and what has to be said about those left out."""
-    there = {m[1]: p for p in folder.iterdir() if p.is_dir() and (m := _FOLD.fullmatch(p.name))}
-    if folds is not None:
-        wanted = [str(fold) for fold in folds]
-        if missing := [fold for fold in wanted if fold not in there]:
-            raise ModelError(f"there is no fold_{missing[0]}", file=folder, fix=f"use {', '.join(sorted(there))}")
-    else:
-        wanted = sorted((f for f in there if f != "all"), key=int) or list(there)
-    for choice in (name,) if name is not None else CHECKPOINTS:
-        files = [there[fold] / choice for fold in wanted if (there[fold] / choice).is_file()]
-        if not files:
-            continue
-        left = [f"fold_{fold}" for fold in wanted if not (there[fold] / choice).is_file()]
-        if left and folds is not None:
-            raise ModelError(f"{left[0]} has no {choice}", file=folder)
-        return files, (f"{', '.join(left)} left out of the ensemble: no {choice} there",) if left else ()
-    raise ModelError(
-        f"the folder has no fold with a {name or ' or '.join(CHECKPOINTS)}", file=folder, fix="copy the whole folder"
-    )
-
-
 def _trained_configuration(trained: Mapping[str, Any], file: Path, folder: Path) -> str:
     args = trained.get("init_args")
     found = args.get("configuration") if isinstance(args, dict) else None
@@ -239,7 +164,7 @@ def _previous(folder: Path, chosen: Node, folds: Sequence[int | str] | None, che
         raise node.error("is no configuration's name")
     trained = folder.name.rpartition("__")[0]
     place = folder.parent / f"{trained}__{name}"
-    if not _is_trained(place):
+    if not is_trained(place):
         raise node.error(
             f"the network is the second stage of a cascade, and its first, {name}, is not beside it",
             fix=f"put the folder {place.name} into {folder.parent}",
