@@ -39,6 +39,7 @@ class Case:
     overlap: float = 0.25
     batch: int = 1
     channels: tuple[int, ...] = (8, 16, 32, 64)
+    units: int = 1  # residual units; without them the last layer has no convolution of all classes with all
     air: float = 0.0  # share of the image, along its first axis, that is background
     skip: bool = False
 
@@ -48,7 +49,7 @@ CASES = (
     Case("3 classes, half air, skipped", 3, (128, 160, 128), (64, 64, 64), air=0.5, skip=True),
     Case("25 classes", 25, (128, 128, 160), (64, 64, 64)),
     Case("105 classes", 105, (96, 96, 160), (48, 48, 48)),
-    Case("105 classes, long", 105, (96, 96, 384), (64, 64, 64)),
+    Case("105 classes, long", 105, (96, 96, 576), (64, 64, 64), units=0),
     Case("3 classes, sample model's U-Net", 3, (192, 192, 192), (96, 96, 96), channels=(20, 32, 48, 64, 96)),
 )
 QUICK = (Case("105 classes, quick", 105, (64, 64, 128), (32, 32, 32)),)
@@ -66,7 +67,7 @@ def network(case: Case) -> Any:
         out_channels=case.classes,
         channels=case.channels,
         strides=(2,) * (len(case.channels) - 1),
-        num_res_units=1,
+        num_res_units=case.units,
     ).eval()
 
 
