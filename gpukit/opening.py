@@ -65,7 +65,9 @@ def open(
     -------
     Volume
         Array ``[k, j, i]`` (4D ``[t, k, j, i]``, colour with a last axis c) on the device; affine to LPS mm;
-        `Volume.notes` tells what was done on the way.
+        `Volume.notes` tells what was done on the way. A NumPy array is read-only, so that what one picture finds out
+        about it (which bricks are empty) holds for the next: take a copy to write to, and make that a volume with
+        ``dataclasses.replace(volume, array=volume.array.copy())``.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def open(
     if single is None or reader is None:
         from gpukit.dicom.read import read_dicom
 
-        return read_dicom(
+        volume: Volume = read_dicom(
             source,
             device=device,
             series=series,
@@ -99,13 +101,28 @@ def open(
             skip_damaged=skip_damaged,
             progress=progress,
         )
+        return _frozen(volume)
     _, target = resolve(device)
     if series is not None or phase is not None:
         option = "series" if series is not None else "phase"
         raise InputError("a file of this format holds no series to choose from", file=single, attribute=option)
     with stage("reading"):
-        volume: Volume = reader(single)
-    return volume.to(target)
+        volume = reader(single)
+    return _frozen(volume.to(target))
+
+
+def _frozen(volume: Volume) -> Volume:
+    """The volume, its NumPy array and what that is a view of read-only.
+
+    Nobody else has it yet, so nothing can be written to it behind what kernels remember of it between pictures.
+    """
+    import numpy as np
+
+    array: Any = volume.array
+    while isinstance(array, np.ndarray):
+        array.flags.writeable = False
+        array = array.base
+    return volume
 
 
 def find_series(source: Source) -> list[Series]:

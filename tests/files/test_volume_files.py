@@ -180,3 +180,27 @@ def test_longest_file_name_is_written_like_any_other(tmp_path: Path) -> None:
     assert [made.name for made in tmp_path.iterdir()] == [path.name]
     with pytest.raises(OutputExistsError):
         gpukit.save(random_volume(), path)
+
+
+def test_what_is_opened_is_read_only_and_a_copy_is_drawn_as_it_is(tmp_path):
+    """Kernels keep what they know of an opened volume; nobody writes behind their back, and copies are drawn anew."""
+    import dataclasses
+
+    array = np.zeros((16, 18, 20), np.int16)
+    array[8, 9, 10] = 100
+    gpukit.save(Volume(array=array, grid=Grid(array.shape, np.eye(4))), tmp_path / "a.nii")
+    volume = gpukit.open(tmp_path / "a.nii", device="cpu")
+    assert gpukit.mip(volume, normal=(1, 2, 3)).array.max() > 20
+    held = volume.array
+    while isinstance(held, np.ndarray):
+        assert not held.flags.writeable
+        held = held.base
+    with pytest.raises(ValueError, match="read-only"):
+        volume.array[0, 0, 0] = 1
+    changed = dataclasses.replace(volume, array=volume.array.copy())
+    changed.array[:] = 0
+    assert gpukit.mip(changed, normal=(1, 2, 3)).array.max() == 0
+    changed.array[8, 9, 10] = 100  # what was found in the empty one no longer holds
+    np.testing.assert_array_equal(
+        gpukit.mip(changed, normal=(1, 2, 3)).array, gpukit.mip(volume, normal=(1, 2, 3)).array
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -142,7 +142,6 @@ def animate(
     with Progress() as progress:
         body = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
         check_phases(body, phase)
-        _freeze(body.array)
         window = None
         if not solid:
             window = window_of(body, center=window_center, width=window_width, usual=_USUAL[method])
@@ -196,18 +195,6 @@ def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
     if not folder.parent.is_dir():
         raise OutputError("the folder of the output does not exist", file=folder, fix="create it first")
     return targets
-
-
-def _freeze(array: Any) -> None:
-    """Make a NumPy array, and what it is a view of, read-only: kernels then keep what they know of it between pictures.
-
-    Nobody else has the array, so nothing can be written to it behind this.
-    """
-    import numpy as np
-
-    while isinstance(array, np.ndarray):
-        array.flags.writeable = False
-        array = array.base
 
 
 def _counted(pictures: Iterable[Volume], count: int, progress: Progress) -> Iterator[Volume]:
