@@ -105,7 +105,7 @@ class ScanResult:
     problems : list of (Location, GpukitError)
         Files that are damaged, or named by the user and not DICOM.
     skipped : list of Location
-        Files met in a folder, archive or glob that are not DICOM.
+        Files met in a folder, archive or glob that are not DICOM and aren't named as such.
     """
 
     headers: list[Header]
@@ -150,7 +150,7 @@ def scan(
         for location, result in zip(batch, results, strict=True):
             if isinstance(result, Header):
                 outcome.headers.append(result)
-            elif isinstance(result, NotDicomError) and location.walked:
+            elif isinstance(result, NotDicomError) and location.walked and not is_named_dicom(location):
                 outcome.skipped.append(location)
             else:
                 outcome.problems.append((location, result))
@@ -172,6 +172,11 @@ def scan(
             for batch, results in zip(batches, pool.map(reader.read_all, batches), strict=True):
                 gather(results, batch)
     return outcome
+
+
+def is_named_dicom(location: Location) -> bool:
+    """Whether the file's name says that it is DICOM: if it is none, it's a damaged slice rather than another thing."""
+    return (location.member or location.path).lower().endswith((".dcm", ".dicom", ".ima"))
 
 
 def times_blocked() -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gpukit.dicom.headers import Header
 from gpukit.dicom.planes import Plane, is_image, planes_of
-from gpukit.errors import GpukitError, InputNotFoundError, SelectionError
+from gpukit.errors import FormatError, GpukitError, InputNotFoundError, SelectionError
 
 __all__ = ["Candidate", "Collection", "Series", "collect", "main_candidate", "select"]
 
@@ -101,6 +101,9 @@ def collect(headers: Iterable[Header]) -> Collection:
     others: dict[str, None] = {}
     problems: list[tuple[str, GpukitError]] = []
     for header in headers:
+        if (damage := _damage(header)) is not None:
+            problems.append((str(header.location), damage))
+            continue
         if what := is_image(header):
             others.setdefault(what)
             continue
@@ -117,6 +120,24 @@ def collect(headers: Iterable[Header]) -> Collection:
     merged.sort(key=_order)
     candidates = [Candidate(_describe(n, planes), planes) for n, planes in enumerate(merged, 1)]
     return Collection(candidates, tuple(others), problems)
+
+
+def _damage(header: Header) -> GpukitError | None:
+    """What is wrong with a file that has no pixels, where it is an image or nothing at all; else None.
+
+    A slice that was copied in part must not pass for an object of another kind: the volume would lack it.
+    """
+    if header.pixels is not None or header.get("Rows"):
+        return None
+    place, fix = str(header.location), "copy it again, or leave it out"
+    uid = str(header.get("SOPClassUID", ""))
+    if not uid and not header.get("Modality"):
+        return FormatError("has the mark of DICOM and nothing that tells what it is", file=place, fix=fix)
+    from pydicom.uid import UID
+
+    if UID(uid).name.endswith("Image Storage"):
+        return FormatError("is an image and ends before its pixels", file=place, attribute="Rows", fix=fix)
+    return None
 
 
 def _file_key(header: Header) -> tuple[Any, ...]:

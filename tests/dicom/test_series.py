@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,27 @@ def test_a_damaged_last_slice_is_no_shorter_volume(tmp_path: Path) -> None:
     assert "--skip-damaged" in str(caught.value)
     volume = gk.open(tmp_path, device="cpu", skip_damaged=True)
     assert volume.shape[0] == 3 and any(last.name in note for note in volume.notes)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        pytest.param(lambda whole: b"", "is not a DICOM file", id="empty"),
+        pytest.param(lambda whole: b"\0" * len(whole), "is not a DICOM file", id="zeros, as after a failed disk"),
+        pytest.param(
+            lambda whole: whole[:132] + b"\xff" * 600, "damaged|cannot be read|nothing that tells", id="garbage"
+        ),
+        pytest.param(lambda whole: whole[: whole.index(b"\x08\x00\x16\x00")], "ends before its pixels", id="meta only"),
+        pytest.param(lambda whole: whole[: whole.index(b"\x28\x00\x10\x00")], "ends before its pixels", id="no image"),
+    ],
+)
+def test_a_last_slice_that_is_damaged_is_not_passed_over(tmp_path: Path, damage, what: str) -> None:
+    """A volume without its last slice looks like a whole one."""
+    folder = tmp_path / "series"
+    last = write_series(folder, block(1, (5, 3, 5)), AFFINE)[-1]
+    last.write_bytes(damage(last.read_bytes()))
+    with pytest.raises(FormatError, match="may be a slice of this series") as caught:
+        gk.open(folder, device="cpu")
+    assert caught.value.file == str(last) and "--skip-damaged" in str(caught.value)
+    assert re.search(what, str(caught.value))
+    assert gk.open(folder, device="cpu", skip_damaged=True).shape[0] == 4
