@@ -2,8 +2,8 @@
 
 ``python benchmarks/first_slice.py [--files 300] [--repeat 7] [--folder SERIES]``. Each round runs the command once,
 from the start of the interpreter to the end of the process, and beside it an interpreter that does nothing and one
-that only imports NumPy and pydicom; medians of time on the clock and of processor time. The files are in the page cache,
-and the picture is one axial slice as a PNG. The budget is 1.5 s on the clock.
+that only imports NumPy and pydicom; medians of time on the clock and of processor time. The files are in the page
+cache, and the picture is one axial slice as a PNG. The budget is 1.5 s on the clock.
 """
 
 from __future__ import annotations
