@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,13 +15,16 @@ from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.ops.project import project_slab
-from gpukit.render.camera import MARGIN, camera_view, check_size, draw_rays, extent, ray_grid, render
+from gpukit.ops.raycast import Labels
+from gpukit.render.camera import MARGIN, camera_view, check_size, draw_rays, extent, picture, ray_grid
 from gpukit.render.channels import phase_of
 from gpukit.render.curve import frames_along, walk
+from gpukit.render.masks import masked
+from gpukit.render.overlays import labels_for
 from gpukit.render.transfer import Transfer, find_transfer, transfer_for
 from gpukit.render.views import View
 from gpukit.units import ValueUnit
-from gpukit.volume import Volume
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["METHODS", "azimuths", "fly", "rotate", "surface_look"]
 
@@ -68,6 +71,11 @@ def rotate(
     perspective: float = 0.0,
     oversampling: float = 1.0,
     window: tuple[float, float] | None = None,
+    clip: ArrayLike | None = None,
+    mask: Segmentation | None = None,
+    mask_mode: str | None = None,
+    label_colors: Mapping[int, Sequence[float]] | None = None,
+    label_opacity: float | None = None,
 ) -> Iterator[Volume]:
     """Pictures from a camera that goes around the patient, each made when it is asked for.
 
@@ -91,6 +99,12 @@ def rotate(
         For ``surface``: as in `gpukit.render.surface.surface`.
     window : (float, float), optional
         For projections only: the values shown black and white; the range of the volume by default.
+    clip : array_like, (n, 4), optional
+        As in `render`; for ``volume`` and ``surface``.
+    mask : Segmentation, optional
+        On the volume's grid. As in `render`; a projection shows its inside only, as `gpukit.render.masks.masked` does.
+    mask_mode, label_colors, label_opacity
+        As in `render`, None for what it takes by default; for ``volume`` and ``surface`` with a mask.
 
     Yields
     ------
@@ -100,26 +114,30 @@ def rotate(
     Raises
     ------
     InputError
-        An argument is out of its domain; at the first picture at the latest.
+        An argument is out of its domain, or the method has no use for it; at the first picture at the latest.
     SelectionError
-        The volume is in colour.
+        The volume is in colour, or the mask does not suit.
+    GeometryError
+        The mask lies on another grid.
     """
     kind = _check_method(volume, method)
+    _check_scene(kind, clip, mask, mask_mode, label_colors, label_opacity)
     angles = azimuths(rotation, frames, start=azimuth)
     sizes = [extent(volume.grid, camera_view(angle, elevation)) for angle in angles]
     field = max(s[0] for s in sizes), max(s[1] for s in sizes)
-    shown = _phases(volume)
-    look = _looks(shown, method, transfer, threshold)
     if kind is not None and window is None:
         window = _range(volume)
+    volume, labels = _scene(volume, kind, mask, mask_mode, label_colors, label_opacity)
+    shown = _phases(volume)
+    look = _looks(shown, method, transfer, threshold)
     for n, angle in enumerate(angles):
         if kind is not None and window is not None:
             rays = _parallel(volume.grid, angle, elevation, size, field)
             yield _projected(shown(n), rays, kind, window)
         else:
-            yield render(
-                shown(n), transfer=look(n), azimuth=angle, elevation=elevation, size=size, background=background,
-                perspective=perspective, oversampling=oversampling, field_of_view=field,
+            yield picture(
+                shown(n), look(n), azimuth=angle, elevation=elevation, size=size, background=background,
+                perspective=perspective, oversampling=oversampling, field_of_view=field, clip=clip, labels=labels,
             )  # fmt: skip
 
 
@@ -139,6 +157,11 @@ def fly(
     window: tuple[float, float] | None = None,
     field: float = 100.0,
     depth: float = 100.0,
+    clip: ArrayLike | None = None,
+    mask: Segmentation | None = None,
+    mask_mode: str | None = None,
+    label_colors: Mapping[int, Sequence[float]] | None = None,
+    label_opacity: float | None = None,
 ) -> Iterator[Volume]:
     """Pictures from a camera that flies along a path and looks where it goes, each made when it is asked for.
 
@@ -155,6 +178,8 @@ def fly(
         Whether they are voxel indices (i, j, k) or LPS mm.
     method, frames, size, transfer, threshold, background, oversampling, window
         As in `rotate`.
+    clip, mask, mask_mode, label_colors, label_opacity
+        As in `rotate`.
     perspective : float
         Degrees between the edges of the view, more than 0; for ``volume`` and ``surface``.
     field, depth : float
@@ -168,13 +193,14 @@ def fly(
     Raises
     ------
     InputError
-        An argument is out of its domain.
+        An argument is out of its domain, or the method has no use for it.
     GeometryError
-        A point of the path lies outside the volume.
+        A point of the path lies outside the volume, or the mask lies on another grid.
     SelectionError
-        The volume is in colour.
+        The volume is in colour, or the mask does not suit.
     """
     kind = _check_method(volume, method)
+    _check_scene(kind, clip, mask, mask_mode, label_colors, label_opacity)
     _check_frames(frames)
     width, height = check_size(size)
     if not (0 < field < math.inf and 0 < depth < math.inf):
@@ -186,10 +212,11 @@ def fly(
     if not 0.1 <= oversampling <= 16:
         raise InputError(f"oversampling must be 0.1 to 16, not {oversampling:g}", attribute="oversampling")
     places, views = _cameras(volume.grid, path, frame, frames)
-    shown = _phases(volume)
-    look = _looks(shown, method, transfer, threshold)
     if kind is not None and window is None:
         window = _range(volume)
+    volume, labels = _scene(volume, kind, mask, mask_mode, label_colors, label_opacity)
+    shown = _phases(volume)
+    look = _looks(shown, method, transfer, threshold)
     step = min(volume.grid.spacing) / (1.0 if kind else oversampling)
     shade = np.asarray(background, dtype=np.float64)
     for n, (place, view) in enumerate(zip(places, views, strict=True)):
@@ -202,7 +229,7 @@ def fly(
         far = float((volume.grid.to_world(_corners(volume.grid)) - place).dot(view.away).max())
         samples = max(1, math.ceil(max(far, step) / step))
         rays = _ahead(place, view, (samples, height, width), pixel, step, _NEAR)
-        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade)
+        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
         plane = Grid((1, height, width), rays.affine)
         yield replace(volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=())
 
@@ -280,6 +307,35 @@ def _check_method(volume: Volume, method: str) -> str | None:
     if volume.axes.endswith("c"):
         raise SelectionError("the volume is in colour, and an animation shows one value a voxel")
     return METHODS[method]
+
+
+def _check_scene(kind: str | None, clip: Any, mask: Any, mode: Any, colors: Any, opacity: Any) -> None:
+    """What would not be seen is a mistake."""
+    given = {"mask_mode": mode, "label_colors": colors, "label_opacity": opacity}
+    asked = [name for name, value in given.items() if value is not None]
+    if kind is not None and clip is not None:
+        raise InputError("a projection is not clipped", attribute="clip", fix="use the method volume or surface")
+    if kind is not None and asked:
+        raise InputError("a projection shows the inside of a mask, without colours", attribute=asked[0])
+    if mask is None and asked:
+        raise InputError(f"{asked[0]} needs a mask", attribute=asked[0])
+
+
+def _scene(
+    volume: Volume,
+    kind: str | None,
+    mask: Segmentation | None,
+    mode: str | None,
+    colors: Mapping[int, Sequence[float]] | None,
+    opacity: float | None,
+) -> tuple[Volume, Labels | None]:
+    """The volume to draw, and labels to draw with it, both made once for all pictures."""
+    if mask is None:
+        return volume, None
+    if kind is not None:
+        return masked(volume, mask), None
+    opaque = 0.3 if opacity is None else opacity  # as in `render`
+    return volume, labels_for(volume, mask.to(volume.device), mode or "overlay", colors=colors, opacity=opaque)
 
 
 def _phases(volume: Volume) -> Callable[[int], Volume]:

@@ -22,7 +22,7 @@ from gpukit.render.views import View
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
 
-__all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "ray_grid", "render"]
+__all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "picture", "ray_grid", "render"]
 
 _MOST_PIXELS = 8192  # along a side
 _WIDEST = 120.0  # degrees
@@ -145,6 +145,34 @@ def render(
         look = find_transfer("ct-fusion") if fused else transfer_for(volume)
     else:
         look = find_transfer(transfer) if isinstance(transfer, str) else transfer
+    labels = second = None
+    if mask is not None:
+        labels = labels_for(volume, mask.to(volume.device), mask_mode, colors=label_colors, opacity=label_opacity)
+    if overlay is not None:
+        second = second_for(volume, overlay, overlay_transfer)
+    return picture(
+        volume, look, azimuth=azimuth, elevation=elevation, size=size, background=background, perspective=perspective,
+        oversampling=oversampling, field_of_view=field_of_view, clip=clip, labels=labels, second=second, device=device,
+    )  # fmt: skip
+
+
+def picture(
+    volume: Volume,
+    look: Transfer,
+    *,
+    azimuth: float,
+    elevation: float,
+    size: tuple[int, int],
+    background: Sequence[float],
+    perspective: float,
+    oversampling: float,
+    field_of_view: tuple[float, float] | None = None,
+    clip: ArrayLike | None = None,
+    labels: Labels | None = None,
+    second: Second | None = None,
+    device: str | None = None,
+) -> Volume:
+    """What `render` draws, of labels and a second volume made for the ray caster, which many pictures may share."""
     width, height = check_size(size)
     shade = np.asarray(background, dtype=np.float64)
     if shade.shape != (3,) or not ((shade >= 0) & (shade <= 1)).all():
@@ -167,11 +195,6 @@ def render(
         # The near face of the volume fills the picture, so that everything behind it is in it too.
         distance = max(width, height) * pixel / 2 / math.tan(math.radians(perspective) / 2)
         eye = volume.grid.to_index(rays.to_world(((width - 1) / 2, (height - 1) / 2, 0)) - distance * view.away)
-    labels = second = None
-    if mask is not None:
-        labels = labels_for(volume, mask.to(volume.device), mask_mode, colors=label_colors, opacity=label_opacity)
-    if overlay is not None:
-        second = second_for(volume, overlay, overlay_transfer)
     array = draw_rays(volume, look, rays, eye, shade, clip=clip, labels=labels, second=second, device=device)
     affine = rays.affine.copy()
     if eye is None:

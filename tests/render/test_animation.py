@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ import gpukit as gk
 from gpukit.errors import DependencyError, GpukitError, InputError, OutputError, OutputExistsError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.render.animation import azimuths, fly, rotate
+from gpukit.render.clipping import clip_box
 from gpukit.render.movie import write_gif, write_movie
 from gpukit.render.transfer import Transfer
-from gpukit.volume import Volume
+from gpukit.volume import Label, Segmentation, Volume
 
 GREY = Transfer("grey", ((0.0, (0, 0, 0), 0.0), (255.0, (1, 1, 1), 1.0)))
 
@@ -235,6 +237,41 @@ def test_projections_along_a_flight() -> None:
 def test_flights_that_cannot_be(path: list[tuple[int, int, int]], words: dict[str, object], told: str) -> None:
     with pytest.raises(GpukitError, match=told):
         next(fly(tunnel(), path, frames=2, size=(8, 8), **words))
+
+
+def test_a_flight_is_clipped_and_masked() -> None:
+    """The mark at the wall goes with the clipping, and a label is seen where it lies; phases share the labels."""
+    volume, path = tunnel("left"), [(20, 20, 4), (20, 20, 56)]
+    how = {"frames": 2, "size": (80, 60), "transfer": WALL}
+    behind = clip_box(volume.grid, (0, 0, 0), (39, 39, 16))  # the mark and its blur begin above
+    assert not (next(fly(volume, path, clip=behind, **how)).array[0, ..., 0] > 128).any()
+    label = Label(3, "mark", ("1", "99X", "x"), ("1", "99X", "x"), (255, 0, 0))
+    mask = Segmentation(array=(volume.array == 300).astype(np.uint8) * 3, grid=volume.grid, labels=(label,))
+    plain = next(fly(volume, path, **how))
+    beating = replace(volume, array=np.stack([tunnel().array, volume.array]), axes="tkji", phases=("a", "b"))
+    for shown in (volume, beating):  # whose first phase has the label but no mark
+        alone = list(fly(shown, path, mask=mask, mask_mode="alone", label_opacity=20.0, **how))
+        assert place(alone[0]) == pytest.approx(place(plain), abs=0.1)
+        assert not alone[0].array[..., 2].any()  # nor the wall
+        (inside, _) = fly(shown, path, method="mip", frames=2, size=(50, 50), window=(0, 300), field=50, mask=mask)
+        bright = inside.array[0, ..., 0] > 0
+        assert np.argwhere(bright).mean(axis=0) == pytest.approx((24.5, 33.5), abs=1)
+        assert bright.sum() < 60  # 5 x 3 mm and a margin
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"method": "mip", "clip": np.ones((1, 4))}, "not clipped"),
+        ({"method": "mip", "mask_mode": "inside"}, "inside of a mask"),
+        ({"label_opacity": 0.3}, "needs a mask"),
+    ],
+)
+def test_what_would_not_be_seen_is_refused(words: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        next(rotate(one_sided(), frames=2, size=(8, 8), **words))
+    with pytest.raises(InputError, match=told):
+        next(fly(tunnel(), [(20, 20, 4), (20, 20, 9)], frames=2, size=(8, 8), **words))
 
 
 def noisy(count: int) -> list[Volume]:

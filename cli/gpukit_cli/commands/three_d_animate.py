@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit_cli.commands import three_d_scene
 from gpukit_cli.commands.three_d_look import (
     Background,
     Camera,
@@ -20,6 +21,7 @@ from gpukit_cli.commands.three_d_look import (
     pixels_of,
 )
 from gpukit_cli.commands.three_d_render import Center, Width, check_phases, open_volume, picture_file
+from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
     Device,
@@ -64,7 +66,7 @@ def animate(
     ] = None,
     frame: Annotated[
         str | None,
-        typer.Option("--frame", metavar="WORD", help="What its points are in: voxel (i,j,k from 0) or patient (mm)."),
+        typer.Option("--frame", metavar="WORD", help="What path and clipping count in: voxel (i,j,k from 0), patient."),
     ] = None,
     frames: Annotated[int, typer.Option("--frames", metavar="N", help="How many pictures.")] = 60,
     fps: Annotated[float, typer.Option("--fps", metavar="N", help="Pictures a second of a .gif, .apng, .mp4.")] = 20.0,
@@ -84,6 +86,13 @@ def animate(
         ),
     ] = None,
     oversampling: Oversampling = 1.0,
+    clip_box: three_d_scene.ClipBox = None,
+    clip_plane: three_d_scene.ClipPlane = None,
+    mask: three_d_scene.Mask = None,
+    labels: three_d_scene.Labels = None,
+    mask_mode: three_d_scene.MaskMode = None,
+    label_color: three_d_scene.LabelColors = None,
+    label_opacity: three_d_scene.LabelOpacity = None,
     field: Annotated[
         str | None,
         typer.Option("--field", metavar="LENGTH", help="Of a projection along a path: how wide it is [100mm]."),
@@ -105,9 +114,9 @@ def animate(
 ) -> None:
     """Turn the camera around one series, from --camera-angle on, or fly it along --path.
 
-    --transfer-function and --preset are for --method volume; --background, --perspective and --oversampling for volume
-    and surface; a window is for the projections. Frames are written as they come; all have one scale. With --phase all
-    each frame shows the next phase, over and over.
+    --transfer-function and --preset are for --method volume; --background, --perspective, --oversampling, clipping and
+    how labels look for volume and surface; a window is for the projections, which show the inside of a --mask. Frames
+    are written as they come; all have one scale. With --phase all each frame shows the next phase, over and over.
     """
     azimuth, elevation = numbers(camera_angle, count=2)
     pixels, shade = pixels_of(size), color_of(background)
@@ -117,8 +126,18 @@ def animate(
         raise typer.BadParameter("a background, perspective and oversampling need --method volume or surface")
     if path is not None and (rotation is not None or camera_angle != "0,0"):
         raise typer.BadParameter("--path excludes --rotation and --camera-angle")
-    if path is None and (frame is not None or field is not None or depth is not None):
-        raise typer.BadParameter("--frame, --field and --depth need a --path")
+    is_clipped = clip_box is not None or bool(clip_plane)
+    if path is None and (field is not None or depth is not None):
+        raise typer.BadParameter("--field and --depth need a --path")
+    if path is None and frame is not None and not is_clipped:
+        raise typer.BadParameter("--frame needs a --path, --clip-box or --clip-plane")
+    if not solid and is_clipped:
+        raise typer.BadParameter("--clip-box and --clip-plane need --method volume or surface")
+    if not solid and (mask_mode is not None or label_color or label_opacity is not None):
+        raise typer.BadParameter("--mask-mode, --label-color and --label-opacity need --method volume or surface")
+    three_d_scene.check_mask(mask, labels, mask_mode, label_color, label_opacity)
+    if threshold is not None and mask_mode == "alone":
+        raise typer.BadParameter("--mask-mode alone draws no surface: no --threshold")
     if solid and (field is not None or depth is not None):
         raise typer.BadParameter("--field and --depth are for projections: mip, minip, average")
     if frame not in (None, "voxel", "patient"):
@@ -139,23 +158,32 @@ def animate(
 
         find_encoder()  # before anything is read
     points, says = read_centerline(path) if path is not None else (None, None)
+    if is_clipped and says is not None and says != (frame or "voxel"):
+        raise typer.BadParameter(f"{path} is in {says}: write --frame {says}, and the clipping in that frame too")
     with Progress() as progress:
         body = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
         check_phases(body, phase)
         window = None
         if not solid:
             window = window_of(body, center=window_center, width=window_width, usual=_USUAL[method])
+        cut = three_d_scene.clips(body, clip_box, clip_plane, frame or "voxel")
+        found = None if mask is None else three_d_scene.mask_of(body, mask, labels)
+        for note in found.notes if found is not None else ():
+            warn(note)
+        shades = three_d_scene.colors_of(found, label_color, color_of) if found is not None and label_color else None
         if points is not None:
             pictures = fly(
                 body, points, frame=frame or says or "voxel", method=method, frames=frames, size=pixels, transfer=look,
                 threshold=threshold, background=shade, perspective=90.0 if perspective is None else perspective,
                 oversampling=oversampling, window=window, field=wide, depth=deep,
+                clip=cut, mask=found, mask_mode=mask_mode, label_colors=shades, label_opacity=label_opacity,
             )  # fmt: skip
         else:
             pictures = rotate(
                 body, method=method, rotation=360.0 if rotation is None else rotation, frames=frames, azimuth=azimuth,
                 elevation=elevation, size=pixels, transfer=look, threshold=threshold, background=shade,
-                perspective=perspective or 0.0, oversampling=oversampling, window=window,
+                perspective=perspective or 0.0, oversampling=oversampling, window=window, clip=cut, mask=found,
+                mask_mode=mask_mode, label_colors=shades, label_opacity=label_opacity,
             )  # fmt: skip
         _write(_counted(pictures, frames, progress), targets, single, fps, force)
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpukit_cli.commands.three_d_output import ENDINGS, KINDS, Target, aim, write
+from gpukit_cli.commands.three_d_scene import Labels, Mask, mask_of
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -183,13 +184,8 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
         frame: Frame = "voxel",
         thickness: Thickness = None,
         spacing: Spacing = None,
-        mask: Annotated[
-            Path | None,
-            typer.Option("--mask", metavar="FILE", help="Only its inside: SEG, RTSTRUCT, NIfTI, MetaImage, NRRD."),
-        ] = None,
-        label: Annotated[
-            str | None, typer.Option("--label", metavar="LIST", help="Labels of the mask, by number or name [all].")
-        ] = None,
+        mask: Mask = None,
+        label: Labels = None,
         interpolation: Interpolation = "linear",
         preset: Preset = None,
         window_center: Center = None,
@@ -296,11 +292,9 @@ def check_phases(volume: Volume, phase: str | None) -> None:
 
 def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
     """The volume inside a mask; what was done to the mask is told as notes."""
-    from gpukit.masking import open_mask
     from gpukit.render.masks import masked
 
-    labels = None if label is None else [word.strip() for word in label.split(",")]
-    region = open_mask(mask, volume, labels=None if labels is None else [int(w) if w.isdigit() else w for w in labels])
+    region = mask_of(volume, mask, label)
     for note in region.notes:
         warn(note)
     return masked(volume, region)

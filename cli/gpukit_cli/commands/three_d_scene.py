@@ -1,4 +1,4 @@
-"""Options of ``gpukit 3d volume`` for what is drawn besides the series: clipping, masks, a second series."""
+"""What the commands that draw share besides the series: clipping, masks, a second series."""
 
 from __future__ import annotations
 
@@ -54,10 +54,13 @@ Frame = Annotated[
 ]
 Mask = Annotated[
     Path | None,
-    typer.Option("--mask", metavar="FILE", help="Labels to draw: DICOM SEG, RTSTRUCT, NIfTI, MetaImage, NRRD."),
+    typer.Option(
+        "--mask", metavar="FILE", help="Labels to draw (projections: only the inside): SEG, RTSTRUCT, NIfTI, ..."
+    ),
 ]
 Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="LIST", help="Labels of the mask by number or name [default: all].")
+    str | None,
+    typer.Option("--labels", "--label", metavar="LIST", help="Labels of the mask by number or name [default: all]."),
 ]
 MaskMode = Annotated[
     str | None,
