@@ -82,6 +82,8 @@ def volume(
     look = look_of(transfer_function, preset)
     if frame not in ("voxel", "patient"):
         raise typer.BadParameter(f"{frame!r} is no frame: there are voxel, patient")
+    if frame == "patient" and not (clip_box or clip_plane):
+        raise typer.BadParameter("--frame says what clipping counts in: give --clip-box or --clip-plane with it")
     if overlay is None and (overlay_series or overlay_transfer_function or overlay_preset):
         raise typer.BadParameter("--overlay-series, --overlay-transfer-function and --overlay-preset need --overlay")
     overlay_look = look_of(overlay_transfer_function, overlay_preset)
