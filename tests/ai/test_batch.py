@@ -378,7 +378,7 @@ def rows_of_whole_lines(output: Path) -> list[dict[str, Any]]:
 
 
 CRASHES = """
-import json, os, random, signal, sys, threading
+import json, os, random, signal, sys, threading, time
 from pathlib import Path
 import torch  # once, for all the processes that are forked off below
 from gpukit.ai import batch as whole
@@ -429,10 +429,13 @@ torch.set_num_threads(1)
 whole.batch(Path(source, "s0"), model, Path(folder, "warm"), device="cpu")  # what is imported on the way, too
 for name, prepare in MOMENTS.items():
     print(name, child(source, model, Path(folder, name), prepare), sep=": ", flush=True)
-# and at moments that nobody chose, one after the other in one folder
+# and at moments that nobody chose, one after the other in one folder: the first early in what a whole run takes here
+began = time.monotonic()
+assert child(source, model, Path(folder, "whole"), lambda: None) == 0
+whole_run = time.monotonic() - began
 draw = random.Random()
 for n in range(30):
-    wait = draw.uniform(0.02, 0.4) * 1.2**n
+    wait = draw.uniform(0.02, 0.3) * whole_run * 1.2**n
     def prepare():
         timer = threading.Timer(wait, die)
         timer.daemon = True
