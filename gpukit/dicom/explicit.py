@@ -63,6 +63,7 @@ def parts(dataset: Dataset, character_set: str | list[str] | None = None) -> dic
     character_set : str or list of str, optional
         SpecificCharacterSet of the object that it's a part of.
     """
+    # a loop over the data set itself gives elements, and decodes each
     return {int(tag): by_pydicom(dataset[tag : int(tag) + 1], character_set) for tag in dataset.keys()}  # noqa: SIM118
 
 

@@ -88,3 +88,18 @@ def bright_model(folder: Path, threshold: float = 0.0, *, rounds: int = 0) -> Pa
 def rows_of(output: Path) -> list[dict[str, Any]]:
     """Rows of the record, without its first line."""
     return [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()[1:]]
+
+
+def check_outputs(output: Path, series: list[Path]) -> None:
+    """Each series has its own labels, and one row that says so."""
+    done = [row for row in rows_of(output) if row["status"] == "done"]
+    assert sorted(row["case"] for row in done) == sorted(uid_of(folder) for folder in series)
+    for folder in series:
+        written = pydicom.dcmread(output / f"{uid_of(folder)}.dcm")
+        assert written.ReferencedSeriesSequence[0].SeriesInstanceUID == uid_of(folder)
+        expected = above(folder, 0.0)
+        places = [
+            float(group.PlanePositionSequence[0].ImagePositionPatient[2])
+            for group in written.PerFrameFunctionalGroupsSequence
+        ]
+        np.testing.assert_array_equal(written.pixel_array[np.argsort(places)] > 0, expected)

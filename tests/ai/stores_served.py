@@ -3,6 +3,7 @@ wire that breaks."""
 
 from __future__ import annotations
 
+import abc
 import base64
 import contextlib
 import json
@@ -27,7 +28,7 @@ AZURITE = "azurite@3.35.0"
 SECRET = base64.b64encode(b"quite-a-secret-key-of-this-test!").decode()
 
 
-class Served:
+class Served(abc.ABC):
     """A store with an empty bucket ``archive``."""
 
     scheme: str
@@ -37,21 +38,21 @@ class Served:
     def __init__(self) -> None:
         self.wire = Wire(int(self.address.rpartition(":")[2]))
 
+    @abc.abstractmethod
     def settings(self, secret: str = SECRET) -> dict[str, str]:
         """Environment variables by which the store's own library finds it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def put(self, name: str, content: bytes) -> None:
         """Store an object."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def delete(self, name: str) -> None:
         """Take an object away."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def names(self) -> list[str]:
         """All objects."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def strict(self) -> Iterator[None]:

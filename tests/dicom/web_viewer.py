@@ -25,7 +25,8 @@ def read_by_a_web_viewer(script: str, path: Path, sources: Any, folder: Path) ->
     """What a script beside this module prints of a file, given the images that the file refers to."""
     (folder / "sources.json").write_text(json.dumps(sources))
     copy = folder / script  # modules are looked for from where the script is
-    shutil.copy(Path(__file__).with_name(script), copy)
+    for name in (script, "cornerstone_slices.mjs"):
+        shutil.copy(Path(__file__).with_name(name), folder / name)
     if not (folder / "node_modules").exists():
         (folder / "node_modules").symlink_to(node_folder() / "node_modules")
     command = ["node", copy, path, folder / "sources.json"]

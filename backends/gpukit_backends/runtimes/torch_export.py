@@ -112,6 +112,7 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
         warnings.simplefilter("ignore")
         traced = network
         if not isinstance(network, torch.jit.ScriptModule):
+            # torch does not annotate its own tracer
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         wanted, found = original(example), traced(example)  # the trace is what is converted, so it is what is compared
         try:
@@ -179,6 +180,7 @@ def _rewrite(network: Any) -> list[str]:
                 y = torch.nn.functional.pad(y, [0, c, 0, b, 0, a])
             i, j, k = (slice(low, -high or None) for low, high in zip(self.cut, self.less, strict=True))
             y = y[:, :, i, j, k]
+            # a registered buffer, which torch declares as a tensor or a module
             shift: torch.Tensor = self.shift  # type: ignore[assignment]
             return y + shift
 

@@ -276,6 +276,7 @@ def volume(
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
         opened = open_series(inputs, device, series, phase, fill_gaps, skip_damaged, progress)
+        # the words of both were looked at above; mypy sees text where `volumes` names the words
         made = volumes(
             opened, where, values=values, method=method, slice=slices_given(slice_) if slice_ else "all",  # type: ignore[arg-type]
             labels=labels_given(labels), threshold=mask_threshold,
