@@ -23,6 +23,11 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $
 # Plain torch from the package index brings gigabytes of CUDA on Linux; this exact version comes first, so that an index
 # which has a build for the CPU can give it, and is left alone where some torch is there already.
 TORCH := torch==2.13.0
+# What the tests compare nnU-Net folders with, each by itself (--no-deps): nnunetv2 names dynamic-network-architectures,
+# which names timm and torchvision, and torchvision from PyPI does not go with a torch without CUDA. nnunetv2's prediction
+# uses neither, and of what else these name only what stands here is missing.
+NNUNET := dynamic-network-architectures nnunetv2 batchgenerators batchgeneratorsv2 acvl-utils connected-components-3d \
+	seaborn blosc2 ndindex numexpr httpx
 
 .PHONY: help demo test lint format bench docs install package constraints clean
 
@@ -59,7 +64,7 @@ package: $(VENV)/.stamp-test ## Build the wheel and the source distribution.
 	$(BIN)/python -m build
 
 constraints: $(VENV)/.stamp-test $(VENV)/.stamp-docs ## Pin what is installed now.
-	$(BIN)/python docker/pin.py > docker/constraints-cpu.txt
+	$(BIN)/python docker/pin.py $(NNUNET) > docker/constraints-cpu.txt
 
 clean: ## Remove what the other targets made, the virtual environment too.
 	rm -rf $(VENV) build dist demo docs/_build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -77,8 +82,7 @@ $(VENV)/.stamp-torch: | $(VENV)/bin/python
 
 $(VENV)/.stamp-test: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[test,lint]"
-	@# alone: of what it names, gpukit uses torch only, and torchvision from PyPI does not go with a torch without CUDA
-	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-deps dynamic-network-architectures
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-deps $(NNUNET)
 	touch $@
 
 $(VENV)/.stamp-demo: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch

@@ -1,11 +1,13 @@
 """Print what is installed of gpukit's dependencies as a constraints file: names and versions, no index address.
 
-Run by ``make constraints``. gpukit itself is left out, and so are the local parts of versions (``+cpu``), so that the
-file serves every index. NVIDIA's libraries are left to torch, which names the exact ones that its CUDA build needs.
+Run by ``make constraints``, with the names of what is installed alone, without what it needs. gpukit itself is left
+out, and so are the local parts of versions (``+cpu``), so that the file serves every index. NVIDIA's libraries are
+left to torch, which names the exact ones that its CUDA build needs.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -39,5 +41,6 @@ def closure(root: str, extras: tuple[str, ...]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for name, version in sorted(closure("gpukit", EXTRAS).items()):
+    alone = {canonicalize_name(name): distribution(name).version for name in sys.argv[1:]}
+    for name, version in sorted((closure("gpukit", EXTRAS) | alone).items()):
         print(f"{name}=={version}")
