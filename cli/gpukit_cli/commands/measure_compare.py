@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpukit_cli.commands.measure_options import (
-    AnnotationText,
     CalibrationText,
-    FormatName,
     FrameText,
-    Output,
+    Names,
     PolygonPoints,
-    TrackingId,
-    TrackingUid,
+    Result,
     calibration_given,
-    finish,
-    named,
-    output_format,
     shape_given,
 )
 from gpukit_cli.failures import warn
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit
-from gpukit_cli.params import Device, Force, Inputs, Json, Phase, Series, command_with_lists, point, source_of
+from gpukit_cli.params import Device, Inputs, Phase, Series, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
+@with_groups
 def bidirectional(
     inputs: Inputs,
+    *,
     polygon: PolygonPoints = None,
     mask: Annotated[
         Path | None,
@@ -51,17 +48,12 @@ def bidirectional(
     series: Series = None,
     phase: Phase = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
+    names: Names,
     device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Longest diameter of a lesion and the longest one perpendicular to it, of a polygon or of each label of a mask."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     given = calibration_given(calibration)
     if (mask is None) == (not polygon):
         raise typer.BadParameter("give the lesion as a --polygon of a frame, or as a --mask of a series")
@@ -82,10 +74,12 @@ def bidirectional(
             )
         else:
             rows = _of_mask(inputs, mask, label, series, phase, device, progress)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force)
+    result.write(names.given_to(rows), chosen)
 
 
+@with_groups
 def compare(
+    *,
     files: Annotated[
         list[Path],
         typer.Argument(
@@ -112,16 +106,13 @@ def compare(
             "--new-lesion/--no-new-lesion", help="Whether there are new lesions [default: diameters without a partner]."
         ),
     ] = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Compare time points: absolute and relative change of each finding, and the response of the target lesions.
 
     Measurements belong together by tracking UID, else tracking identifier, else label (--annotation).
     """
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     if chosen.name not in ("text", "json", "csv"):
         raise typer.BadParameter(f"a comparison can be written as text, json or csv, not as {chosen.name}")
     if len(files) < 2:
@@ -140,7 +131,7 @@ def compare(
         new_lesion=new_lesion,
     )
     writer = getattr(compare_outputs, f"comparison_{chosen.name}")
-    emit(writer(made), output, force=force)
+    emit(writer(made), result.output, force=result.force)
 
 
 def register(app: typer.Typer) -> None:

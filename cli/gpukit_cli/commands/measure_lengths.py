@@ -9,25 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpukit_cli.commands.measure_options import (
-    AnnotationText,
     CalibrationText,
     CircleText,
     EllipseText,
-    FormatName,
     FrameText,
-    Output,
+    Names,
     OverlayPicture,
     PolygonPoints,
+    Result,
     RoiText,
-    TrackingId,
-    TrackingUid,
     calibration_given,
-    finish,
-    named,
-    output_format,
     shape_given,
 )
-from gpukit_cli.params import Force, Inputs, Json, Series, command_with_lists, point, source_of
+from gpukit_cli.groups import with_groups
+from gpukit_cli.params import Inputs, Series, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -47,55 +42,49 @@ Points = Annotated[
 ]
 
 
+@with_groups
 def distance(
     inputs: Inputs,
+    *,
     p1: Annotated[str, typer.Option("--p1", metavar="X,Y[,Z]", help="One end: column,row, or i,j,k in a series.")],
     p2: Annotated[str, typer.Option("--p2", metavar="X,Y[,Z]", help="The other end.")],
     space: SpaceName = "voxel",
     frame: FrameText = None,
     series: Series = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Distance between two points: of every frame for column,row, of every series for i,j,k.
 
     0,0 is the centre of the first pixel. Each result says where its scale comes from.
     """
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     ends, given = _points((p1, p2)), calibration_given(calibration)
     from gpukit.measure.lengths import distance as measure
 
     rows = _measure(
         inputs, ends, lambda i: measure(i, *ends, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def polyline(
     inputs: Inputs,
+    *,
     points: Points,
     space: SpaceName = "voxel",
     frame: FrameText = None,
     series: Series = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Length of a line through several points: of every frame for column,row, of every series for i,j,k."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     given = calibration_given(calibration)
     line = _points(points, least=2)
     from gpukit.measure.lengths import polyline as measure
@@ -103,27 +92,24 @@ def polyline(
     rows = _measure(
         inputs, line, lambda i: measure(i, line, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def angle(
     inputs: Inputs,
+    *,
     points: Points,
     space: SpaceName = "voxel",
     frame: FrameText = None,
     series: Series = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Angle: of three points at the second one, of four between the directions 1 to 2 and 3 to 4."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     given = calibration_given(calibration)
     corners = _points(points, least=3, most=4)
     from gpukit.measure.angles import angle as measure
@@ -131,25 +117,22 @@ def angle(
     rows = _measure(
         inputs, corners, lambda i: measure(i, corners, space=space, calibration=given), frame, series, space, given
     )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def cobb(
     inputs: Inputs,
+    *,
     points: Points,
     frame: FrameText = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Cobb's angle between two end plates: two points of one, then two of the other, column,row each."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     given = calibration_given(calibration)
     ends = _points(points, least=4, most=4)
     if len(ends[0]) != 2:
@@ -157,28 +140,25 @@ def cobb(
     from gpukit.measure.angles import cobb_angle as measure
 
     rows = _measure(inputs, ends, lambda i: measure(i, ends, calibration=given), frame, None, "voxel", given)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def area(
     inputs: Inputs,
+    *,
     polygon: PolygonPoints = None,
     roi: RoiText = None,
     ellipse: EllipseText = None,
     circle: CircleText = None,
     frame: FrameText = None,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Area and perimeter of one shape, drawn on every frame; a polygon that crosses itself is refused."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     shape, given = shape_given(roi, polygon, ellipse, circle), calibration_given(calibration)
     assert shape is not None
     from gpukit.measure.areas import area as measure
@@ -188,7 +168,7 @@ def area(
         rows = each_frame(
             source_of(inputs), lambda f: measure(f, shape, calibration=given), frames=frame, progress=progress
         )
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
 def register(app: typer.Typer) -> None:

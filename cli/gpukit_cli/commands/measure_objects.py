@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gpukit_cli.commands.measure_options import FormatName, Output, finish, output_format
-from gpukit_cli.params import Force, Json, source_of
+from gpukit_cli.commands.measure_options import Result
+from gpukit_cli.groups import with_groups
+from gpukit_cli.params import source_of
 from gpukit_cli.progress import Progress
 
 __all__ = ["register"]
@@ -19,15 +20,14 @@ Files = Annotated[
 ]
 
 
+@with_groups
 def list_(
     files: Files,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    *,
+    result: Result,
 ) -> None:
     """List the measurements in structured reports (TID 1500), presentation states and gpukit's JSON."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     from gpukit.errors import GpukitError
     from gpukit.measure.reading import read_measurements
     from gpukit.measure.results import Row
@@ -40,27 +40,26 @@ def list_(
             rows.append(Row(file=str(file), error=str(error).removeprefix(f"{file}: ")))
     if not rows:
         typer.echo("No measurements.", err=True)
-    finish(rows, output, chosen, force=force)
+    result.write(rows, chosen)
 
 
+@with_groups
 def again(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="DICOM SR, presentation state, or gpukit's JSON.")],
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="The images measured on: files, folders, globs, a zip.")
     ],
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Measure once more what a file states, on its images, and tell the difference."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     from gpukit.measure.again import measure_again
     from gpukit.measure.reading import read_measurements
 
     with Progress() as progress:
         rows = measure_again(read_measurements(file), source_of(images), progress=progress)
-    finish(rows, output, chosen, force=force)
+    result.write(rows, chosen)
 
 
 def register(app: typer.Typer) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpukit_cli.output import emit
-from gpukit_cli.params import box, length, numbers, point, uid
+from gpukit_cli.params import Force, Json, box, length, numbers, point, uid
 
 if TYPE_CHECKING:
     from gpukit.measure.outputs import Format
@@ -17,39 +18,22 @@ if TYPE_CHECKING:
     from gpukit.measure.shapes import Shape
 
 __all__ = [
-    "AnnotationText",
     "CalibrationText",
     "CircleText",
     "EllipseText",
-    "FormatName",
     "FrameText",
-    "Output",
+    "Names",
     "OverlayPicture",
     "PolygonPoints",
+    "Result",
     "RoiText",
-    "TrackingId",
-    "TrackingUid",
     "calibration_given",
-    "finish",
-    "named",
-    "output_format",
     "shape_given",
 ]
 
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where the result goes [default: standard output]."),
-]
-FormatName = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME", help="text, json, csv, gsps, sr or seg [default: by suffix, else text]."),
-]
 OverlayPicture = Annotated[
     Path | None,
     typer.Option("--overlay", metavar="PNG", help="Also draw what was measured over the image (one measurement)."),
-]
-AnnotationText = Annotated[
-    str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
 ]
 FrameText = Annotated[
     str | None,
@@ -63,16 +47,6 @@ CalibrationText = Annotated[
         "--calibration", metavar="MM", help="Size of a pixel in mm, or of its width,height; before what the file says."
     ),
 ]
-TrackingId = Annotated[
-    str, typer.Option("--tracking-id", metavar="TEXT", help="Name of the finding through time.", show_default=False)
-]
-TrackingUid = Annotated[
-    str,
-    typer.Option(
-        "--tracking-uid", metavar="UID", parser=uid, help="UID of the finding through time.", show_default=False
-    ),
-]
-
 RoiText = Annotated[
     str | None,
     typer.Option("--roi", metavar="X,Y,W,H", help="A rectangle: its first column and row, width and height."),
@@ -92,6 +66,111 @@ CircleText = Annotated[
     str | None,
     typer.Option("--circle", metavar="X,Y,R", help="A circle: centre and radius in pixels, or such as 100,120,5mm."),
 ]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the user calls a measurement."""
+
+    annotation: Annotated[
+        str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
+    ] = ""
+    tracking_id: Annotated[
+        str, typer.Option("--tracking-id", metavar="TEXT", help="Name of the finding through time.", show_default=False)
+    ] = ""
+    tracking_uid: Annotated[
+        str,
+        typer.Option(
+            "--tracking-uid", metavar="UID", parser=uid, help="UID of the finding through time.", show_default=False
+        ),
+    ] = ""
+
+    def given_to(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with these names."""
+        from dataclasses import replace
+
+        return [
+            row
+            if row.measurement is None
+            else replace(
+                row,
+                measurement=row.measurement.with_names(
+                    label=self.annotation or None, tracking_id=self.tracking_id, tracking_uid=self.tracking_uid
+                ),
+            )
+            for row in rows
+        ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where measurements go, and in which format."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the result goes [default: standard output]."),
+    ] = None
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="text, json, csv, gsps, sr or seg [default: by suffix, else text]."
+        ),
+    ] = None
+    force: Force = False
+    as_json: Json = False
+
+    def check(self) -> Format:
+        """The format to write, and a check of the output before the work."""
+        from gpukit.errors import InputError
+        from gpukit.files.atomic import check_output
+        from gpukit.measure.outputs import format_of
+
+        if self.as_json and self.form not in (None, "json"):
+            raise typer.BadParameter(f"--json and --format {self.form} contradict each other")
+        try:
+            chosen = format_of(self.output, "json" if self.as_json else self.form)
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from None
+        if self.output is not None and str(self.output) != "-":
+            check_output(self.output, force=self.force)
+        return chosen
+
+    def write(
+        self,
+        rows: Sequence[Row],
+        form: Format,
+        *,
+        title: str = "",
+        values: Mapping[str, Any] | None = None,
+        overlay: Path | None = None,
+    ) -> None:
+        """Write the rows; where one has an error, say so and exit with 1.
+
+        Raises
+        ------
+        typer.Exit
+            With 1, after everything is written, where a row has an error.
+        """
+        from gpukit.measure.outputs import Options, render, write
+
+        failed = [row for row in rows if row.error]
+        if overlay is not None:
+            draw_measurement(rows, overlay, force=self.force)
+        options = Options(title=title, values=values or {})
+        if len(failed) == len(rows) == 1 and not form.binary:  # one input, one error: nothing to keep a table for
+            typer.echo(f"Error: {failed[0].file}: {failed[0].error}", err=True)
+            raise typer.Exit(1)
+        if not (form.binary and len(failed) == len(rows)):
+            if self.output is None or str(self.output) == "-":
+                emit(render(rows, form, options))
+            else:
+                write(rows, self.output, form, options=options, force=self.force)
+        if failed:
+            for row in failed[:5]:
+                typer.echo(f"Error: {row.file}: {row.error}", err=True)
+            if len(rows) > 1:
+                typer.echo(f"{len(failed)} of {len(rows)} measurements failed.", err=True)
+            raise typer.Exit(1)
 
 
 def shape_given(
@@ -147,23 +226,6 @@ def _circle(text: str) -> Shape:
     return Circle(x, y, numbers(parts[2], count=1)[0])
 
 
-def output_format(output: Path | None, name: str | None, *, as_json: bool, force: bool) -> Format:
-    """The format to write, and a check of the output before the work."""
-    from gpukit.errors import InputError
-    from gpukit.files.atomic import check_output
-    from gpukit.measure.outputs import format_of
-
-    if as_json and name not in (None, "json"):
-        raise typer.BadParameter(f"--json and --format {name} contradict each other")
-    try:
-        chosen = format_of(output, "json" if as_json else name)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from None
-    if output is not None and str(output) != "-":
-        check_output(output, force=force)
-    return chosen
-
-
 def calibration_given(text: str | None) -> Calibration | None:
     """What ``--calibration`` means."""
     if text is None:
@@ -178,62 +240,6 @@ def calibration_given(text: str | None) -> Calibration | None:
         return manual(*values)
     except GpukitError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def named(rows: Sequence[Row], annotation: str = "", tracking_id: str = "", tracking_uid: str = "") -> list[Row]:
-    """The rows with the user's names for what was measured."""
-    from dataclasses import replace
-
-    return [
-        row
-        if row.measurement is None
-        else replace(
-            row,
-            measurement=row.measurement.with_names(
-                label=annotation or None, tracking_id=tracking_id, tracking_uid=tracking_uid
-            ),
-        )
-        for row in rows
-    ]
-
-
-def finish(
-    rows: Sequence[Row],
-    output: Path | None,
-    form: Format,
-    *,
-    force: bool,
-    title: str = "",
-    values: Mapping[str, Any] | None = None,
-    overlay: Path | None = None,
-) -> None:
-    """Write the rows; where one has an error, say so and exit with 1.
-
-    Raises
-    ------
-    typer.Exit
-        With 1, after everything is written, where a row has an error.
-    """
-    from gpukit.measure.outputs import Options, render, write
-
-    failed = [row for row in rows if row.error]
-    if overlay is not None:
-        draw_measurement(rows, overlay, force=force)
-    options = Options(title=title, values=values or {})
-    if len(failed) == len(rows) == 1 and not form.binary:  # one input, one error: nothing to keep a table for
-        typer.echo(f"Error: {failed[0].file}: {failed[0].error}", err=True)
-        raise typer.Exit(1)
-    if not (form.binary and len(failed) == len(rows)):
-        if output is None or str(output) == "-":
-            emit(render(rows, form, options))
-        else:
-            write(rows, output, form, options=options, force=force)
-    if failed:
-        for row in failed[:5]:
-            typer.echo(f"Error: {row.file}: {row.error}", err=True)
-        if len(rows) > 1:
-            typer.echo(f"{len(failed)} of {len(rows)} measurements failed.", err=True)
-        raise typer.Exit(1)
 
 
 def draw_measurement(rows: Sequence[Row], overlay: Path, *, force: bool) -> None:

@@ -8,61 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpukit_cli.commands.measure_options import (
-    AnnotationText,
     CalibrationText,
-    CircleText,
-    EllipseText,
-    FormatName,
     FrameText,
-    Output,
+    Names,
     OverlayPicture,
-    PolygonPoints,
-    TrackingId,
-    TrackingUid,
+    Result,
     calibration_given,
-    finish,
-    named,
-    output_format,
 )
 from gpukit_cli.commands.measure_regions import (
-    BinCount,
-    BinRange,
-    BinWidth,
-    HistogramFlag,
-    HistogramImage,
     LabelList,
     MaskShare,
-    PercentileList,
-    RegionText,
+    Opening,
+    Region,
     SliceText,
-    SphereText,
-    StatisticsFlag,
-    bins_given,
-    check_picture,
+    Statistics,
     checked,
-    draw_histogram,
     is_shape,
     is_volume_file,
     labels_given,
-    open_series,
-    percentages,
-    region_given,
     row_of,
     slices_given,
 )
-from gpukit_cli.params import (
-    Device,
-    FillGaps,
-    Force,
-    Inputs,
-    Json,
-    Phase,
-    Series,
-    SkipDamaged,
-    command_with_lists,
-    point,
-    source_of,
-)
+from gpukit_cli.groups import with_groups
+from gpukit_cli.params import Device, Inputs, Phase, Series, SkipDamaged, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -72,87 +40,51 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
+@with_groups
 def roi(
     inputs: Inputs,
-    region: RegionText = None,
-    polygon: PolygonPoints = None,
-    ellipse: EllipseText = None,
-    circle: CircleText = None,
-    sphere: SphereText = None,
+    *,
+    region: Region,
     slice_: SliceText = None,
     frame: FrameText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    statistics: StatisticsFlag = False,
-    histogram: HistogramFlag = False,
-    histogram_image: HistogramImage = None,
-    bins: BinCount = None,
-    bin_width: BinWidth = None,
-    bin_range: BinRange = None,
-    percentiles: PercentileList = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    skip_damaged: SkipDamaged = False,
+    statistics: Statistics,
+    opening: Opening,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Statistics of the values in a region: of every frame for a shape, of a series for a mask or ball."""
     _values("roi", **locals())
 
 
+@with_groups
 def hu(
     inputs: Inputs,
-    region: RegionText = None,
-    polygon: PolygonPoints = None,
-    ellipse: EllipseText = None,
-    circle: CircleText = None,
-    sphere: SphereText = None,
+    *,
+    region: Region,
     slice_: SliceText = None,
     frame: FrameText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    statistics: StatisticsFlag = False,
-    histogram: HistogramFlag = False,
-    histogram_image: HistogramImage = None,
-    bins: BinCount = None,
-    bin_width: BinWidth = None,
-    bin_range: BinRange = None,
-    percentiles: PercentileList = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    skip_damaged: SkipDamaged = False,
+    statistics: Statistics,
+    opening: Opening,
     calibration: CalibrationText = None,
-    annotation: AnnotationText = "",
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Hounsfield units in a region, where modality and rescale type say that values are such."""
     _values("hu", **locals())
 
 
+@with_groups
 def suv(
     inputs: Inputs,
-    region: RegionText = None,
-    polygon: PolygonPoints = None,
-    ellipse: EllipseText = None,
-    circle: CircleText = None,
-    sphere: SphereText = None,
+    *,
+    region: Region,
     kind: Annotated[
         str, typer.Option("--type", metavar="NAME", help="bw, lbm, lbm-james-128, lbm-morgan, bsa or ibw.")
     ] = "bw",
@@ -180,35 +112,22 @@ def suv(
     slice_: SliceText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    statistics: StatisticsFlag = False,
-    histogram: HistogramFlag = False,
-    histogram_image: HistogramImage = None,
-    bins: BinCount = None,
-    bin_width: BinWidth = None,
-    bin_range: BinRange = None,
-    percentiles: PercentileList = None,
+    statistics: Statistics,
     series: Series = None,
     phase: Phase = None,
     skip_damaged: SkipDamaged = False,
-    annotation: AnnotationText = "",
-    overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
     device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    names: Names,
+    overlay: OverlayPicture = None,
+    result: Result,
 ) -> None:
     """Standardized uptake values of a PET: max, peak, mean, metabolic volume, total lesion glycolysis.
 
     The result lists every value used (weight, dose, times ...) and where it came from. What cannot be computed is
     refused with the attribute that is missing or contradictory.
     """
-    chosen = output_format(output, form, as_json=as_json, force=force)
-    check_picture(histogram_image, force)
-    where = region_given(region, polygon, ellipse, circle, sphere)
-    binning = bins_given(bins, bin_width, bin_range)
+    chosen = result.check()
+    where, numbers = region.given(), statistics.given(result.force)
     from gpukit.measure.suv import suvs
     from gpukit.measure.suv_inputs import Overrides
     from gpukit.measure.suv_scale import kind_of
@@ -219,25 +138,22 @@ def suv(
         half_life=half_life,
     )  # fmt: skip
     with Progress() as progress:
-        volume = open_series(inputs, device, series, phase, False, skip_damaged, progress)
+        volume = Opening(series, phase, False, skip_damaged, device).open(inputs, progress)
         at: Any = slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None
         made = suvs(
             volume, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
-            threshold=mask_threshold, statistics=statistics, bins=binning, percentiles=percentages(percentiles),
-            histogram=binning or True if histogram or histogram_image else False,
+            threshold=mask_threshold, **numbers,
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
-    draw_histogram(rows, histogram_image, force)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    statistics.draw(rows, result.force)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def volume(
     inputs: Inputs,
-    region: RegionText = None,
-    polygon: PolygonPoints = None,
-    ellipse: EllipseText = None,
-    circle: CircleText = None,
-    sphere: SphereText = None,
+    *,
+    region: Region,
     threshold: Annotated[
         str | None, typer.Option("--threshold", metavar="LOW[,HIGH]", help="Values that count, both ends included.")
     ] = None,
@@ -247,26 +163,17 @@ def volume(
     slice_: SliceText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    skip_damaged: SkipDamaged = False,
-    annotation: AnnotationText = "",
+    opening: Opening,
+    names: Names,
     overlay: OverlayPicture = None,
-    tracking_id: TrackingId = "",
-    tracking_uid: TrackingUid = "",
-    device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Volume of each label of a mask, or of the values between thresholds within a region, on a series.
 
     By voxels, by the mesh around them, and planimetric (areas times the distances of the slices).
     """
-    chosen = output_format(output, form, as_json=as_json, force=force)
-    where = region_given(region, polygon, ellipse, circle, sphere, needed=False)
+    chosen = result.check()
+    where = region.given(needed=False)
     if where is None and threshold is None:
         raise typer.BadParameter("--roi or --threshold is needed: which voxels count?")
     from gpukit.measure.volumes import METHODS, parse_range, volumes
@@ -275,18 +182,20 @@ def volume(
         raise typer.BadParameter(f"--method {method}: there are {', '.join(METHODS)}")
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
-        opened = open_series(inputs, device, series, phase, fill_gaps, skip_damaged, progress)
+        opened = opening.open(inputs, progress)
         # the words of both were looked at above; mypy sees text where `volumes` names the words
         made = volumes(
             opened, where, values=values, method=method, slice=slices_given(slice_) if slice_ else "all",  # type: ignore[arg-type]
             labels=labels_given(labels), threshold=mask_threshold,
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
+@with_groups
 def pixel(
     inputs: Inputs,
+    *,
     at: Annotated[
         str, typer.Option("--point", metavar="X,Y[,K]", help="Column and row, and slice of a series, from 0.")
     ],
@@ -294,13 +203,10 @@ def pixel(
     series: Series = None,
     phase: Phase = None,
     device: Device = None,
-    output: Output = None,
-    form: FormatName = None,
-    force: Force = False,
-    as_json: Json = False,
+    result: Result,
 ) -> None:
     """Stored and rescaled value of the pixel at a point: of every frame for X,Y, of a series for X,Y,K."""
-    chosen = output_format(output, form, as_json=as_json, force=force)
+    chosen = result.check()
     place = point(at)
     from gpukit.measure.values import pixel as measure
 
@@ -314,8 +220,8 @@ def pixel(
         else:
             if frame is not None:
                 raise typer.BadParameter("--frame is for points X,Y; points X,Y,K belong to a series")
-            rows = [row_of(inputs, measure(open_series(inputs, device, series, phase, False, False, progress), place))]
-    finish(rows, output, chosen, force=force)
+            rows = [row_of(inputs, measure(Opening(series, phase, device=device).open(inputs, progress), place))]
+    result.write(rows, chosen)
 
 
 def register(app: typer.Typer) -> None:
@@ -327,45 +233,36 @@ def register(app: typer.Typer) -> None:
 
 
 def _values(
-    kind: str, *, inputs: list[Path], region: str | None, polygon: list[str] | None, ellipse: str | None,
-    circle: str | None, sphere: str | None, slice_: str | None, frame: str | None, labels: str | None,
-    mask_threshold: float, statistics: bool, histogram: bool, histogram_image: Path | None, bins: int | None,
-    bin_width: float | None, bin_range: str | None, percentiles: str | None, series: str | None, phase: str | None,
-    fill_gaps: bool, skip_damaged: bool, calibration: str | None, annotation: str, overlay: Path | None,
-    tracking_id: str, tracking_uid: str, device: str | None, output: Path | None, form: str | None, force: bool,
-    as_json: bool,
+    kind: str, *, inputs: list[Path], region: Region, slice_: str | None, frame: str | None, labels: str | None,
+    mask_threshold: float, statistics: Statistics, opening: Opening, calibration: str | None, names: Names,
+    overlay: Path | None, result: Result,
 ) -> None:  # fmt: skip
-    chosen = output_format(output, form, as_json=as_json, force=force)
-    check_picture(histogram_image, force)
-    where = region_given(region, polygon, ellipse, circle, sphere)
-    binning, given = bins_given(bins, bin_width, bin_range), calibration_given(calibration)
+    chosen = result.check()
+    where, given = region.given(), calibration_given(calibration)
+    options = {"kind": kind, **statistics.given(result.force)}
     from gpukit.measure.values import rois
 
-    options: dict[str, Any] = {
-        "kind": kind, "statistics": statistics, "bins": binning, "percentiles": percentages(percentiles),
-        "histogram": binning or True if histogram or histogram_image else False,
-    }  # fmt: skip
     flat = is_shape(where) and slice_ is None and not is_volume_file(inputs)
     if not flat and frame is not None:
         raise typer.BadParameter("--frame is for shapes in frames; a mask, ball or --slice belongs to a series")
     if not flat and given is not None:
         raise typer.BadParameter("--calibration is for shapes in frames; a series knows its place in the patient")
-    if flat and (series is not None or phase is not None):
+    if flat and (opening.series is not None or opening.phase is not None):
         raise typer.BadParameter("--series and --phase need a mask, a ball or --slice: a shape is taken in every frame")
     with Progress() as progress:
         if flat:
             from gpukit.measure.batch import each_frame
 
             def one(at: Frame) -> Measurement:
-                return rois(at, where, calibration=given, device=device, **options)[0]
+                return rois(at, where, calibration=given, device=opening.device, **options)[0]
 
             rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
         else:
-            opened = open_series(inputs, device, series, phase, fill_gaps, skip_damaged, progress)
+            opened = opening.open(inputs, progress)
             made = rois(
                 opened, where, slice=None if slice_ is None else slices_given(slice_), labels=labels_given(labels),
                 threshold=mask_threshold, **options,
             )  # fmt: skip
             rows = [row_of(inputs, measured) for measured in made]
-    draw_histogram(rows, histogram_image, force)
-    finish(named(rows, annotation, tracking_id, tracking_uid), output, chosen, force=force, overlay=overlay)
+    statistics.draw(rows, result.force)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
