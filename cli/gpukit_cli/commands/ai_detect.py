@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gpukit_cli.commands.ai_options import Precision, Runtime, find, format_by_name
-from gpukit_cli.commands.three_d_render import open_volume
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.output import csv_text, emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -73,7 +73,7 @@ def detect(
             check_output(target, force=force)
     described = find(model)
     with Progress() as progress:
-        volume = open_volume(inputs, device, series, phase, fill_gaps, False, skip_damaged, progress)
+        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         found = run(
             volume, described, runtime=runtime, precision=precision, confidence=confidence, iou=iou, batch=batch_size,
             progress=lambda done, total: progress("inference", done, total),

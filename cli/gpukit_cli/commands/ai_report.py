@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, format_by_name
-from gpukit_cli.commands.three_d_render import open_volume
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -59,7 +59,7 @@ def report(
             check_output(target, force=force)
     chosen = chosen_models(model, models)
     with Progress() as progress:
-        volume = open_volume(inputs, device, series, phase, fill_gaps, False, skip_damaged, progress)
+        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         made = run(
             volume, chosen, runtime=runtime, precision=precision, confidence=confidence,
             progress=lambda done, total: progress("models", done, total),

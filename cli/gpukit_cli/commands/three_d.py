@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpukit_cli.commands import three_d_render, three_d_show, three_d_surface, three_d_volume
-from gpukit_cli.failures import warn
+from gpukit_cli.commands.opening import Opening
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
-    Device,
-    FillGaps,
     Force,
     Inputs,
     Json,
-    KeepTilt,
-    Phase,
-    Series,
-    SkipDamaged,
     names,
-    source_of,
 )
 from gpukit_cli.progress import Progress
 
@@ -47,8 +41,10 @@ def three_d() -> None:
 
 
 @app.command()
+@with_groups
 def export(
     inputs: Inputs,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="NAME", help="Name of the files; suffixes follow.")],
     formats: Annotated[
         str, typer.Option("--formats", metavar="LIST", help=f"Any of {','.join(SUFFIXES)}, with commas between.")
@@ -59,12 +55,7 @@ def export(
             "--threshold", metavar="VALUE", help="Of surfaces: the lowest value inside [CT: 200 HU, else Otsu]."
         ),
     ] = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -85,18 +76,7 @@ def export(
         if kind == "raw":
             check_output(target.with_suffix(".json"), force=force)
     with Progress() as progress:
-        volume = gpukit.open(
-            source_of(inputs),
-            device=device,
-            series=series,
-            fill_gaps=fill_gaps,
-            phase=None if phase == "all" else phase,
-            tilt="keep" if keep_tilt else "remove",
-            skip_damaged=skip_damaged,
-            progress=progress,
-        )
-        for note in volume.notes:
-            warn(note)
+        volume = opening.open(inputs, progress)
         made: list[three_d_surface.Made] = []
         if set(wanted) & set(_MESHES):  # before anything is written: there may be no surface
             made = three_d_surface.surfaces_of(volume, threshold, (False, 0, None), progress)

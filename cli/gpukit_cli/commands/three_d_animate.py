@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpukit_cli.commands import three_d_scene
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.commands.three_d_look import (
     Background,
     Camera,
@@ -20,19 +21,13 @@ from gpukit_cli.commands.three_d_look import (
     look_of,
     pixels_of,
 )
-from gpukit_cli.commands.three_d_render import Center, Width, check_phases, open_volume, picture_file
-from gpukit_cli.failures import warn
+from gpukit_cli.commands.three_d_render import Window, picture_file
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
-    Device,
-    FillGaps,
     Force,
     Inputs,
     Json,
-    KeepTilt,
-    Phase,
-    Series,
-    SkipDamaged,
     length,
     numbers,
 )
@@ -49,8 +44,10 @@ _MOVIES = (".gif", ".apng", ".mp4")
 _USUAL = {"mip": "angio", "minip": "lung", "average": None}
 
 
+@with_groups
 def animate(
     inputs: Inputs,
+    *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="PATH", help="A folder for frame_0000.png ..., or .gif, .apng, .mp4."),
@@ -86,13 +83,8 @@ def animate(
         ),
     ] = None,
     oversampling: Oversampling = 1.0,
-    clip_box: three_d_scene.ClipBox = None,
-    clip_plane: three_d_scene.ClipPlane = None,
-    mask: three_d_scene.Mask = None,
-    labels: three_d_scene.Labels = None,
-    mask_mode: three_d_scene.MaskMode = None,
-    label_color: three_d_scene.LabelColors = None,
-    label_opacity: three_d_scene.LabelOpacity = None,
+    clipping: three_d_scene.Clipping,
+    masked: three_d_scene.Masked,
     field: Annotated[
         str | None,
         typer.Option("--field", metavar="LENGTH", help="Of a projection along a path: how wide it is [100mm]."),
@@ -101,14 +93,8 @@ def animate(
         str | None,
         typer.Option("--depth", metavar="LENGTH", help="Of a projection along a path: how far it looks [100mm]."),
     ] = None,
-    window_center: Center = None,
-    window_width: Width = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    contrast: Window,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -120,23 +106,22 @@ def animate(
     """
     azimuth, elevation = numbers(camera_angle, count=2)
     pixels, shade = pixels_of(size), color_of(background)
-    _check(method, transfer_function or preset, threshold, window_center, window_width)
+    _check(method, transfer_function or preset, threshold, contrast)
     solid = method in ("volume", "surface")
     if not solid and (perspective or background != "black" or oversampling != 1.0):
         raise typer.BadParameter("a background, perspective and oversampling need --method volume or surface")
     if path is not None and (rotation is not None or camera_angle != "0,0"):
         raise typer.BadParameter("--path excludes --rotation and --camera-angle")
-    is_clipped = clip_box is not None or bool(clip_plane)
     if path is None and (field is not None or depth is not None):
         raise typer.BadParameter("--field and --depth need a --path")
-    if path is None and frame is not None and not is_clipped:
+    if path is None and frame is not None and not clipping.is_given:
         raise typer.BadParameter("--frame needs a --path, --clip-box or --clip-plane")
-    if not solid and is_clipped:
+    if not solid and clipping.is_given:
         raise typer.BadParameter("--clip-box and --clip-plane need --method volume or surface")
-    if not solid and (mask_mode is not None or label_color or label_opacity is not None):
+    if not solid and masked.is_styled:
         raise typer.BadParameter("--mask-mode, --label-color and --label-opacity need --method volume or surface")
-    three_d_scene.check_mask(mask, labels, mask_mode, label_color, label_opacity)
-    if threshold is not None and mask_mode == "alone":
+    masked.check()
+    if threshold is not None and masked.mask_mode == "alone":
         raise typer.BadParameter("--mask-mode alone draws no surface: no --threshold")
     if solid and (field is not None or depth is not None):
         raise typer.BadParameter("--field and --depth are for projections: mip, minip, average")
@@ -151,39 +136,36 @@ def animate(
     look = look_of(transfer_function, preset)
     from gpukit.render.animation import fly, rotate
     from gpukit.render.centerline import read_centerline
-    from gpukit.render.windows import window_of
 
     if output.name.lower().endswith(".mp4"):
         from gpukit.render.movie import find_encoder
 
         find_encoder()  # before anything is read
     points, says = read_centerline(path) if path is not None else (None, None)
-    if is_clipped and says is not None and says != (frame or "voxel"):
+    if clipping.is_given and says is not None and says != (frame or "voxel"):
         raise typer.BadParameter(f"{path} is in {says}: write --frame {says}, and the clipping in that frame too")
     with Progress() as progress:
-        body = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-        check_phases(body, phase)
+        body = opening.one_phase(inputs, progress)
         window = None
         if not solid:
-            window = window_of(body, center=window_center, width=window_width, usual=_USUAL[method])
-        cut = three_d_scene.clips(body, clip_box, clip_plane, frame or "voxel")
-        found = None if mask is None else three_d_scene.mask_of(body, mask, labels)
-        for note in found.notes if found is not None else ():
-            warn(note)
-        shades = three_d_scene.colors_of(found, label_color, color_of) if found is not None and label_color else None
+            window = contrast.of(body, usual=_USUAL[method])
+        cut = clipping.planes(body, frame or "voxel")
+        found = masked.open(body)
+        shades = masked.colors(found) if found is not None and masked.label_color else None
         if points is not None:
             pictures = fly(
                 body, points, frame=frame or says or "voxel", method=method, frames=frames, size=pixels, transfer=look,
                 threshold=threshold, background=shade, perspective=90.0 if perspective is None else perspective,
                 oversampling=oversampling, window=window, field=wide, depth=deep,
-                clip=cut, mask=found, mask_mode=mask_mode, label_colors=shades, label_opacity=label_opacity,
+                clip=cut, mask=found, mask_mode=masked.mask_mode, label_colors=shades,
+                label_opacity=masked.label_opacity,
             )  # fmt: skip
         else:
             pictures = rotate(
                 body, method=method, rotation=360.0 if rotation is None else rotation, frames=frames, azimuth=azimuth,
                 elevation=elevation, size=pixels, transfer=look, threshold=threshold, background=shade,
                 perspective=perspective or 0.0, oversampling=oversampling, window=window, clip=cut, mask=found,
-                mask_mode=mask_mode, label_colors=shades, label_opacity=label_opacity,
+                mask_mode=masked.mask_mode, label_colors=shades, label_opacity=masked.label_opacity,
             )  # fmt: skip
         _write(_counted(pictures, frames, progress), targets, single, fps, force)
     if as_json:
@@ -197,14 +179,14 @@ def register(app: typer.Typer) -> None:
     app.command()(animate)
 
 
-def _check(method: str, look: object, threshold: float | None, center: float | None, width: float | None) -> None:
+def _check(method: str, look: object, threshold: float | None, contrast: Window) -> None:
     if method not in _METHODS:
         raise typer.BadParameter(f"{method!r} is no method: there are {', '.join(_METHODS)}")
     if look and method != "volume":
         raise typer.BadParameter("a transfer function needs --method volume")
     if threshold is not None and method != "surface":
         raise typer.BadParameter("--threshold needs --method surface")
-    if method in ("volume", "surface") and (center is not None or width is not None):
+    if method in ("volume", "surface") and contrast.is_given:
         raise typer.BadParameter("a window needs --method mip, minip or average")
 
 

@@ -7,27 +7,20 @@ from typing import Annotated
 
 import typer
 
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.commands.three_d_output import Target, write
 from gpukit_cli.commands.three_d_render import (
-    Center,
     Interpolation,
     Preset,
-    Width,
-    check_phases,
-    open_volume,
+    Window,
     picture_file,
 )
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
-    Device,
-    FillGaps,
     Force,
     Inputs,
     Json,
-    KeepTilt,
-    Phase,
-    Series,
-    SkipDamaged,
     length,
 )
 from gpukit_cli.progress import Progress
@@ -38,8 +31,10 @@ _ENDINGS = (".png", ".nii", ".nii.gz", ".mha", ".nrrd", ".dcm")
 _MODES = ("straightened", "stretched")
 
 
+@with_groups
 def curved_mpr(
     inputs: Inputs,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha, .nrrd or .dcm.")],
     centerline: Annotated[
         Path, typer.Option("--centerline", metavar="FILE", help="Points: text, CSV, JSON or a 3D Slicer markups file.")
@@ -71,15 +66,9 @@ def curved_mpr(
     ] = None,
     interpolation: Interpolation = "linear",
     preset: Preset = None,
-    window_center: Center = None,
-    window_width: Width = None,
+    contrast: Window,
     scale: Annotated[bool, typer.Option("--scale/--no-scale", help="Rulers in mm beside a PNG.")] = True,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +86,6 @@ def curved_mpr(
     from gpukit.errors import InputError
     from gpukit.render.centerline import read_centerline
     from gpukit.render.curved import straighten
-    from gpukit.render.windows import window_of
 
     points, said = read_centerline(centerline)
     if frame is not None and said is not None and frame != said:
@@ -105,9 +93,8 @@ def curved_mpr(
             f"the centreline says that it is in the {said} frame", file=centerline, fix="leave --frame out"
         )
     with Progress() as progress:
-        volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-        check_phases(volume, phase)
-        window = window_of(volume, preset=preset, center=window_center, width=window_width)
+        volume = opening.one_phase(inputs, progress)
+        window = contrast.of(volume, preset=preset)
         made = straighten(
             volume,
             points,
@@ -120,7 +107,7 @@ def curved_mpr(
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        asked = window if preset is not None or window_center is not None else None
+        asked = window if preset is not None or contrast.window_center is not None else None
         files = write(
             made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=interpolation,
             window=window, header_window=asked, force=force, rulers=scale, squares=False,

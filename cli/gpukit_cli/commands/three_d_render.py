@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.commands.three_d_output import ENDINGS, KINDS, Target, aim, write
 from gpukit_cli.commands.three_d_scene import Labels, Mask, mask_of
 from gpukit_cli.failures import warn
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
-    Device,
-    FillGaps,
     Force,
     Inputs,
     Json,
-    KeepTilt,
-    Phase,
-    Series,
-    SkipDamaged,
     length,
     names,
     numbers,
-    source_of,
 )
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
     from gpukit.volume import Volume
 
-__all__ = ["Center", "Interpolation", "Preset", "Width", "open_volume", "picture_file", "register"]
+__all__ = ["Interpolation", "Preset", "Window", "picture_file", "register"]
 
 _PLANES = ("axial", "coronal", "sagittal")
 
@@ -72,15 +68,36 @@ Preset = Annotated[
     str | None,
     typer.Option("--preset", metavar="NAME", help="CT window: lung, bone, brain, abdomen, mediastinum, liver, ..."),
 ]
-Center = Annotated[float | None, typer.Option("--window-center", metavar="VALUE", help="With --window-width.")]
-Width = Annotated[
-    float | None,
-    typer.Option("--window-width", metavar="VALUE", help="Window of the picture [default: the series' own]."),
-]
 
 
+@dataclass(frozen=True)
+class Window:
+    """What is black and what is white."""
+
+    window_center: Annotated[
+        float | None, typer.Option("--window-center", metavar="VALUE", help="With --window-width.")
+    ] = None
+    window_width: Annotated[
+        float | None,
+        typer.Option("--window-width", metavar="VALUE", help="Window of the picture [default: the series' own]."),
+    ] = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether either is."""
+        return self.window_center is not None or self.window_width is not None
+
+    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> tuple[float, float] | None:
+        """Centre and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
+        from gpukit.render.windows import window_of
+
+        return window_of(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
+
+
+@with_groups
 def mpr(
     inputs: Inputs,
+    *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="PATH", help="A folder, or for one plane a file (.png, .nii.gz, .dcm)."),
@@ -109,15 +126,9 @@ def mpr(
     ] = None,
     interpolation: Interpolation = "linear",
     preset: Preset = None,
-    window_center: Center = None,
-    window_width: Width = None,
+    contrast: Window,
     kind: Format = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -140,12 +151,10 @@ def mpr(
     piled = stack or apart is not None
     targets = aim(output, wanted, _kind(kind), stacked=piled, apart=True, force=force)
     import gpukit
-    from gpukit.render.windows import window_of
 
     with Progress() as progress:
-        volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-        check_phases(volume, phase)
-        window = window_of(volume, preset=preset, center=window_center, width=window_width)
+        volume = opening.one_phase(inputs, progress)
+        window = contrast.of(volume, preset=preset)
         made = gpukit.mpr(
             volume,
             planes=() if normal is not None else bases,
@@ -161,7 +170,7 @@ def mpr(
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        asked = window if preset is not None or window_center is not None else None
+        asked = window if preset is not None or contrast.window_center is not None else None
         files = _write(made, targets, interpolation, window, asked, force, progress)
     _tell("mpr", wanted, made, files, window, as_json)
 
@@ -171,6 +180,7 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
 
     def command(
         inputs: Inputs,
+        *,
         output: Annotated[
             Path,
             typer.Option("--output", "-o", metavar="PATH", help=".png, .nii.gz, .mha, .nrrd, .dcm; a folder for many."),
@@ -188,15 +198,9 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
         label: Labels = None,
         interpolation: Interpolation = "linear",
         preset: Preset = None,
-        window_center: Center = None,
-        window_width: Width = None,
+        contrast: Window,
         kind: Format = None,
-        series: Series = None,
-        phase: Phase = None,
-        fill_gaps: FillGaps = False,
-        keep_tilt: KeepTilt = False,
-        skip_damaged: SkipDamaged = False,
-        device: Device = None,
+        opening: Opening,
         force: Force = False,
         as_json: Json = False,
     ) -> None:
@@ -216,12 +220,10 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
             picture_file(output, endings=ENDINGS, force=force)
         targets = aim(output, [shown], _kind(kind), stacked=apart is not None, apart=False, force=force)
         import gpukit
-        from gpukit.render.windows import window_of
 
         with Progress() as progress:
-            volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-            check_phases(volume, phase)
-            window = window_of(volume, preset=preset, center=window_center, width=window_width, usual=usual)
+            volume = opening.one_phase(inputs, progress)
+            window = contrast.of(volume, preset=preset, usual=usual)
             if mask is not None:
                 volume = inside_of(volume, mask, label)
             made = gpukit.mip(
@@ -252,9 +254,9 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``gpukit 3d``."""
     app.command()(mpr)
-    app.command("mip")(projection("mip", "Maximum", "angio"))
-    app.command("minip")(projection("minip", "Minimum", "lung"))
-    app.command("average")(projection("mean", "Mean", None))
+    app.command("mip")(with_groups(projection("mip", "Maximum", "angio")))
+    app.command("minip")(with_groups(projection("minip", "Minimum", "lung")))
+    app.command("average")(with_groups(projection("mean", "Mean", None)))
 
 
 # --- shared by the commands -------------------------------------------------------------------------------------------
@@ -278,18 +280,6 @@ def _kind(text: str | None) -> str | None:
     return None if text is None else names(text, known=KINDS, what="format of planes")[0]
 
 
-def check_phases(volume: Volume, phase: str | None) -> None:
-    """SelectionError for several phases of which none was chosen, nor all."""
-    from gpukit.errors import SelectionError
-
-    if volume.axes.startswith("t") and phase is None:
-        some = "; ".join(volume.phases[:4]) + ("; ..." if len(volume.phases) > 4 else "")
-        raise SelectionError(
-            f"the volume has {volume.array.shape[0]} phases ({some})", attribute="phase",
-            fix="choose one with --phase, or take them all with --phase all",
-        )  # fmt: skip
-
-
 def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
     """The volume inside a mask; what was done to the mask is told as notes."""
     from gpukit.render.masks import masked
@@ -298,34 +288,6 @@ def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
     for note in region.notes:
         warn(note)
     return masked(volume, region)
-
-
-def open_volume(
-    inputs: Sequence[Path],
-    device: str | None,
-    series: str | None,
-    phase: str | None,
-    fill_gaps: bool,
-    keep_tilt: bool,
-    skip_damaged: bool,
-    progress: Progress,
-) -> Volume:
-    """The series that the options choose; what was done to it is told as notes."""
-    import gpukit
-
-    volume = gpukit.open(
-        source_of(inputs),
-        device=device,
-        series=series,
-        fill_gaps=fill_gaps,
-        phase=None if phase == "all" else phase,
-        tilt="keep" if keep_tilt else "remove",
-        skip_damaged=skip_damaged,
-        progress=progress,
-    )
-    for note in volume.notes:
-        warn(note)
-    return volume
 
 
 def _write(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.commands.three_d_look import (
     Background,
     Camera,
@@ -16,9 +17,10 @@ from gpukit_cli.commands.three_d_look import (
     look_of,
     pixels_of,
 )
-from gpukit_cli.commands.three_d_render import Center, Width, open_volume, picture_file
+from gpukit_cli.commands.three_d_render import Window, picture_file
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, KeepTilt, Phase, Series, SkipDamaged, numbers
+from gpukit_cli.params import Force, Inputs, numbers
 from gpukit_cli.progress import Progress
 
 __all__ = ["register"]
@@ -26,8 +28,10 @@ __all__ = ["register"]
 _METHODS = ("volume", "surface", "planes")
 
 
+@with_groups
 def show(
     inputs: Inputs,
+    *,
     method: Annotated[str, typer.Option("--method", metavar="WORD", help="volume, surface or planes.")] = "volume",
     transfer_function: TransferFile = None,
     preset: TransferName = None,
@@ -45,17 +49,11 @@ def show(
     camera_angle: Camera = "0,0",
     size: Annotated[str, typer.Option("--size", metavar="WxH", help="Pixels of the window.")] = "900x700",
     background: Background = "black",
-    window_center: Center = None,
-    window_width: Width = None,
+    contrast: Window,
     screenshot: Annotated[
         Path | None, typer.Option("--screenshot", metavar="FILE", help="Draw into this PNG, without a window.")
     ] = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
 ) -> None:
     """Open a window with one series, to turn with the mouse; `q` closes it. Needs a display, or --screenshot.
@@ -70,7 +68,7 @@ def show(
         raise typer.BadParameter("a transfer function needs --method volume")
     if threshold is not None and method != "surface":
         raise typer.BadParameter("--threshold needs --method surface")
-    if (window_center is not None or window_width is not None) and method != "planes":
+    if contrast.is_given and method != "planes":
         raise typer.BadParameter("a window needs --method planes")
     if label is not None and mask is None:
         raise typer.BadParameter("--label needs a --mask")
@@ -78,15 +76,14 @@ def show(
     look = look_of(transfer_function, preset)
     from gpukit.render.show import check_display
     from gpukit.render.show import show as open_window
-    from gpukit.render.windows import window_of
     from gpukit_cli.commands.three_d_surface import parts_of_mask
 
     if target is None:
         check_display()  # before the series is read
     with Progress() as progress:
-        volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
+        volume = opening.open(inputs, progress)
         parts = [] if mask is None else parts_of_mask(mask, label, volume, progress)
-        window = window_of(volume, center=window_center, width=window_width) if method == "planes" else None
+        window = contrast.of(volume) if method == "planes" else None
     open_window(
         volume, method=method, transfer=look, threshold=threshold, parts=parts, window=window, azimuth=azimuth,
         elevation=elevation, size=pixels, background=shade, screenshot=target, force=force,

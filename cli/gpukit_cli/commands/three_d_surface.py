@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpukit_cli.commands.three_d_render import check_phases, open_volume
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.failures import warn
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, KeepTilt, Phase, Series, SkipDamaged
+from gpukit_cli.params import Force, Inputs, Json
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ class Made:
     before: Mesh
 
 
+@with_groups
 def surface(
     inputs: Inputs,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"Ends in {', '.join(_SUFFIXES)}.")],
     threshold: Annotated[
         float | None,
@@ -65,12 +68,7 @@ def surface(
     ] = None,
     largest: Annotated[bool, typer.Option("--largest", help="Only the surface that encloses most.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Say whether the surface is watertight.")] = False,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +87,7 @@ def surface(
     from gpukit.files.atomic import check_output
     from gpukit.masking import open_masks, own_masks
 
-    single = phase != "all" and mask is None and labels is None
+    single = opening.phase != "all" and mask is None and labels is None
     if single or output.suffix.lower() == ".glb":
         check_output(output, force=force)
     how = (largest, smooth, decimate)
@@ -98,8 +96,7 @@ def surface(
         if found is not None:
             made = _of_masks(found, how, progress)
         else:
-            volume = open_volume(inputs, device, series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-            check_phases(volume, phase)
+            volume = opening.one_phase(inputs, progress)
             if mask is not None:
                 made = _of_masks(open_masks(mask, volume, labels=wanted), how, progress)
             elif labels is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gpukit_cli.commands import three_d_animate, three_d_curved, three_d_scene
+from gpukit_cli.commands.opening import Opening
 from gpukit_cli.commands.three_d_look import (
     Background,
     Camera,
@@ -20,19 +22,13 @@ from gpukit_cli.commands.three_d_look import (
     look_of,
     pixels_of,
 )
-from gpukit_cli.commands.three_d_render import open_volume, picture_file
-from gpukit_cli.failures import warn
+from gpukit_cli.commands.three_d_render import picture_file
+from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
-    Device,
-    FillGaps,
     Force,
     Inputs,
     Json,
-    KeepTilt,
-    Phase,
-    Series,
-    SkipDamaged,
     numbers,
 )
 from gpukit_cli.progress import Progress
@@ -40,8 +36,10 @@ from gpukit_cli.progress import Progress
 __all__ = ["register"]
 
 
+@with_groups
 def volume(
     inputs: Inputs,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The picture, .png.")],
     transfer_function: TransferFile = None,
     preset: TransferName = None,
@@ -50,24 +48,14 @@ def volume(
     background: Background = "black",
     perspective: Perspective = 0.0,
     oversampling: Oversampling = 1.0,
-    clip_box: three_d_scene.ClipBox = None,
-    clip_plane: three_d_scene.ClipPlane = None,
+    clipping: three_d_scene.Clipping,
     frame: three_d_scene.Frame = "voxel",
-    mask: three_d_scene.Mask = None,
-    labels: three_d_scene.Labels = None,
-    mask_mode: three_d_scene.MaskMode = None,
-    label_color: three_d_scene.LabelColors = None,
-    label_opacity: three_d_scene.LabelOpacity = None,
+    masked: three_d_scene.Masked,
     overlay: three_d_scene.Overlay = None,
     overlay_series: three_d_scene.OverlaySeries = None,
     overlay_transfer_function: three_d_scene.OverlayFile = None,
     overlay_preset: three_d_scene.OverlayName = None,
-    series: Series = None,
-    phase: Phase = None,
-    fill_gaps: FillGaps = False,
-    keep_tilt: KeepTilt = False,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -82,27 +70,25 @@ def volume(
     look = look_of(transfer_function, preset)
     if frame not in ("voxel", "patient"):
         raise typer.BadParameter(f"{frame!r} is no frame: there are voxel, patient")
-    if frame == "patient" and not (clip_box or clip_plane):
+    if frame == "patient" and not clipping.is_given:
         raise typer.BadParameter("--frame says what clipping counts in: give --clip-box or --clip-plane with it")
     if overlay is None and (overlay_series or overlay_transfer_function or overlay_preset):
         raise typer.BadParameter("--overlay-series, --overlay-transfer-function and --overlay-preset need --overlay")
     overlay_look = look_of(overlay_transfer_function, overlay_preset)
-    three_d_scene.check_mask(mask, labels, mask_mode, label_color, label_opacity)
+    masked.check()
     import gpukit
     from gpukit.device import resolve
 
-    target_device = resolve(device)[1]
+    target_device = resolve(opening.device)[1]
     with Progress() as progress:
         # In main memory first: what is larger than the device goes there in slabs.
-        body = open_volume(inputs, "cpu", series, phase, fill_gaps, keep_tilt, skip_damaged, progress)
-        cut = three_d_scene.clips(body, clip_box, clip_plane, frame)
-        found = None if mask is None else three_d_scene.mask_of(body, mask, labels)
-        for note in found.notes if found is not None else ():
-            warn(note)
-        shades = None if found is None else three_d_scene.colors_of(found, label_color, color_of)
+        body = replace(opening, device="cpu").open(inputs, progress)
+        cut = clipping.planes(body, frame)
+        found = masked.open(body)
+        shades = None if found is None else masked.colors(found)
         second = None
         if overlay is not None:
-            second = open_volume(overlay, "cpu", overlay_series, None, fill_gaps, keep_tilt, skip_damaged, progress)
+            second = replace(opening, series=overlay_series, phase=None, device="cpu").open(overlay, progress)
         progress("drawing", 0, 1)
         picture = gpukit.render(
             body,
@@ -115,9 +101,9 @@ def volume(
             oversampling=oversampling,
             clip=cut,
             mask=found,
-            mask_mode=mask_mode or "overlay",
+            mask_mode=masked.mask_mode or "overlay",
             label_colors=shades,
-            label_opacity=0.3 if label_opacity is None else label_opacity,
+            label_opacity=0.3 if masked.label_opacity is None else masked.label_opacity,
             overlay=second,
             overlay_transfer=overlay_look,
             device=target_device,

@@ -1,0 +1,66 @@
+"""Options that say which series is read and how, and the reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpukit_cli.failures import warn
+from gpukit_cli.params import Device, FillGaps, KeepTilt, Phase, Series, SkipDamaged, source_of
+
+if TYPE_CHECKING:
+    from gpukit.volume import Volume
+    from gpukit_cli.progress import Progress
+
+__all__ = ["Opening"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One series of the inputs."""
+
+    series: Series = None
+    phase: Phase = None
+    fill_gaps: FillGaps = False
+    keep_tilt: KeepTilt = False
+    skip_damaged: SkipDamaged = False
+    device: Device = None
+
+    def open(self, inputs: Sequence[Path], progress: Progress) -> Volume:
+        """The series that the options choose; what was done to it is told as notes."""
+        import gpukit
+
+        volume = gpukit.open(
+            source_of(inputs),
+            device=self.device,
+            series=self.series,
+            fill_gaps=self.fill_gaps,
+            phase=None if self.phase == "all" else self.phase,
+            tilt="keep" if self.keep_tilt else "remove",
+            skip_damaged=self.skip_damaged,
+            progress=progress,
+        )
+        for note in volume.notes:
+            warn(note)
+        return volume
+
+    def one_phase(self, inputs: Sequence[Path], progress: Progress) -> Volume:
+        """The series, of which one phase must be chosen, or all.
+
+        Raises
+        ------
+        SelectionError
+            It has several phases, and the options name none.
+        """
+        from gpukit.errors import SelectionError
+
+        volume = self.open(inputs, progress)
+        if volume.axes.startswith("t") and self.phase is None:
+            some = "; ".join(volume.phases[:4]) + ("; ..." if len(volume.phases) > 4 else "")
+            raise SelectionError(
+                f"the volume has {volume.array.shape[0]} phases ({some})", attribute="phase",
+                fix="choose one with --phase, or take them all with --phase all",
+            )  # fmt: skip
+        return volume
