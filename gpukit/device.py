@@ -17,10 +17,10 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from gpukit.errors import DeviceError
 from gpukit.stages import stage
@@ -35,14 +35,17 @@ __all__ = [
     "array_namespace",
     "backend_of",
     "backends",
+    "count_crossing",
     "count_transfers",
     "device_of",
     "devices",
     "explain",
+    "free_memory",
     "kernel",
     "move",
     "operation",
     "resolve",
+    "side_stream",
 ]
 
 #: Environment variable that names the device where the caller named none.
@@ -113,6 +116,7 @@ class Backend(Protocol):
 
     One that can hand memory to another library on the same hardware also has ``share(array, device)``: the array seen
     through the library of `device`, without a copy, or None where that is not possible. `move` asks both sides.
+    One whose devices have streams also has ``side_stream(device)``, the context of the function of that name.
     """
 
     #: Name, such as ``numpy``.
@@ -296,10 +300,31 @@ def move(array: Any, device: str | None) -> Any:
     with stage("download" if target == "cpu" else "upload"):
         host = array if origin is None else origin.to_host(array)
         result = backend.from_host(host, target)
-    size = int(getattr(host, "nbytes", 0))
-    for seen in _counters.get():
-        seen.append(Transfer(source, target, size))
+    count_crossing(source, target, int(getattr(host, "nbytes", 0)))
     return result
+
+
+def count_crossing(source: str, target: str, nbytes: int) -> None:
+    """Tell who counts that something crossed that `move` did not carry: compressed frames that a device decodes."""
+    for seen in _counters.get():
+        seen.append(Transfer(source, target, nbytes))
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that are free on a device, by its full name; None where that is not known."""
+    backend, target = resolve(device)
+    return next((info.memory_free for info in _devices_of(backend) if info.name == target), None)
+
+
+def side_stream(device: str | None) -> AbstractContextManager[object]:
+    """A context whose work on a device does not wait for that of other threads, and is complete when it is left.
+
+    Nothing special where the device has no streams. Memory that was given out inside may be used again inside as soon
+    as its last array is gone: who reads it outside keeps the array until that reading is complete.
+    """
+    backend, target = resolve(device)
+    found = getattr(backend, "side_stream", None)
+    return nullcontext() if found is None else cast(AbstractContextManager[object], found(target))
 
 
 # --- operations ------------------------------------------------------------------------------------------------------

@@ -1,15 +1,16 @@
 """The contract of frame decoders, which are plug-ins, and the choice among them.
 
-A decoder turns the compressed bytes of one frame into stored values. Decoders are found through the entry-point group
-``gpukit.decoders``; the built-in ones register in the same way. For each transfer syntax a decoder states a rank, that
-is its place in the measured order of speed; the lowest is tried first, and when one fails the next is tried.
+A decoder turns the compressed bytes of one frame into stored values in main memory; a batch decoder turns those of many
+into stored values in a device's own memory (`gpukit.dicom.on_device` uses it). Both are found through the entry-point
+group ``gpukit.decoders``; the built-in ones register in the same way. For each transfer syntax a decoder states a rank,
+that is its place in the measured order of speed; the lowest is tried first, and when one fails the next is tried.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +23,17 @@ from gpukit.dicom.native import mask_in_place
 from gpukit.dicom.pixels import FrameDescription
 from gpukit.errors import DecodeError, DependencyError, GpukitError
 
-__all__ = ["Availability", "FrameDecoder", "decode_frame", "decoders", "decoders_for", "encapsulated_syntaxes"]
+__all__ = [
+    "Availability",
+    "BatchDecoder",
+    "Encoded",
+    "FrameDecoder",
+    "batch_decoder_for",
+    "decode_frame",
+    "decoders",
+    "decoders_for",
+    "encapsulated_syntaxes",
+]
 
 ENTRY_POINT_GROUP = "gpukit.decoders"
 
@@ -52,7 +63,7 @@ class FrameDecoder(Protocol):
     name: str
     #: Transfer syntax UID to rank: 0 is the fastest known decoder of that syntax.
     syntaxes: Mapping[str, int]
-    #: Bare device names on which it decodes: ``cpu`` for all that run on the host.
+    #: Bare name of the device on which it decodes: ``cpu`` for all that run on the host.
     device: str
 
     def available(self) -> Availability:
@@ -86,18 +97,77 @@ class FrameDecoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One compressed frame.
+
+    Parameters
+    ----------
+    data : bytes
+        The codestream.
+    frame : FrameDescription
+        What the file says of it.
+    stream : Codestream
+        What the codestream says; its size has been compared with that of `frame`.
+    """
+
+    data: bytes
+    frame: FrameDescription
+    stream: Codestream
+
+
+@runtime_checkable
+class BatchDecoder(Protocol):
+    """A plug-in that decodes many frames at once into the memory of a device. One object serves all threads."""
+
+    #: As of `FrameDecoder`.
+    name: str
+    syntaxes: Mapping[str, int]
+    #: Bare name of the device whose memory it fills, such as ``cuda``.
+    device: str
+
+    def available(self) -> Availability:
+        """Whether it can run here. Must not raise, and be quick when asked again."""
+        ...
+
+    def declines(self, one: Encoded, device: str) -> str | None:
+        """Why a frame is left to the CPU's decoders, or None where it is taken.
+
+        Taken is only what comes out as the codestream holds it, bit for bit where it is one without loss.
+        """
+        ...
+
+    def decode_batch(self, frames: Sequence[Encoded], device: str) -> list[Any]:
+        """Decode frames that were not declined.
+
+        Parameters
+        ----------
+        frames : sequence of Encoded
+            Of any sizes.
+        device : str
+            Full name of the device, such as ``cuda:0``.
+
+        Returns
+        -------
+        list
+            For each frame an array of the device's library, ``[rows, columns]`` or ``[rows, columns, 3]`` of unsigned
+            integers, that owns its memory and is finished; or the exception where the frame cannot be decoded.
+        """
+        ...
+
+
 @functools.cache
-def decoders() -> tuple[FrameDecoder, ...]:
+def decoders() -> tuple[FrameDecoder | BatchDecoder, ...]:
     """Every decoder that an entry point offers; one that fails to load is a warning, not an error."""
     from importlib.metadata import entry_points
 
-    found: dict[str, FrameDecoder] = {}
+    found: dict[str, FrameDecoder | BatchDecoder] = {}
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         try:
             loaded = entry.load()
             decoder = loaded() if isinstance(loaded, type) else loaded
-            if not isinstance(decoder, FrameDecoder):
-                raise TypeError(f"{entry.value} lacks part of the FrameDecoder protocol")
+            if not isinstance(decoder, (FrameDecoder, BatchDecoder)):
+                raise TypeError(f"{entry.value} lacks part of the FrameDecoder and of the BatchDecoder protocol")
         except Exception as error:  # a broken plug-in must not take the others down
             warnings.warn(f"gpukit decoder {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
             continue
@@ -111,8 +181,8 @@ def encapsulated_syntaxes() -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=256)
-def decoders_for(syntax: str, device: str = "cpu") -> tuple[FrameDecoder, ...]:
-    """Usable decoders of a transfer syntax: those on `device` first, then those on the CPU, fastest first.
+def decoders_for(syntax: str) -> tuple[FrameDecoder, ...]:
+    """Usable decoders of a transfer syntax into main memory, fastest first.
 
     Raises
     ------
@@ -128,21 +198,29 @@ def decoders_for(syntax: str, device: str = "cpu") -> tuple[FrameDecoder, ...]:
             attribute="TransferSyntaxUID",
             fix="convert the file to another transfer syntax",
         )
-    usable = [d for d in known if d.device in ("cpu", device) and d.available().usable]
+    frames = [d for d in known if isinstance(d, FrameDecoder)]
+    usable = [d for d in frames if d.available().usable]
     if not usable:
-        states = [d.available() for d in known if d.device == "cpu"]
+        states = [d.available() for d in frames]
         raise DependencyError(
             f"no installed decoder reads the transfer syntax {syntax}",
             attribute="TransferSyntaxUID",
             fix=next((s.install for s in states if s.install), "pip install 'gpukit[codecs]'"),
         )
-    return tuple(sorted(usable, key=lambda d: (d.device == "cpu", d.syntaxes[syntax])))
+    return tuple(sorted(usable, key=lambda d: d.syntaxes[syntax]))
 
 
-def decode_frame(
-    data: bytes, frame: FrameDescription, *, device: str = "cpu", only: FrameDecoder | None = None
-) -> NDArray[Any]:
-    """Decode one compressed frame to stored values; colour becomes RGB.
+def batch_decoder_for(syntax: str, device: str) -> BatchDecoder | None:
+    """The fastest usable decoder of a transfer syntax into the memory of `device` (a bare name); None without one."""
+    usable = [
+        d for d in decoders()
+        if isinstance(d, BatchDecoder) and d.device == device and syntax in d.syntaxes and d.available().usable
+    ]  # fmt: skip
+    return min(usable, key=lambda d: d.syntaxes[syntax], default=None)
+
+
+def decode_frame(data: bytes, frame: FrameDescription, *, only: FrameDecoder | None = None) -> NDArray[Any]:
+    """Decode one compressed frame to stored values in main memory; colour becomes RGB.
 
     Parameters
     ----------
@@ -150,8 +228,6 @@ def decode_frame(
         The codestream.
     frame : FrameDescription
         What the file says of it.
-    device : str
-        Where the pixels will be used, bare.
     only : FrameDecoder or None
         Use this decoder, none else (for comparisons).
 
@@ -162,7 +238,7 @@ def decode_frame(
     """
     stream = inspect_codestream(data, frame)
     reasons = []
-    for decoder in (only,) if only is not None else decoders_for(frame.syntax, device):
+    for decoder in (only,) if only is not None else decoders_for(frame.syntax):
         try:
             values = np.asarray(decoder.decode(data, frame, stream))
             if values.shape == (*frame.shape, 1):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.codestream import inspect_codestream
 from gpukit.dicom.colour import palette_to_rgb, ycbcr_to_rgb
 from gpukit.dicom.content import Content
-from gpukit.dicom.decoders import decode_frame
+from gpukit.dicom.decoders import Encoded, decode_frame
 from gpukit.dicom.encapsulated import frame_table, verify_encapsulated
 from gpukit.dicom.headers import Header, Progress, times_blocked
 from gpukit.dicom.native import are_words, frame_span, native_frame, verify_native
@@ -23,7 +24,7 @@ from gpukit.dicom.straight import finish, is_as_stored, read_straight
 from gpukit.errors import FormatError, GpukitError
 from gpukit.memory import empty
 
-__all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_frame", "verify"]
+__all__ = ["FrameRef", "allocate", "decode_into", "frame_format", "read_encoded", "read_frame", "verify"]
 
 _BATCH = 16  # single-frame files a task, at most
 _LIGHT = 256 << 10  # bytes of a frame; measured: two threads take four times as long for frames of 80 KiB
@@ -35,7 +36,6 @@ def decode_into(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-    device: str | None = None,
 ) -> None:
     """Decode frames into ``out[n]``, scaled.
 
@@ -50,8 +50,6 @@ def decode_into(
         Threads; None chooses.
     progress : callable or None
         Called as ``progress(done, total)``.
-    device : str or None
-        Where the pixels will be used; with ``cuda`` a decoder on the GPU is preferred where one is installed.
 
     Raises
     ------
@@ -65,14 +63,13 @@ def decode_into(
     if len(frames) != len(out):
         raise ValueError(f"{len(frames)} frames do not fill an array of {len(out)}")
     tasks = _tasks(frames)
-    place = (device or "cpu").partition(":")[0]
     threads = min(len(tasks), workers or max(2, os.cpu_count() or 1))
     done = 0
     alone = threads <= 1 or (workers is None and _are_light(frames))
     while tasks and alone:
         task = tasks.pop(0)
         before = times_blocked()
-        _run(task, frames, out, place)
+        _run(task, frames, out)
         done += len(task)
         if progress is not None:
             progress(done, len(frames))
@@ -81,7 +78,7 @@ def decode_into(
     if not tasks:
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-decode") as pool:
-        pending = {pool.submit(_run, task, frames, out, place): len(task) for task in tasks}
+        pending = {pool.submit(_run, task, frames, out): len(task) for task in tasks}
         try:
             waiting = set(pending)
             while waiting:
@@ -113,7 +110,26 @@ def read_frame(header: Header, index: int) -> NDArray[Any]:
         As `decode_into`.
     """
     with _blaming(header), Content(header) as content:
-        return _Reader(header, content, "cpu").frame(index)
+        return _Reader(header, content).frame(index)
+
+
+def read_encoded(header: Header, indices: Sequence[int]) -> list[Encoded]:
+    """Compressed frames of one file with what they and the header say of them, which agrees; nothing is decoded.
+
+    Raises
+    ------
+    DecodeError, FormatError, TooLargeError
+        As `decode_into`.
+    """
+    found = []
+    with _blaming(header), Content(header) as content:
+        reader = _Reader(header, content)
+        d = reader.description
+        for index in indices:
+            reader.check(index)
+            data = reader.encoded(index)
+            found.append(Encoded(data, d, inspect_codestream(data, d)))
+    return found
 
 
 def frame_format(header: Header) -> tuple[tuple[int, ...], np.dtype[Any], tuple[float, float]]:
@@ -145,7 +161,7 @@ def verify(header: Header) -> None:
         The header claims far more than its compressed bytes can hold.
     """
     with _blaming(header), Content(header) as content:
-        _Reader(header, content, "cpu")
+        _Reader(header, content)
 
 
 def allocate(frames: Sequence[FrameRef], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -187,10 +203,9 @@ class _blaming:  # noqa: N801 - reads as a word in a with statement
 class _Reader:
     """Frames of one open file; checks on creation that the bytes back the header's claim."""
 
-    def __init__(self, header: Header, content: Content, device: str) -> None:
+    def __init__(self, header: Header, content: Content) -> None:
         self.header = header
         self.content = content
-        self.device = device
         self.description: FrameDescription = describe(header)
         self.native = header.transfer_syntax in NATIVE
         if self.native:
@@ -202,9 +217,7 @@ class _Reader:
     def frame(self, index: int) -> NDArray[Any]:
         """Stored values of a frame, colour as RGB."""
         d = self.description
-        if not 0 <= index < d.frames:
-            raise FormatError(f"there is no frame {index + 1} of {d.frames}", attribute="NumberOfFrames")
-        check_memory(4 * d.nbytes, what="a frame") if d.nbytes > _VERIFY_FROM else None
+        self.check(index)
         if self.native:
             offset, length, skip = frame_span(self.header, d, index)
             words = are_words(self.header, d)
@@ -215,12 +228,21 @@ class _Reader:
             if d.samples == 3 and d.photometric.startswith("YBR_"):
                 values = ycbcr_to_rgb(values, d.photometric, d.bits_stored)
         else:
-            spans = self.table[index]
-            data = b"".join(self.content.read(offset, length) for offset, length in spans)
-            values = decode_frame(data, d, device=self.device)
+            values = decode_frame(self.encoded(index), d)
         if d.photometric == "PALETTE COLOR":
             values = palette_to_rgb(values, self.header)
         return values
+
+    def check(self, index: int) -> None:
+        """Whether there is such a frame, and room for it."""
+        d = self.description
+        if not 0 <= index < d.frames:
+            raise FormatError(f"there is no frame {index + 1} of {d.frames}", attribute="NumberOfFrames")
+        check_memory(4 * d.nbytes, what="a frame") if d.nbytes > _VERIFY_FROM else None
+
+    def encoded(self, index: int) -> bytes:
+        """The codestream of a compressed frame."""
+        return b"".join(self.content.read(offset, length) for offset, length in self.table[index])
 
     def _swapped(self, offset: int, length: int) -> bytearray:
         """Bytes of a frame of 8-bit values whose 16-bit words lie in big-endian order (PS3.5 A.3 with 7.3)."""
@@ -275,7 +297,7 @@ def _are_light(frames: Sequence[FrameRef]) -> bool:
     return True
 
 
-def _run(task: list[int], frames: Sequence[FrameRef], out: NDArray[Any], device: str) -> None:
+def _run(task: list[int], frames: Sequence[FrameRef], out: NDArray[Any]) -> None:
     """Decode the frames of one task."""
     task = read_straight(task, frames, out)
     at = 0
@@ -285,7 +307,7 @@ def _run(task: list[int], frames: Sequence[FrameRef], out: NDArray[Any], device:
         while end < len(task) and frames[task[end]].header is header:
             end += 1
         with _blaming(header), Content(header) as content:
-            reader = _Reader(header, content, device)
+            reader = _Reader(header, content)
             last: tuple[int, NDArray[Any]] | None = None
             for n in task[at:end]:
                 ref, target = frames[n], out[n]

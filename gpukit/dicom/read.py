@@ -9,20 +9,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gpukit.device import move, resolve
+from gpukit.device import array_namespace, move, resolve
 from gpukit.dicom import rescale
 from gpukit.dicom.arrange import Layout, arrange, choose_phase
 from gpukit.dicom.even import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
-from gpukit.dicom.frames import allocate, decode_into
 from gpukit.dicom.headers import Header
 from gpukit.dicom.inputs import Source, discover
+from gpukit.dicom.on_device import decode
 from gpukit.dicom.pixels import NATIVE, available_memory
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
-from gpukit.errors import DecodeError, FormatError, InputError, InputNotFoundError
+from gpukit.errors import FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.memory import prepared
 from gpukit.stages import stage
@@ -170,7 +167,7 @@ def volume_of(
         raise gap_error(levels, [plane.name for plane in layout.planes[0]])
     planes = [plane for phase in layout.planes for plane in phase]
     with stage("decoding"):
-        array = _decode(planes, layout, device, progress)
+        array: Any = _decode(planes, layout, "cpu" if uneven else device, progress)  # slices are made in main memory
     unit, remark = rescale.value_unit(first)
     if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
         told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")
@@ -217,8 +214,11 @@ def volume_of(
     )
 
 
-def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None) -> NDArray[Any]:
-    """All planes as one host array ``[t, k, j, i(, c)]`` of final values."""
+def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None) -> Any:
+    """All planes as one array ``[t, k, j, i(, c)]`` of final values.
+
+    In the device's memory where a decoder of its own takes the frames, else in main memory.
+    """
     first = planes[0]
     for plane in planes:
         if plane.header.pixels is None:
@@ -227,32 +227,24 @@ def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress
     shape: tuple[int, ...] = (len(planes), first.rows, first.columns)
     if rescale.is_colour(first):
         shape = (*shape, 3)
-    kinds = rescale.output_types(planes)
-    for attempt, kind in enumerate(kinds, 1):
-        out = allocate(references, shape, kind)
-        try:
-            decode_into(references, out, progress=_stage(progress, "pixels"), device=device)
-            break
-        except DecodeError:
-            if attempt == len(kinds):
-                raise
+    out = decode(references, shape, rescale.output_types(planes), device, progress=_stage(progress, "pixels"))
     return out.reshape(len(layout.planes), len(layout.planes[0]), *shape[1:])
 
 
-def _outside(
-    array: NDArray[Any], unit: str, padding: tuple[float, float] | None
-) -> tuple[float, tuple[float, float] | None]:
+def _outside(array: Any, unit: str, padding: tuple[float, float] | None) -> tuple[float, tuple[float, float] | None]:
     """Value for voxels that a straightened grid has and the scanner did not measure, and the padding it makes.
 
     A number just below all measured ones (and below air in a CT), so that it can be told from them.
     """
     if padding is not None:
         return padding[0], padding
-    if array.dtype.kind == "f":
-        value = math.floor(float(np.nanmin(array))) - 1.0
+    xp = array_namespace(array)
+    if xp.isdtype(array.dtype, "real floating"):
+        measured = xp.where(xp.isnan(array), xp.full_like(array, float("inf")), array)
+        value = math.floor(float(xp.min(measured))) - 1.0
     else:
-        value = float(array.min()) - 1.0
-        if value < np.iinfo(array.dtype).min:  # an unsigned type that uses its 0: nothing is left to mark with
+        value = float(xp.min(array)) - 1.0
+        if value < xp.iinfo(array.dtype).min:  # an unsigned type that uses its 0: nothing is left to mark with
             return float(array.min()), None
     if unit == ValueUnit.HU:
         value = min(value, -1025.0)

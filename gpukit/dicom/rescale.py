@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpukit.dicom.frames import frame_format
 from gpukit.dicom.planes import Plane
@@ -101,16 +100,17 @@ def _stored_padding(plane: Plane) -> tuple[float, float] | None:
     return float(value), float(plane.get("PixelPaddingRangeLimit", value))
 
 
-def corner_padding(array: NDArray[Any]) -> tuple[float, float] | None:
+def corner_padding(array: Any) -> tuple[float, float] | None:
     """A constant far below air in all four corners of every slice of a CT: padding that no attribute declares.
 
     Parameters
     ----------
     array : ``[..., k, j, i]``
-        HU.
+        HU, on any device.
     """
     corners = array[..., :: max(1, array.shape[-2] - 1), :: max(1, array.shape[-1] - 1)]
-    value = float(corners.flat[0])
-    if value < _LOWEST_CT and bool((corners == corners.flat[0]).all()):
+    first = corners[(0,) * corners.ndim]
+    value = float(first)
+    if value < _LOWEST_CT and bool((corners == first).all()):
         return value, value
     return None

@@ -119,8 +119,7 @@ class Frame:
         """
         from gpukit.device import move, resolve
         from gpukit.dicom import rescale
-        from gpukit.dicom.frames import allocate, decode_into
-        from gpukit.errors import DecodeError
+        from gpukit.dicom.on_device import decode
         from gpukit.units import ValueUnit
         from gpukit.volume import Volume
 
@@ -130,15 +129,7 @@ class Frame:
         plane = self.plane
         references = [plane.reference()]
         shape: tuple[int, ...] = (1, self.rows, self.columns, *((3,) if rescale.is_colour(plane) else ()))
-        kinds = rescale.output_types([plane])
-        for attempt, kind in enumerate(kinds, 1):
-            array = allocate(references, shape, kind)
-            try:
-                decode_into(references, array, workers=1, device=target)
-                break
-            except DecodeError:
-                if attempt == len(kinds):
-                    raise
+        array = decode(references, shape, rescale.output_types([plane]), target, workers=1)
         unit, remark = rescale.value_unit(plane)
         padding, doubt = rescale.declared_padding([plane])
         if padding is None and unit == ValueUnit.HU:

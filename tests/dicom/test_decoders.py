@@ -310,23 +310,8 @@ def test_built_in_decoders_state_what_they_need() -> None:
         state = decoder.available()
         assert state.usable or (state.reason and state.install), decoder.name
     assert found["dali"].device == "cuda"
-    # the pixels of a CPU volume never ask for the GPU's decoder
+    # what is read into main memory never asks for the GPU's decoder
     assert all(d.device == "cpu" for d in decoders_for(cs.J2K))
-
-
-def test_dali_never_turns_an_image(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No GPU runs here, so a stand-in takes the call: by default DALI turns and mirrors images as EXIF tells it to."""
-    from types import SimpleNamespace
-    from unittest.mock import MagicMock
-
-    decoder = next(d for d in decoders() if d.name == "dali")
-    frame, description = codestream(header_of(data / "compressed/jpeg_colour/SC_rgb_dcmtk_+eb+cy+n1.dcm"))
-    dynamic, types = MagicMock(), MagicMock()
-    dynamic.decoders.image.return_value.cpu.return_value = np.zeros(description.shape, np.uint8)
-    stand_in = SimpleNamespace(experimental=SimpleNamespace(dynamic=dynamic), types=types)
-    monkeypatch.setitem(sys.modules, "nvidia.dali", stand_in)
-    decode_frame(frame, description, only=decoder)
-    assert dynamic.decoders.image.call_args.kwargs["adjust_orientation"] is False
 
 
 def test_no_codec_is_imported_before_a_frame_needs_it() -> None:

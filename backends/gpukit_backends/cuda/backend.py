@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import distributions
 from importlib.util import find_spec
@@ -25,6 +27,9 @@ class CupyBackend:
     array_module = "cupy"
     device_names = ("cuda",)
     priority: int | None = 100
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Any] = {}
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Every device that the driver shows, or the one reason why there is none."""
@@ -75,6 +80,21 @@ class CupyBackend:
             return import_module("cupy").from_dlpack(array.detach())
         except (TypeError, ValueError, RuntimeError, BufferError):
             return None  # bfloat16, conjugated views: not to be shared
+
+    @contextmanager
+    def side_stream(self, device: str) -> Iterator[None]:
+        """A stream of its own, which the null stream does not wait for; see `gpukit.device.side_stream`."""
+        cupy = import_module("cupy")
+        with cupy.cuda.Device(_index(device)):
+            # one for all threads that work beside: CuPy keeps a pool of memory for each stream
+            stream = self._streams.get(_index(device))
+            if stream is None:
+                stream = self._streams.setdefault(_index(device), cupy.cuda.Stream(non_blocking=True))
+            with stream:
+                try:
+                    yield
+                finally:
+                    stream.synchronize()
 
     def kernel(self, operation: str) -> Kernel | None:
         """Kernel from the module of the operation's name beside this one, if there is one."""

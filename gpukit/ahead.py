@@ -1,0 +1,117 @@
+"""Making the next items in a thread while the present one is worked on."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Generic, TypeVar, cast
+
+from gpukit.stages import beside, stage
+
+__all__ = ["Ahead"]
+
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """The items of an iterable, made in a thread of their own, at most `depth` of them in advance.
+
+    An error that the iterable raises comes where its item would have come. Context variables are those of the place
+    where this was made, so what is counted there (`gpukit.device.count_transfers`) counts what the thread does.
+
+    Parameters
+    ----------
+    items : iterable
+        Iterated in the thread only.
+    depth : int
+        Items that may wait, at least 1; one more is being made.
+    waiting : str
+        The stage (`gpukit.stages`) to which the time belongs in which an item is waited for.
+    around : callable, optional
+        Makes a context that is open in the thread while one item is made, and left before it is handed over: for work
+        on a stream of its own.
+
+    Notes
+    -----
+    A context manager; leaving it stops the thread after the item that it is making.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[T],
+        *,
+        depth: int = 1,
+        waiting: str = "reading",
+        around: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._items, self._around, self._waiting = items, around, waiting
+        self._made: queue.Queue[tuple[str, object]] = queue.Queue(max(1, depth))
+        self._stop = threading.Event()
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._work,), name="gpukit-ahead", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Ahead[T]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[T]:
+        """The items, in their order."""
+        while True:
+            with stage(self._waiting):
+                kind, value = self._made.get()
+            if kind == "item":
+                item = cast(T, value)
+                del value
+                yield item
+                del item  # it must not live on while the next is waited for
+            elif kind == "error":
+                raise cast(BaseException, value)
+            else:
+                return
+
+    def close(self) -> None:
+        """Stop, and let go of what was made and not taken."""
+        self._stop.set()
+        while self._thread.is_alive():
+            self._drop()
+            self._thread.join(0.01)
+        self._drop()
+
+    def _drop(self) -> None:
+        try:
+            while True:
+                self._made.get_nowait()
+        except queue.Empty:
+            return
+
+    def _work(self) -> None:
+        source = iter(self._items)
+        try:
+            with beside():
+                while not self._stop.is_set():
+                    with self._around():
+                        item = next(source)
+                    self._put(("item", item))
+                    del item
+        except StopIteration:
+            self._put(("end", None))
+        except BaseException as error:  # whatever it is, it belongs to the one who waits
+            self._put(("error", error))
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+    def _put(self, made: tuple[str, object]) -> None:
+        while not self._stop.is_set():
+            try:
+                self._made.put(made, timeout=0.1)
+                return
+            except queue.Full:
+                continue
