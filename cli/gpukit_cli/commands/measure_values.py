@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,44 +40,58 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
-@with_groups
-def roi(
-    inputs: Inputs,
-    *,
-    region: Region,
-    slice_: SliceText = None,
-    frame: FrameText = None,
-    labels: LabelList = None,
-    mask_threshold: MaskShare = 0.5,
-    statistics: Statistics,
-    opening: Opening,
-    calibration: CalibrationText = None,
-    names: Names,
-    overlay: OverlayPicture = None,
-    result: Result,
-) -> None:
-    """Statistics of the values in a region: of every frame for a shape, of a series for a mask or ball."""
-    _values("roi", **locals())
+def statistics_of(kind: str, what: str) -> Callable[..., None]:
+    """The command that tells the numbers of the values in a region, of one kind of values."""
 
+    def command(
+        inputs: Inputs,
+        *,
+        region: Region,
+        slice_: SliceText = None,
+        frame: FrameText = None,
+        labels: LabelList = None,
+        mask_threshold: MaskShare = 0.5,
+        statistics: Statistics,
+        opening: Opening,
+        calibration: CalibrationText = None,
+        names: Names,
+        overlay: OverlayPicture = None,
+        result: Result,
+    ) -> None:
+        chosen = result.check()
+        where, given = region.given(), calibration_given(calibration)
+        options = {"kind": kind, **statistics.given(result.force)}
+        from gpukit.measure.values import rois
 
-@with_groups
-def hu(
-    inputs: Inputs,
-    *,
-    region: Region,
-    slice_: SliceText = None,
-    frame: FrameText = None,
-    labels: LabelList = None,
-    mask_threshold: MaskShare = 0.5,
-    statistics: Statistics,
-    opening: Opening,
-    calibration: CalibrationText = None,
-    names: Names,
-    overlay: OverlayPicture = None,
-    result: Result,
-) -> None:
-    """Hounsfield units in a region, where modality and rescale type say that values are such."""
-    _values("hu", **locals())
+        flat = is_shape(where) and slice_ is None and not is_volume_file(inputs)
+        if not flat and frame is not None:
+            raise typer.BadParameter("--frame is for shapes in frames; a mask, ball or --slice belongs to a series")
+        if not flat and given is not None:
+            raise typer.BadParameter("--calibration is for shapes in frames; a series knows its place in the patient")
+        if flat and (opening.series is not None or opening.phase is not None):
+            raise typer.BadParameter(
+                "--series and --phase need a mask, a ball or --slice: a shape is taken in every frame"
+            )
+        with Progress() as progress:
+            if flat:
+                from gpukit.measure.batch import each_frame
+
+                def one(at: Frame) -> Measurement:
+                    return rois(at, where, calibration=given, device=opening.device, **options)[0]
+
+                rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
+            else:
+                opened = opening.open(inputs, progress)
+                made = rois(
+                    opened, where, slice=None if slice_ is None else slices_given(slice_), labels=labels_given(labels),
+                    threshold=mask_threshold, **options,
+                )  # fmt: skip
+                rows = [row_of(inputs, measured) for measured in made]
+        statistics.draw(rows, result.force)
+        result.write(names.given_to(rows), chosen, overlay=overlay)
+
+    command.__doc__ = what
+    return with_groups(command)
 
 
 @with_groups
@@ -227,42 +241,10 @@ def pixel(
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``gpukit measure``."""
     with_polygon = command_with_lists(polygon=point)
-    for function in (volume, roi, hu, suv):
-        app.command(function.__name__, cls=with_polygon)(function)
+    roi = statistics_of(
+        "roi", "Statistics of the values in a region: of every frame for a shape, of a series for a mask or ball."
+    )
+    hu = statistics_of("hu", "Hounsfield units in a region, where modality and rescale type say that values are such.")
+    for name, function in {"volume": volume, "roi": roi, "hu": hu, "suv": suv}.items():
+        app.command(name, cls=with_polygon)(function)
     app.command("pixel")(pixel)
-
-
-def _values(
-    kind: str, *, inputs: list[Path], region: Region, slice_: str | None, frame: str | None, labels: str | None,
-    mask_threshold: float, statistics: Statistics, opening: Opening, calibration: str | None, names: Names,
-    overlay: Path | None, result: Result,
-) -> None:  # fmt: skip
-    chosen = result.check()
-    where, given = region.given(), calibration_given(calibration)
-    options = {"kind": kind, **statistics.given(result.force)}
-    from gpukit.measure.values import rois
-
-    flat = is_shape(where) and slice_ is None and not is_volume_file(inputs)
-    if not flat and frame is not None:
-        raise typer.BadParameter("--frame is for shapes in frames; a mask, ball or --slice belongs to a series")
-    if not flat and given is not None:
-        raise typer.BadParameter("--calibration is for shapes in frames; a series knows its place in the patient")
-    if flat and (opening.series is not None or opening.phase is not None):
-        raise typer.BadParameter("--series and --phase need a mask, a ball or --slice: a shape is taken in every frame")
-    with Progress() as progress:
-        if flat:
-            from gpukit.measure.batch import each_frame
-
-            def one(at: Frame) -> Measurement:
-                return rois(at, where, calibration=given, device=opening.device, **options)[0]
-
-            rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
-        else:
-            opened = opening.open(inputs, progress)
-            made = rois(
-                opened, where, slice=None if slice_ is None else slices_given(slice_), labels=labels_given(labels),
-                threshold=mask_threshold, **options,
-            )  # fmt: skip
-            rows = [row_of(inputs, measured) for measured in made]
-    statistics.draw(rows, result.force)
-    result.write(names.given_to(rows), chosen, overlay=overlay)
