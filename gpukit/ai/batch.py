@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from gpukit.ai.batch_cases import Case, find_cases
+from gpukit.ai.batch_channels import channels_of
 from gpukit.ai.batch_manifest import Manifest
 from gpukit.ai.batch_pipeline import DEPTH, SCRATCH, failed_row
 from gpukit.ai.batch_tasks import FORMATS, Job
-from gpukit.ai.batch_workers import Pool, ProcessPool, ThreadPool, graphics
+from gpukit.ai.batch_workers import Pool, ProcessPool, ThreadPool, places
 from gpukit.ai.model import find_model
 from gpukit.errors import GpukitError, InputError, OutputError
 from gpukit.files.atomic import atomic_path
@@ -41,11 +42,14 @@ class Batch:
         ``source``, ``outputs`` (relative to the folder), and ``result`` or ``error``.
     before : int
         Cases that an earlier run had done.
+    aside : tuple of str
+        Images that no channel wanted, and that belong to no case.
     """
 
     folder: Path
     rows: tuple[dict[str, Any], ...]
     before: int
+    aside: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -65,6 +69,7 @@ def batch(
     *,
     task: str | None = None,
     format: str | None = None,
+    channels: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     overlay: bool = False,
     fill_gaps: bool = False,
@@ -88,12 +93,16 @@ def batch(
         As for the task's own function.
     output : path
         Folder of the results, made if need be; one that an earlier run of the same job left is continued: cases with a
-        row in its ``manifest.jsonl`` and their outputs in place are not done again.
+        row in its ``manifest.jsonl``, images as they were and their outputs in place are not done again.
     task : str, optional
         ``segment``, ``classify``, ``detect``, ``enhance`` or ``report``; by default what the model is made for, and
         ``report`` for models of several tasks.
     format : str, optional
         Of the results; see `gpukit.ai.batch_tasks.FORMATS`.
+    channels : mapping, optional
+        For networks that segment volumes: which image of a case is which channel, such as
+        ``{"T1": "*_t1.nii.gz", "FLAIR": "*_flair.nii.gz"}`` or ``{"T1": "3", "FLAIR": "5"}``; see
+        `gpukit.ai.batch_channels.Channels`.
     options : mapping, optional
         More arguments of the task's function, such as ``{"confidence": 0.7}``.
     overlay : bool
@@ -107,8 +116,8 @@ def batch(
     device : str, optional
         As for `gpukit.open`.
     workers : int, optional
-        Processes. By default one for each NVIDIA device where there are several, else this process alone; on a cluster
-        one for each GPU, or where there is none one for each node.
+        Processes. By default one for each device where there are several of the kind that is used (several NVIDIA
+        ones), else this process alone; on a cluster one for each GPU, or where there is none one for each node.
     cluster : str, optional
         ``auto`` or ``ray://HOST:PORT``: work on a Ray cluster whose nodes see the same files.
     keep_failures : bool
@@ -143,18 +152,21 @@ def batch(
     folder = Path(output).absolute()
     job = Job(
         task=chosen, models=models, format=kind, output=str(folder), overlay=overlay, fill_gaps=fill_gaps,
-        skip_damaged=skip_damaged, trust=trust, profile=profile,
+        skip_damaged=skip_damaged, trust=trust, profile=profile, channels=dict(channels or {}),
         options=dict(options or {}),
     )  # fmt: skip
-    identity = job.identity()
-    cases = find_cases(inputs, skip_damaged=skip_damaged)
+    checked = job.check()
+    identity = job.identity(checked)
+    seen = channels_of(checked[0] if chosen == "segment" else None, channels)
+    aside: list[Case] = []
+    cases = find_cases(inputs, skip_damaged=skip_damaged, channels=seen, outside=folder, aside=aside)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder of the outputs cannot be made: {error.strerror}", file=folder) from error
     with Manifest(folder, identity, force=force) as manifest:
         _sweep(folder)
-        settled = {case.key for case in cases if _settled(manifest, case.key, folder, keep_failures)}
+        settled = {case.key for case in cases if _settled(manifest, case, folder, keep_failures)}
         before = sum(manifest.done(key) for key in settled)
         left = [case for case in cases if case.key not in settled]
         count = len(settled)
@@ -177,7 +189,8 @@ def batch(
                 raise
             pool.close()
         _sweep(folder)
-        made = Batch(folder=folder, rows=tuple(manifest.rows[case.key] for case in cases), before=before)
+        rows = tuple(manifest.rows[case.key] for case in cases)
+        made = Batch(folder=folder, rows=rows, before=before, aside=tuple(case.source for case in aside))
         _summarize(made, identity)
     return made
 
@@ -202,12 +215,14 @@ def drive(cases: Sequence[Case], pool: Pool, record: Callable[[dict[str, Any]], 
                 case = suspects.popleft()
                 held[case.key] = case
                 pool.send(worker, case)
-            while waiting and len(held) < DEPTH and not any(key in losses for key in held):
-                if suspects and held:
-                    break  # let it run empty, then it takes a suspect
-                case = waiting.popleft()
-                held[case.key] = case
-                pool.send(worker, case)
+        for depth in range(1, DEPTH + 1):  # all have one before any has two, else the last devices would have none
+            for worker, held in flying.items():
+                # beside a suspect is none; and where suspects wait, a worker runs empty, then it takes one
+                alone = any(key in losses for key in held) or (suspects and held)
+                if waiting and len(held) < depth and not alone:
+                    case = waiting.popleft()
+                    held[case.key] = case
+                    pool.send(worker, case)
         for worker, row in pool.wait():
             if row is not None:
                 del flying[worker][row["case"]]
@@ -237,18 +252,18 @@ def _pool(job: Job, device: str | None, workers: int | None, cluster: str | None
         from gpukit.ai.batch_cluster import RayPool
 
         return RayPool(job, cluster, workers, device)
-    count = workers if workers is not None else len(graphics()) if device in (None, "auto", "cuda") else 1
-    if workers is None and count < 2:
-        return ThreadPool(job, device)
-    return ProcessPool(job, min(count, cases), device)
+    found = places(device)
+    if workers is None and len(found) < 2:
+        return ThreadPool(job, found[0])
+    return ProcessPool(job, min(workers or len(found), cases), found)
 
 
-def _settled(manifest: Manifest, key: str, folder: Path, keep_failures: bool) -> bool:
-    """Whether nothing is left to do for a case; one whose outputs were taken away is done again."""
-    row = manifest.rows.get(key)
-    if row is None:
+def _settled(manifest: Manifest, case: Case, folder: Path, keep_failures: bool) -> bool:
+    """Whether nothing is left to do for a case; one whose images changed or whose outputs are gone is done again."""
+    row = manifest.rows.get(case.key)
+    if row is None or row.get("stamp") != case.stamp:
         return False
-    if not manifest.done(key):
+    if not manifest.done(case.key):
         return keep_failures
     return all((folder / name).exists() for name in row["outputs"])
 

@@ -9,18 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpukit.ai.batch_cases import Case
+from gpukit.ai.batch_cases import NO_IMAGES, About, Case, digest
 from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
 
 __all__ = ["fetch_series", "series_of_service"]
 
 #: Environment variable with a bearer token; other credentials are taken from ``~/.netrc``.
 TOKEN = "GPUKIT_DICOMWEB_TOKEN"
-#: Modalities of series without images (PS3.3 C.7.3.1.1.1).
-_NO_IMAGES = frozenset(
-    ("ANN", "ASMT", "AU", "DOC", "ECG", "EPS", "FID", "HD", "KO", "M3D", "PLAN", "POS", "PR", "REG", "RTINTENT",
-     "RTPLAN", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SMR", "SR")
-)  # fmt: skip
 _PAGE = 500
 _UID = r"[0-9.]{1,64}"
 _ADDRESS = re.compile(rf"(?P<service>.*?)(/studies/(?P<study>{_UID})(/series/(?P<series>{_UID}))?)?/*", re.ASCII)
@@ -40,7 +35,10 @@ def series_of_service(address: str) -> list[Case]:
     """
     service, study, series = _parts(address)
     filters = {"SeriesInstanceUID": series} if series else None
-    fields = ["StudyInstanceUID", "SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances"]
+    fields = [
+        "StudyInstanceUID", "SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances", "SeriesNumber",
+        "SeriesDescription",
+    ]  # fmt: skip
     found: dict[str, Case] = {}
     with _said(address):
         client = _client(service)
@@ -58,10 +56,13 @@ def series_of_service(address: str) -> list[Case]:
                 if uids[1] in found:
                     continue
                 fresh += 1
-                if _first(entry, "00080060").upper() not in _NO_IMAGES:
+                if _first(entry, "00080060").upper() not in NO_IMAGES:
                     remote = f"{service}/studies/{where}/series/{uids[1]}"
                     count = _first(entry, "00201209")
-                    found[uids[1]] = Case(uids[1], remote, remote=remote, images=int(count) if count.isdigit() else 0)
+                    found[uids[1]] = Case(
+                        uids[1], remote, remote=remote, images=int(count) if count.isdigit() else 0,
+                        stamp=digest(count), about=_about(entry, where, uids[1]),
+                    )  # fmt: skip
             # A service may give fewer than were asked for, or know no offset: it is done when nothing new comes.
             if not fresh:
                 break
@@ -144,6 +145,11 @@ def _said(address: str) -> Iterator[None]:
         raise InputError(f"the service cannot be reached: {type(error).__name__}", file=address) from error
     except (ValueError, KeyError, InvalidDicomError) as error:
         raise FormatError("the service answers with something else than DICOMweb", file=address) from error
+
+
+def _about(entry: dict[str, Any], study: str, series: str) -> About:
+    number, modality, description = (_first(entry, tag) for tag in ("00200011", "00080060", "0008103E"))
+    return About(study=study, series=series, number=number, modality=modality, description=description)
 
 
 def _first(entry: dict[str, Any], tag: str) -> str:

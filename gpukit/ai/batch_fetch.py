@@ -19,7 +19,8 @@ def fetch(case: Case, folder: Path) -> tuple[str, ...]:
         It cannot be fetched whole.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    for level in (folder.parent.parent, folder.parent, folder):
+        level.mkdir(exist_ok=True, mode=0o700)
     if case.members:
         from gpukit.ai.batch_cloud import fetch_objects
 

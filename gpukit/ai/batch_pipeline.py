@@ -7,7 +7,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,12 @@ from typing import Any
 from gpukit.ai import batch_tasks
 from gpukit.ai.batch_cases import Case
 from gpukit.ai.batch_tasks import Job
+from gpukit.ai.description import Model
 from gpukit.ai.kept import keep_networks
+from gpukit.device import resolve
 from gpukit.errors import GpukitError
 from gpukit.stages import profile
+from gpukit.volume import Volume
 
 __all__ = ["DEPTH", "SCRATCH", "Pipeline", "failed_row"]
 
@@ -36,10 +39,10 @@ class _Item:
     row: Future[dict[str, Any]]
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
     fetched: Path | None = None
-    volume: Any = None
+    images: tuple[Volume, ...] = ()
     result: Any = None
+    notes: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -55,14 +58,24 @@ class Pipeline:
         Where, as for `gpukit.open`.
     worker : str
         Name for the rows.
+    shown : str, optional
+        The device's name for the rows, where it has another one in this process.
     observe : callable, optional
         Called as ``observe(stage, case key, "begins" or "ends")`` from the stage's thread.
     """
 
     def __init__(
-        self, job: Job, device: str | None, worker: str, observe: Callable[[str, str, str], None] | None = None
+        self,
+        job: Job,
+        device: str | None,
+        worker: str,
+        observe: Callable[[str, str, str], None] | None = None,
+        shown: str | None = None,
     ) -> None:
-        self.job, self.device, self.worker = job, device, worker
+        self.job, self.worker = job, worker
+        #: The one device that ``auto`` or a kind stands for here; told now if it cannot be used, not at each case.
+        _, self.device = resolve(device)
+        self._shown = shown or self.device
         self.models = job.check()
         self._observe = observe or (lambda stage, key, moment: None)
         queues: list[queue.Queue[_Item | None]] = [queue.Queue(), queue.Queue(1), queue.Queue(1)]
@@ -103,7 +116,7 @@ class Pipeline:
                         step(item)
                     item.stages.update(spent)
                 except Exception as error:  # whatever a case does must not end the others
-                    self._end(item, failed_row(item.case, stage, error, self.worker))
+                    self._end(item, failed_row(item.case, stage, error, self.worker, self._shown))
                     continue
                 finally:
                     self._observe(stage, item.case.key, "ends")
@@ -128,18 +141,21 @@ class Pipeline:
         case = item.case
         if case.error:
             raise GpukitError(case.error)
-        if case.remote:
-            from gpukit.ai.batch_fetch import fetch
+        fetched: dict[str, tuple[str, ...]] = {}
+        for name, part in case.channels or (("", case),):
+            if part.remote:
+                from gpukit.ai.batch_fetch import fetch
 
-            item.fetched = Path(self.job.output) / SCRATCH / f"{self.worker}-{case.key}"
-            item.files = fetch(case, item.fetched)
-        item.volume = batch_tasks.read(case, self.job, self.device, item.files)
+                item.fetched = Path(self.job.output) / SCRATCH / f"{self.worker}-{case.key}"
+                fetched[name] = fetch(part, item.fetched / str(len(fetched)))
+        item.images = batch_tasks.read(case, self.job, self.models, self.device, fetched)
 
     def _run(self, item: _Item) -> None:
-        item.result = batch_tasks.run(item.volume, self.job, self.models)
+        item.result = batch_tasks.run(item.images, self.job, self.models)
+        item.notes = _notes(item.images, item.result, self.models)
 
     def _write(self, item: _Item) -> None:
-        item.result = batch_tasks.write(item.case, item.volume, item.result, self.job, self.models)
+        item.result = batch_tasks.write(item.case, item.images[0], item.result, self.job, self.models)
 
     def _done(self, item: _Item) -> dict[str, Any]:
         from gpukit.files.documents import plain
@@ -147,8 +163,9 @@ class Pipeline:
         seconds = {stage: round(end - begun, 3) for stage, (begun, end) in item.times.items()}
         row: dict[str, Any] = plain({
             "case": item.case.key, "status": "done", "source": item.case.source, "outputs": item.result.outputs,
-            "result": item.result.result, "notes": item.volume.notes, "seconds": seconds, "worker": self.worker,
-            "begun": item.times["reading"][0], "ended": item.times["writing"][1],
+            "result": item.result.result, "notes": item.notes, "seconds": seconds, "worker": self.worker,
+            "device": self._shown, "begun": item.times["reading"][0], "ended": item.times["writing"][1],
+            **_identity(item.case),
         })  # fmt: skip
         if self.job.profile:
             row["stages"] = {name: round(value, 6) for name, value in item.stages.items()}
@@ -158,10 +175,12 @@ class Pipeline:
         if item.fetched is not None:
             shutil.rmtree(item.fetched, ignore_errors=True)
         item.row.set_result(row)
-        item.volume = item.result = None
+        item.images, item.result = (), None
 
 
-def failed_row(case: Case, stage: str, error: BaseException | str, worker: str) -> dict[str, Any]:
+def failed_row(
+    case: Case, stage: str, error: BaseException | str, worker: str, device: str | None = None
+) -> dict[str, Any]:
     """The row of a case that could not be done."""
     if isinstance(error, (str, GpukitError)):
         text = str(error)
@@ -171,5 +190,24 @@ def failed_row(case: Case, stage: str, error: BaseException | str, worker: str) 
         text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return {
         "case": case.key, "status": "failed", "source": case.source, "outputs": [], "stage": stage, "error": text,
-        "worker": worker, "ended": time.time(),
+        "worker": worker, "device": device, "ended": time.time(), **_identity(case),
     }  # fmt: skip
+
+
+def _identity(case: Case) -> dict[str, Any]:
+    """What the row was made of: another stamp is another image, and the case is done again."""
+    row: dict[str, Any] = {"stamp": case.stamp}
+    if case.channels:
+        row["channels"] = {
+            name: {"source": part.source, "series": part.about.series if part.about and part.about.series else None}
+            for name, part in case.channels
+        }
+    return row
+
+
+def _notes(images: tuple[Volume, ...], result: Any, models: Sequence[Model]) -> tuple[str, ...]:
+    """What has to be said of this case; what is to be known of a model was said at the beginning."""
+    known = {note for model in models for note in model.notes}
+    told = [note for image in images for note in image.notes]
+    told += [note for note in getattr(result, "notes", ()) if note not in known]
+    return tuple(dict.fromkeys(told))

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
 
-__all__ = ["CONNECTIONS", "PAGE", "STORES", "Store", "store_of"]
+__all__ = ["CONNECTIONS", "Entry", "PAGE", "STORES", "Store", "store_of"]
 
 #: Objects that are asked for in one listing; 1000 is the most that S3 and Google Cloud Storage give.
 PAGE = 1000
@@ -36,11 +36,15 @@ _CREDENTIALS = {
 }  # fmt: skip
 
 
+#: Name, size in bytes, and what differs when the object is written anew.
+Entry = tuple[str, int, str]
+
+
 class Store(Protocol):
     """One bucket (of Azure a container). Names are those of objects, without scheme and bucket."""
 
-    def list(self, key: str) -> Iterator[tuple[str, int]]:
-        """Names that begin with `key`, with their sizes in bytes, from all pages."""
+    def list(self, key: str) -> Iterator[Entry]:
+        """Names that begin with `key`, with their sizes in bytes and versions, from all pages."""
         ...
 
     def head(self, name: str, count: int) -> bytes:
@@ -93,13 +97,13 @@ class _S3:
         self._bucket = bucket
         self._client = boto3.client("s3", config=Config(max_pool_connections=CONNECTIONS, retries=retries))
 
-    def list(self, key: str) -> Iterator[tuple[str, int]]:
+    def list(self, key: str) -> Iterator[Entry]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=key, PaginationConfig={"PageSize": PAGE}
         )
         for page in pages:
             for entry in page.get("Contents", ()):
-                yield entry["Key"], entry["Size"]
+                yield entry["Key"], entry["Size"], str(entry.get("ETag", ""))
 
     def head(self, name: str, count: int) -> bytes:
         from botocore.exceptions import HTTPClientError, IncompleteReadError
@@ -126,11 +130,15 @@ class _Google:
         self._client = storage.Client(project=None)
         self._bucket = self._client.bucket(bucket)
 
-    def list(self, key: str) -> Iterator[tuple[str, int]]:
+    def list(self, key: str) -> Iterator[Entry]:
         for blob in self._client.list_blobs(
-            self._bucket, prefix=key, page_size=PAGE, fields="items(name,size),nextPageToken", retry=self._retry
+            self._bucket,
+            prefix=key,
+            page_size=PAGE,
+            fields="items(name,size,md5Hash),nextPageToken",
+            retry=self._retry,
         ):
-            yield blob.name, int(blob.size or 0)
+            yield blob.name, int(blob.size or 0), str(blob.md5_hash or "")
 
     def head(self, name: str, count: int) -> bytes:
         blob = self._bucket.blob(name)
@@ -154,9 +162,9 @@ class _Azure:
             service = BlobServiceClient(*_azure_account(), retry_policy=policy)
         self._container = service.get_container_client(bucket)
 
-    def list(self, key: str) -> Iterator[tuple[str, int]]:
+    def list(self, key: str) -> Iterator[Entry]:
         for blob in self._container.list_blobs(name_starts_with=key or None, results_per_page=PAGE):
-            yield blob.name, int(blob.size or 0)
+            yield blob.name, int(blob.size or 0), str(blob.etag or "")
 
     def head(self, name: str, count: int) -> bytes:
         return bytes(self._container.download_blob(name, offset=0, length=count).readall())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import gpukit.opening
 import gpukit.saving
 from gpukit.ai.batch_cases import Case
+from gpukit.ai.channels import in_order, same_channels
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
 from gpukit.errors import InputError, ModelError, OutputError
@@ -63,6 +64,8 @@ class Job:
         As for `find_model`.
     profile : bool
         Put the seconds of each stage into the rows.
+    channels : mapping
+        Which image of a case is which channel, by the names of the channels; see `gpukit.ai.batch_channels.Channels`.
     options : mapping
         Of the task, see `OPTIONS`.
     """
@@ -76,6 +79,7 @@ class Job:
     skip_damaged: bool = False
     trust: bool = False
     profile: bool = False
+    channels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> tuple[Model, ...]:
@@ -104,6 +108,10 @@ class Job:
             raise InputError("no model was given", attribute="model")
         if self.task in ("detect", "enhance") and len(models) > 1:
             raise InputError(f"{self.task} takes one model", attribute="models")
+        if self.task == "segment":
+            same_channels(models)
+        elif self.channels:
+            raise InputError(f"{self.task} has no such option", attribute="channel")
         for model in models:
             if self.task != "report":
                 model.for_task(self.task)
@@ -111,12 +119,14 @@ class Job:
                 raise ModelError(f"the model {model.name} makes images and finds nothing", file=model.file)
         return models
 
-    def identity(self) -> dict[str, Any]:
-        """What results depend on: the same job continues, another one must not."""
-        models = [{"name": m.name, "version": m.version, "sha256": m.digest} for m in self.check()]
+    def identity(self, checked: Sequence[Model] | None = None) -> dict[str, Any]:
+        """What results depend on: the same job continues, another one must not. `checked` is what `check` gave."""
+        found = self.check() if checked is None else checked
+        models = [{"name": m.name, "version": m.version, "sha256": m.digest} for m in found]
         settings = {"overlay": self.overlay, "fill_gaps": self.fill_gaps, "skip_damaged": self.skip_damaged}
         kept: dict[str, Any] = plain({"task": self.task, "models": models, "format": self.format, **settings})
-        return {**kept, "options": plain(dict(sorted(self.options.items())))}
+        channels = {"channels": dict(sorted(self.channels.items()))} if self.channels else {}
+        return {**kept, **channels, "options": plain(dict(sorted(self.options.items())))}
 
 
 @dataclass(frozen=True)
@@ -127,27 +137,35 @@ class Written:
     result: dict[str, Any]
 
 
-def read(case: Case, job: Job, device: str | None, files: tuple[str, ...] = ()) -> Volume:
-    """The case's volume on its device; `files` are what was fetched for a remote case."""
-    paths = list(files or case.files)
-    return gpukit.opening.open(
-        paths[0] if len(paths) == 1 else paths,
-        device=device,
-        series=case.series,
-        fill_gaps=job.fill_gaps,
-        skip_damaged=job.skip_damaged,
-    )
+def read(
+    case: Case, job: Job, models: tuple[Model, ...], device: str | None, fetched: Mapping[str, tuple[str, ...]]
+) -> tuple[Volume, ...]:
+    """The images of a case on its device, one a channel in the model's order; `fetched` are files of remote ones."""
+    images = []
+    for name, part in case.channels or (("", case),):
+        paths = list(fetched.get(name) or part.files)
+        images.append(
+            gpukit.opening.open(
+                paths[0] if len(paths) == 1 else paths,
+                device=device,
+                series=part.series,
+                fill_gaps=job.fill_gaps,
+                skip_damaged=job.skip_damaged,
+            )
+        )
+    return tuple(images if job.task != "segment" else in_order(images, models[0]))
 
 
-def run(volume: Volume, job: Job, models: tuple[Model, ...]) -> Any:
-    """What the models say of one volume."""
+def run(images: tuple[Volume, ...], job: Job, models: tuple[Model, ...]) -> Any:
+    """What the models say of the images of one case."""
     options: dict[str, Any] = dict(job.options)
+    volume = images[0]
     if job.task == "segment":
         from gpukit.ai.outputs import keep_labels
         from gpukit.ai.segmentation import segment
 
         labels = options.pop("labels", None)
-        result = segment(volume, models, **options)
+        result = segment(images, models, **options)
         return result if labels is None else keep_labels(result, list(labels))
     if job.task == "classify":
         from gpukit.ai.classification import classify, keep_top

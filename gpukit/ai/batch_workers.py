@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -16,9 +17,10 @@ from typing import Any, Protocol
 from gpukit.ai.batch_cases import Case
 from gpukit.ai.batch_pipeline import Pipeline
 from gpukit.ai.batch_tasks import Job
+from gpukit.device import DEVICE_VARIABLE, resolve
 from gpukit.errors import GpukitError
 
-__all__ = ["Event", "Pool", "ProcessPool", "ThreadPool", "graphics"]
+__all__ = ["Event", "Pool", "ProcessPool", "ThreadPool", "places"]
 
 #: A worker and the row that it finished, or None where the worker is lost with all that it had.
 Event = tuple[str, "dict[str, Any] | None"]
@@ -48,11 +50,26 @@ class Pool(Protocol):
         ...
 
 
-def graphics() -> list[str]:
-    """Usable NVIDIA devices, by name."""
-    from gpukit.device import devices
+def places(device: str | None) -> list[str]:
+    """The devices that one is meant by: all of a kind, unless one is named with its number.
 
-    return [info.name for info in devices() if info.usable and info.name.startswith("cuda:")]
+    Parameters
+    ----------
+    device : str or None
+        As for `gpukit.open`. ``cuda:1`` is that one; ``cuda``, or ``auto`` where that takes an NVIDIA device, are all
+        that the driver shows (``CUDA_VISIBLE_DEVICES`` limits them, and gives them their numbers).
+
+    Raises
+    ------
+    DeviceError
+        It cannot be used.
+    """
+    backend, name = resolve(device)
+    kind, sign, _ = name.partition(":")
+    if not sign or (device or os.environ.get(DEVICE_VARIABLE) or "").strip().lower() == name:
+        return [name]
+    found = [info for info in backend.devices() if info.usable and info.name.partition(":")[0] == kind]
+    return [info.name for info in found if info.automatic or info.name == name]
 
 
 class ThreadPool:
@@ -93,15 +110,13 @@ class ProcessPool:
         What is done.
     count : int
         Of processes.
-    device : str or None
-        As for `gpukit.open`. Where it names no one device and there are NVIDIA ones, each process takes the next.
+    devices : sequence of str
+        Each process takes the next; after the last one the first again.
     """
 
-    def __init__(self, job: Job, count: int, device: str | None) -> None:
+    def __init__(self, job: Job, count: int, devices: Sequence[str]) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._job, self._count, self._device = job, count, device
-        wanted = (device or os.environ.get("GPUKIT_DEVICE") or "auto").strip().lower()
-        self._graphics = graphics() if wanted in ("auto", "cuda") else []
+        self._job, self._count, self._devices = job, count, list(devices)
         self._places: dict[str, int] = {}
         self._links: dict[str, Connection] = {}
         self._processes: dict[str, Any] = {}
@@ -154,7 +169,7 @@ class ProcessPool:
     def _start(self, place: int) -> str:
         self._started += 1
         name = f"worker-{self._started}"
-        device = self._graphics[place % len(self._graphics)] if self._graphics else self._device
+        device = self._devices[place % len(self._devices)]
         ours, theirs = self._context.Pipe()
         threads = max(1, (os.cpu_count() or 1) // self._count)
         process = self._context.Process(
@@ -173,7 +188,7 @@ class ProcessPool:
             process.kill()
 
 
-def _serve(link: Any, job: Job, device: str | None, name: str, threads: int, parent: int) -> None:
+def _serve(link: Any, job: Job, device: str, name: str, threads: int, parent: int) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
@@ -187,7 +202,7 @@ def _serve(link: Any, job: Job, device: str | None, name: str, threads: int, par
         import torch
 
         torch.set_num_threads(threads)
-        pipeline = Pipeline(job, device, name)
+        pipeline = Pipeline(job, _alone(device), name, shown=device)
     except GpukitError as error:
         tell(str(error))
         return
@@ -200,6 +215,23 @@ def _serve(link: Any, job: Job, device: str | None, name: str, threads: int, par
             break
         pipeline.submit(case).add_done_callback(lambda row: tell(row.result()))
     pipeline.close()
+
+
+def _alone(device: str) -> str:
+    """Let this process see its own CUDA device only, and give the name that the device has here then.
+
+    Else each process would hold memory on all of them, and what knows no number (DALI) would use the first.
+    """
+    kind, sign, number = device.partition(":")
+    torch = sys.modules.get("torch")
+    begun = "cupy" in sys.modules or (torch is not None and torch.cuda.is_initialized())
+    if not sign or kind not in ("cuda", "torch-cuda") or begun:
+        return device
+    shown = [entry.strip() for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    if shown != [""] and len(shown) <= int(number):
+        return device
+    os.environ["CUDA_VISIBLE_DEVICES"] = number if shown == [""] else shown[int(number)]
+    return f"{kind}:0"
 
 
 def _follow(parent: int) -> None:

@@ -18,7 +18,7 @@ from gpukit.volume import Volume
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Given", "MODALITY", "channel_number", "expected", "in_order", "on_first_grid", "same_channels"]
+__all__ = ["Given", "MODALITY", "called", "channel_number", "expected", "in_order", "on_first_grid", "same_channels"]
 
 #: What `gpukit.segment` takes: one volume, one a channel in the model's order, or one a channel by name.
 Given = Volume | Sequence[Volume] | Mapping[str, Volume]
@@ -39,16 +39,21 @@ def channel_number(model: Model, name: str) -> int:
     Raises
     ------
     ModelError
-        None has, or the model does not name its channels.
+        None has.
     """
-    names = [one.casefold() for one in model.volume_input.channel_names]
-    if name.casefold() not in names:
-        known = f"it has {expected(model)}" if names else "its channels have no names"
+    names = called(model)
+    folded = [one.casefold() for one in names]
+    if name.casefold() not in folded:
         raise ModelError(
-            f"the model {model.name} has no channel {name!r}: {known}", file=model.file,
-            fix=f"name {' or '.join(model.volume_input.channel_names)}" if names else "give the images in their order",
+            f"the model {model.name} has no channel {name!r}: it has {expected(model)}", file=model.file,
+            fix=f"name {' or '.join(names)}",
         )  # fmt: skip
-    return names.index(name.casefold())
+    return folded.index(name.casefold())
+
+
+def called(model: Model) -> tuple[str, ...]:
+    """Names of the channels of a network over volumes; numbers from 0, as nnU-Net's files have, where it gives none."""
+    return model.volume_input.channel_names or tuple(str(n) for n in range(model.input.channels))
 
 
 def in_order(given: Given, model: Model) -> list[Volume]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
-def write_series(folder: Path, *, seed: int = 0, slices: int = 3, size: int = 16, modality: str = "CT") -> Path:
-    """An axial series of random values; its folder."""
+def write_series(
+    folder: Path, *, seed: int = 0, slices: int = 3, size: int = 16, modality: str = "CT", study: str | None = None,
+    number: int = 1, description: str = "",
+) -> Path:  # fmt: skip
+    """An axial series of random values; its folder. Series of one study have one frame of reference."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    series, frame = generate_uid(), study or generate_uid()
+    study = study or generate_uid()
     for k in range(slices):
         one = Dataset()
         one.file_meta = FileMetaDataset()
@@ -27,7 +32,8 @@ def write_series(folder: Path, *, seed: int = 0, slices: int = 3, size: int = 16
         one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
         one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
         one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, frame
-        one.Modality, one.SeriesNumber, one.InstanceNumber = modality, 1, k + 1
+        one.Modality, one.SeriesNumber, one.InstanceNumber = modality, number, k + 1
+        one.SeriesDescription = description
         one.PatientName, one.PatientID = "Nobody^Known", "X-42"
         one.PatientBirthDate = one.PatientSex = one.StudyDate = one.StudyTime = one.AccessionNumber = one.StudyID = ""
         one.ReferringPhysicianName = one.Manufacturer = one.PositionReferenceIndicator = ""
@@ -40,7 +46,41 @@ def write_series(folder: Path, *, seed: int = 0, slices: int = 3, size: int = 16
         one.HighBit, one.PixelRepresentation = 15, 1
         one.RescaleIntercept, one.RescaleSlope, one.RescaleType = 0, 1, "HU"
         one.PixelData = rng.integers(-500, 500, (size, size)).astype("<i2").tobytes()
-        one.save_as(folder / f"{k:03d}.dcm", enforce_file_format=True)
+        name = f"{seed}-{k:03d}.dcm" if description else f"{k:03d}.dcm"  # several series may lie in one folder
+        one.save_as(folder / name, enforce_file_format=True)
+    return folder
+
+
+def write_volume(file: Path, *, seed: int = 0, size: int = 8) -> np.ndarray:
+    """A NIfTI file of random values, ``[i, j, k]``, which are returned."""
+    import nibabel
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(-500, 500, (size, size, 3)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1.0, 1.0, 2.0, 1.0])), file)
+    return values
+
+
+def brighter(folder: Path, names: Sequence[str] = ("T1", "FLAIR")) -> Path:
+    """A network of two channels whose scores they are: where the second is larger, there is its label."""
+    import torch
+
+    folder.mkdir(exist_ok=True)
+    layers = {"activation": "relu", "layers": [{"in_channels": 2, "out_channels": 2, "kernel_size": 1}]}
+    torch.save(
+        {"net.0.weight": torch.eye(2).reshape(2, 2, 1, 1, 1), "net.0.bias": torch.zeros(2)}, folder / "weights.pt"
+    )
+    code = {"value": "1", "scheme": "99TEST", "meaning": "test"}
+    content: dict[str, Any] = {
+        "schema_version": 1, "name": "two", "version": "1", "task": "segment", "format": "state-dict",
+        "weights": "weights.pt", "network": layers, "input": {"channels": 2, "channel_names": list(names)},
+        "output": {
+            "activation": "softmax", "labels": [{"value": 1, "name": "bright", "category": code, "type": code}],
+        },
+    }  # fmt: skip
+    if not names:
+        del content["input"]["channel_names"]
+    (folder / "model.json").write_text(json.dumps(content))
     return folder
 
 

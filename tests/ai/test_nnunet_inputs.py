@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 pytest.importorskip("dynamic_network_architectures", reason="the networks of nnU-Net need gpukit[nnunet]")
 
-from batch_cases_made import write_series  # noqa: E402
+from batch_cases_made import brighter, write_series  # noqa: E402
 from book_nnunet import segmented  # noqa: E402
 from made_nnunet import CT, configuration, network, plans, write_folder  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
@@ -161,25 +161,6 @@ def test_models_of_an_ensemble_must_see_the_same_images(tmp_path: Path) -> None:
         gk.segment([image(0), image(1)], [folder, one], ensemble="vote")
     twice = gk.segment([image(0), image(1)], [folder, folder], ensemble="vote")
     assert np.count_nonzero(twice.array != gk.segment([image(0), image(1)], folder).array) <= TIES
-
-
-def brighter(folder: Path, names: Sequence[str] = ("T1", "FLAIR")) -> Path:
-    """A network whose scores are its channels: where the second is larger, there is its label."""
-    folder.mkdir(exist_ok=True)
-    layers = {"activation": "relu", "layers": [{"in_channels": 2, "out_channels": 2, "kernel_size": 1}]}
-    torch.save(
-        {"net.0.weight": torch.eye(2).reshape(2, 2, 1, 1, 1), "net.0.bias": torch.zeros(2)}, folder / "weights.pt"
-    )
-    code = {"value": "1", "scheme": "99TEST", "meaning": "test"}
-    content = {
-        "schema_version": 1, "name": "two", "version": "1", "task": "segment", "format": "state-dict",
-        "weights": "weights.pt", "network": layers, "input": {"channels": 2, "channel_names": list(names)},
-        "output": {
-            "activation": "softmax", "labels": [{"value": 1, "name": "bright", "category": code, "type": code}],
-        },
-    }  # fmt: skip
-    (folder / "model.json").write_text(json.dumps(content))
-    return folder
 
 
 def test_a_described_model_may_have_named_channels(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 from test_ai import above, bright_network, describe
@@ -73,3 +74,40 @@ def test_profile_of_a_segmentation(run: Run, data: Path, tmp_path: Path) -> None
     assert 0 < sum(told["seconds"].values()) <= told["total_seconds"]
     assert told["transfers"] == []  # on the CPU nothing crosses
     assert all(name in done.stderr for name in (*wanted, "STAGE", "all"))
+
+
+def test_batch_over_cases_of_several_channels(run: Run, data: Path, tmp_path: Path) -> None:
+    """``gpukit ai batch FOLDER --channel NAME=WHICH``: a real PET and CT of one study, by series and by files."""
+    import torch
+
+    cropped = data / "pet/sts_001_cropped"
+    weights = tmp_path / "two.pth"
+    torch.save({"net.0.weight": torch.eye(2).reshape(2, 2, 1, 1, 1), "net.0.bias": torch.zeros(2)}, weights)
+    network = {"layers": [{"in_channels": 2, "out_channels": 2, "kernel_size": 1}], "activation": "relu"}
+    describe(weights, format="state-dict", network=network, input={"channels": 2, "channel_names": ["CT", "PET"]})
+    words = ["ai", "batch", cropped, "--model", weights, "--device", "cpu", "--json", "--format", "nifti"]
+    done = run(*words, "--output", tmp_path / "a", "--channel", "PET=1", "--channel", "CT=*_CT_image")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    images = {name: cropped / name / "dicom/image" for name in ("CT", "PET")}
+    uids = {name: pydicom.dcmread(next(folder.iterdir())).SeriesInstanceUID for name, folder in images.items()}
+    assert {name: one["series"] for name, one in row["channels"].items()} == uids
+    assert "PET was resampled to the grid of CT" in row["notes"]
+    assert "4 images that no --channel names, such as" in done.stderr  # the NIfTI copies
+    alone = run(
+        "ai", "segment", images["CT"], images["PET"], "--model", weights, "--device", "cpu",
+        "--output", tmp_path / "b.nii.gz",
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    found = np.asarray(nibabel.load(tmp_path / "a" / row["outputs"][0]).dataobj)
+    np.testing.assert_array_equal(found, np.asarray(nibabel.load(tmp_path / "b.nii.gz").dataobj))
+    assert 1000 < found.sum() < found.size - 1000
+    channels = [f"{name}={name}/nifti/image/image.nii.gz" for name in ("CT", "PET")]
+    files = run(*words, "--output", tmp_path / "c", "--channel", channels[0], "--channel", channels[1])
+    assert files.returncode == 0, files.stderr
+    (row,) = json.loads(files.stdout)["rows"]
+    same = np.asarray(nibabel.load(tmp_path / "c" / row["outputs"][0]).dataobj)
+    np.testing.assert_array_equal(same, found)
+    for wrong in (["--channel", "PET"], ["--channel", "PET=1", "--channel", "pet=2"]):
+        assert run(*words, "--output", tmp_path / "d", *wrong).returncode == 2
+    assert not (tmp_path / "d").exists()

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gpukit_cli.commands.ai_channels import named_channels
 from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.commands.ai_profile import Wanted, show
+from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Json, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -23,7 +25,7 @@ def batch(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Folders, files, .txt lists, DICOMweb addresses, prefixes s3://, gs:// or azure://.",
+            help="Folders, files, .txt lists, .csv tables, DICOMweb addresses, prefixes s3://, gs:// or azure://.",
             show_default=False,
         ),
     ],
@@ -42,6 +44,15 @@ def batch(
             metavar="FORMAT",
             help="segment: dicom-seg, dicom-seg-labelmap, nifti, json; classify: json, csv; detect: json, gsps, sr; "
             "enhance: dicom, nifti, metaimage, nrrd; report: json, markdown, sr [default: the first]",
+        ),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channel",
+            metavar="NAME=WHICH",
+            help="Segment: which image of each case is a channel: a file *_t1.nii.gz or a folder t1/, where * names "
+            "the case, or a series by its number, UID or description.",
         ),
     ] = None,
     workers: Annotated[
@@ -118,10 +129,14 @@ def batch(
     with Progress() as progress:
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
+            channels=named_channels(channel or ()),
             options={name: value for name, value in given.items() if value is not None}, fill_gaps=fill_gaps,
             skip_damaged=skip_damaged, trust=trust, profile=profile, device=device, workers=workers, cluster=cluster,
             keep_failures=keep_failures, force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
+    if made.aside:
+        more = "s" if len(made.aside) > 1 else ""
+        warn(f"{len(made.aside)} image{more} that no --channel names, such as {made.aside[0]}")
     if profile:
         spent: dict[str, float] = {}
         for row in made.rows:

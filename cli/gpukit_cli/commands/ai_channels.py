@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gpukit.ai.description import Model
     from gpukit.volume import Volume
 
-__all__ = ["Channels", "open_channels"]
+__all__ = ["Channels", "named_channels", "open_channels"]
 
 Channels = Annotated[
     list[str] | None,
@@ -70,6 +70,18 @@ def open_channels(
     return [read(str(path), None) for path in inputs]
 
 
+def named_channels(named: Sequence[str]) -> dict[str, str]:
+    """What ``--channel NAME=WHICH`` says, by name."""
+    found: dict[str, str] = {}
+    for text in named:
+        name, sign, which = text.partition("=")
+        if not sign or not name or not which:
+            raise typer.BadParameter(f"--channel takes NAME=WHICH, not {text!r}")
+        if found.setdefault(name, which) != which or name.casefold() in {o.casefold() for o in found if o != name}:
+            raise typer.BadParameter(f"the channel {name} was given twice")
+    return found
+
+
 def _named(
     inputs: Sequence[Path],
     named: Sequence[str],
@@ -79,10 +91,7 @@ def _named(
     read: Callable[[str | list[str], str | None], Volume],
 ) -> list[Volume]:
     chosen: dict[int, str] = {}
-    for text in named:
-        name, sign, which = text.partition("=")
-        if not sign or not name or not which:
-            raise typer.BadParameter(f"--channel takes NAME=WHICH, not {text!r}")
+    for name, which in named_channels(named).items():
         if chosen.setdefault(number(name), which) != which:
             raise typer.BadParameter(f"the channel {name} was given twice")
     if len(chosen) != count:
