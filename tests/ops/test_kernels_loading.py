@@ -70,6 +70,17 @@ def test_a_library_that_is_no_library_is_a_reason_too(monkeypatch, tmp_path):
     assert library.library.__wrapped__().handle is None
 
 
+def test_a_library_of_another_version_is_told_of(monkeypatch):
+    """Old kernels beside newer sources would make everything slow without a word."""
+    if library.library().handle is None:
+        pytest.skip(library.library().why)
+    monkeypatch.setattr(library, "ABI", library.ABI + 1)
+    with pytest.warns(RuntimeWarning, match="without its compiled kernels.*install gpukit again"):
+        found = library.library.__wrapped__()
+    assert found.handle is None
+    assert "another version" in str(found)
+
+
 def test_the_number_of_threads_changes_nothing(monkeypatch, rng):
     data = rng.normal(size=(20, 21, 22))
     m = oblique(rng, data.shape, (17, 19, 23))

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import platform
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def _open(name: str) -> ctypes.CDLL:
     handle = ctypes.CDLL(str(path))
     found = int(handle.gpukit_abi())
     if found != ABI:
-        raise OSError(f"the {name} library is of another version ({found}, not {ABI}): install gpukit again")
+        why = f"the {name} library is of another version ({found}, not {ABI}): install gpukit again"
+        # an old build beside newer sources: everything would go on, many times slower, without a word
+        warnings.warn(f"gpukit runs without its compiled kernels: {why}", RuntimeWarning, stacklevel=2)
+        raise OSError(why)
     return handle
 
 
