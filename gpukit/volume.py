@@ -79,6 +79,9 @@ class Volume:
         Facts of the series by DICOM keyword (Modality, SeriesDescription, SeriesInstanceUID, WindowCenter ...), frozen.
     notes : tuple of str
         What was done to the data on the way that a user must know, such as a removed gantry tilt.
+    algorithm : mapping
+        ``name``, ``version`` and ``digest`` (sha256 of the weights) of the network that made the values; empty for what
+        was measured.
     """
 
     array: Any
@@ -90,6 +93,7 @@ class Volume:
     sources: tuple[SourceInstance, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    algorithm: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
@@ -98,6 +102,7 @@ class Volume:
         if spatial != self.grid.shape:
             raise GeometryError(f"the array's slices, rows, columns {spatial} are not the grid's {self.grid.shape}")
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        object.__setattr__(self, "algorithm", MappingProxyType(dict(self.algorithm)))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,7 +168,8 @@ class Segmentation:
     labels : tuple of Label
         What the values mean; values without a label do not occur.
     algorithm : mapping
-        ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it.
+        ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it; of an ensemble those of all
+        models, with `` + `` between.
     sources, metadata, notes
         As in `Volume`, of the segmented volume.
     probabilities : array of uint8 or None, ``[label, k, j, i]``

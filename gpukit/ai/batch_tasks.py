@@ -122,7 +122,7 @@ class Job:
     def identity(self, checked: Sequence[Model] | None = None) -> dict[str, Any]:
         """What results depend on: the same job continues, another one must not. `checked` is what `check` gave."""
         found = self.check() if checked is None else checked
-        models = [{"name": m.name, "version": m.version, "sha256": m.digest} for m in found]
+        models = [{"name": m.name, "version": m.version, "digest": m.digest} for m in found]
         settings = {"overlay": self.overlay, "fill_gaps": self.fill_gaps, "skip_damaged": self.skip_damaged}
         kept: dict[str, Any] = plain({"task": self.task, "models": models, "format": self.format, **settings})
         channels = {"channels": dict(sorted(self.channels.items()))} if self.channels else {}
@@ -235,7 +235,7 @@ def _write_classes(case: Case, volume: Volume, result: Any, job: Job, target: Pa
     else:
         out = io.StringIO()
         rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(("file", "slice", "frame", "class", "probability", "found", "model", "version", "sha256"))
+        rows.writerow(("file", "slice", "frame", "class", "probability", "found", "model", "version", "digest"))
         for one in result:
             model = [" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest")]
             entry = classification_entry(one, case.source)

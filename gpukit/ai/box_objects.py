@@ -10,12 +10,14 @@ import numpy as np
 
 from gpukit.ai.detection import Detection, Detections
 from gpukit.ai.pictures import in_plane
+from gpukit.ai.segment_objects import absent_group, headers_of
 from gpukit.dicom.annotations import Annotation, Figure, ImageReference
 from gpukit.dicom.identity import source_header
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import DependencyError, InputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.picture import shown_plane
+from gpukit.files.provenance import png_texts
 from gpukit.volume import Volume
 
 if TYPE_CHECKING:
@@ -73,18 +75,24 @@ def _reference(one: Detection) -> ImageReference:
 
 
 def write_gsps(found: Detections, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """Presentation state with every box, its class and score; InputError where nothing was found."""
+    """Presentation state with every box, its class and score; where nothing was found, words on the first image."""
     from gpukit.dicom.gsps import write_gsps as write
 
+    if not found.sources:
+        raise InputError("a GSPS must refer to DICOM images, and this image was not read from any", fix="write JSON")
     boxes = _drawable(found)
-    if not boxes:
-        raise InputError("nothing was found, so there is nothing to draw", fix="lower --confidence, or write JSON")
+    first = found.sources[0]
     annotations = [
         Annotation(
             image=_reference(one), figures=(_outline(one.box, _size(found)),), text=f"{one.name} {one.score:.2f}"
         )
         for one in boxes
-    ]
+    ] or [
+        Annotation(
+            image=ImageReference(first.sop_class_uid, first.sop_instance_uid, first.frame), figures=(),
+            text=f"{found.model['name']} {found.model['version']}: nothing found",
+        )
+    ]  # fmt: skip
     model = found.model
     with atomic_path(path, force=force) as temporary:
         write(
@@ -93,12 +101,13 @@ def write_gsps(found: Detections, path: str | os.PathLike[str], *, force: bool =
         )  # fmt: skip
 
 
-def reported_boxes(found: Detections) -> tuple[list[ReportedGroup], dict[str, Any]]:
-    """A group of a measurement report for each box, and the headers of what they refer to."""
+def reported_boxes(found: Detections) -> list[ReportedGroup]:
+    """A group of a measurement report for each box, and one for the classes that no box is of."""
     from pydicom.uid import generate_uid
 
     boxes = _drawable(found)
     model = found.model
+    algorithm = (model["name"], model["version"], model["digest"])
     groups = [
         ReportedGroup(
             numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * one.score, 4), unit="%"),),
@@ -108,20 +117,26 @@ def reported_boxes(found: Detections) -> tuple[list[ReportedGroup], dict[str, An
             images=(_reference(one),),
             figures=(_outline(one.box, _size(found)),),
             finding=finding_code(one.name, one.code),
-            algorithm=(model["name"], model["version"], model["digest"]),
+            algorithm=algorithm,
         )
         for one in boxes
     ]
-    return groups, _headers(boxes, found)
+    there = {one.name for one in found.boxes}
+    absent = [(one.name, finding_code(one.name, one.code)) for one in found.classes if one.name not in there]
+    if absent or not groups:
+        images = tuple(ImageReference(s.sop_class_uid, s.sop_instance_uid, s.frame) for s in found.sources)
+        groups.append(absent_group(absent, tuple(dict.fromkeys(images)), algorithm))
+    return groups
 
 
 def write_sr(found: Detections, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """Measurement report (TID 1500) with a group for each box; InputError where nothing was found."""
+    """Measurement report (TID 1500): a group for each box, and one for what was looked for and not found."""
     from gpukit.dicom.sr import write_measurement_report
 
-    groups, headers = reported_boxes(found)
-    if not groups:
-        raise InputError("nothing was found, so there is nothing to report", fix="lower --confidence, or write JSON")
+    if not found.sources:
+        raise InputError("an SR must refer to DICOM images, and this image was not read from any", fix="write JSON")
+    groups = reported_boxes(found)
+    headers = headers_of(groups, found.sources)
     with atomic_path(path, force=force) as temporary:
         write_measurement_report(groups, headers, temporary, description=f"Detections by {found.model['name']}")
 
@@ -167,7 +182,7 @@ def draw_boxes(
     for n, tile in enumerate(tiles):
         sheet.paste(tile, (n % across * width, n // across * height))
     with atomic_path(path, force=force) as temporary:
-        sheet.save(os.fspath(temporary), format="PNG")
+        sheet.save(os.fspath(temporary), format="PNG", pnginfo=png_texts("Boxes around findings", found.model))
 
 
 def _tile(volume: Volume, found: Detections, k: int) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from gpukit.ai.boxes import answers, suppress
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
-from gpukit.ai.picture_spec import DetectSpec
+from gpukit.ai.picture_spec import Class, DetectSpec
 from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.preprocess import model_grid, prepare
 from gpukit.ai.runtimes import choose
@@ -78,6 +78,8 @@ class Detections:
         The limits that were used.
     sources : tuple of SourceInstance
         The image's.
+    classes : tuple of Class
+        What was looked for.
     """
 
     boxes: tuple[Detection, ...]
@@ -86,6 +88,7 @@ class Detections:
     confidence: float
     iou: float
     sources: tuple[SourceInstance, ...] = field(default=())
+    classes: tuple[Class, ...] = ()
 
 
 def detect(
@@ -152,7 +155,10 @@ def detect(
         else:
             found, grid = _in_slices(volume, described, spec, network, least, most, batch, progress)
     identity = {"name": described.name, "version": described.version, "digest": digest}
-    return Detections(boxes=tuple(found), grid=grid, model=identity, confidence=least, iou=most, sources=volume.sources)
+    return Detections(
+        boxes=tuple(found), grid=grid, model=identity, confidence=least, iou=most, sources=volume.sources,
+        classes=spec.classes,
+    )  # fmt: skip
 
 
 def _in_slices(

@@ -17,7 +17,9 @@ from gpukit.ai.runtimes import choose
 from gpukit.ai.segmentation import one_image
 from gpukit.ai.tensors import as_array, as_tensor, require
 from gpukit.ai.window import Layout, slide
+from gpukit.dicom.identity import short_text
 from gpukit.errors import InputError, ModelError
+from gpukit.files.provenance import made_by
 from gpukit.geometry import Grid
 from gpukit.ops.resample import resample
 from gpukit.units import ValueUnit
@@ -93,12 +95,13 @@ def enhance(
             low, high = volume.padding
             given = as_tensor(volume.array).to(torch.float32)
             result = torch.where((given >= low) & (given <= high), given, result)
+    identity = {"name": described.name, "version": described.version, "digest": digest}
     what = "Denoised" if max(spec.scale) == 1 else f"Super-resolution {'x'.join(map(str, spec.scale))}"
     facts = {
         **volume.metadata,
         "ImageType": ("DERIVED", "SECONDARY", "OTHER" if max(spec.scale) == 1 else "RESAMPLED"),
-        "DerivationDescription": f"{what} by {described.name} {described.version}, weights sha256 {digest}",
-        "SeriesDescription": f"{what} by {described.name}"[:64],
+        "DerivationDescription": f"{what} by {made_by({**identity, 'name': short_text(described.name)})}",
+        "SeriesDescription": short_text(f"{what} by {described.name}"),
         "SliceThickness": grid.spacing[2],
     }
     return replace(
@@ -109,6 +112,7 @@ def enhance(
         metadata=facts,
         padding=volume.padding if grid is volume.grid else None,
         notes=(*volume.notes, *described.notes, *network.notes),
+        algorithm=identity,
     )
 
 

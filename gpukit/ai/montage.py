@@ -110,10 +110,13 @@ def write_montage(
         The file exists and `force` is false, or it cannot be written.
     """
     from gpukit.files.atomic import atomic_path
+    from gpukit.files.provenance import png_texts
 
     picture = montage(volume, segmentation, columns=columns)
     with atomic_path(path, force=force) as temporary:
-        picture.save(temporary, format="PNG")
+        picture.save(
+            temporary, format="PNG", pnginfo=png_texts("Labels over slices of the image", segmentation.algorithm)
+        )
 
 
 def _turned(array: NDArray[Any], axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> NDArray[Any]:

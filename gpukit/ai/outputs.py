@@ -31,7 +31,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     Returns
     -------
     dict
-        Ready for JSON: ``model`` (name, version, sha256), ``device``, ``source`` (modality, series, number of
+        Ready for JSON: ``model`` (name, version, digest), ``device``, ``source`` (modality, series, number of
         instances; nothing that identifies the patient), ``grid`` (shape k j i, spacing i j k and affine (i, j, k, 1) to
         LPS in mm, voxel volume in mm³), ``labels`` and ``notes``. A label's ``volume_ml`` is its voxels times the
         determinant of the affine.
@@ -61,11 +61,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
             entry["unit"] = str(volume.unit)
         labels.append(entry)
     return {
-        "model": {
-            "name": segmentation.algorithm.get("name"),
-            "version": segmentation.algorithm.get("version"),
-            "sha256": segmentation.algorithm.get("digest"),
-        },
+        "model": {key: segmentation.algorithm.get(key) for key in ("name", "version", "digest")},
         "device": segmentation.device,
         "source": {
             "modality": facts.get("Modality"),

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpukit.ai.box_objects import finding_code, reported_boxes
-from gpukit.ai.classification import Classification, classify
+from gpukit.ai.classification import Classification, Prediction, classify
 from gpukit.ai.description import Model
 from gpukit.ai.detection import Detections, detect
 from gpukit.ai.outputs import summary
+from gpukit.ai.segment_objects import WrittenSeg, absent_group, headers_of, reported_segments
 from gpukit.ai.segmentation import segment
 from gpukit.dicom.annotations import ImageReference
-from gpukit.dicom.identity import source_header
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import InputError, ModelError
 from gpukit.files.atomic import atomic_path
+from gpukit.files.provenance import made_by
 from gpukit.volume import Segmentation, Volume
 
-__all__ = ["Finding", "Report", "as_markdown", "report", "write_sr"]
+__all__ = ["Finding", "Report", "as_markdown", "report", "segmentations", "write_sr"]
 
 _CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
-_VOLUME = Code("118565006", "SCT", "Volume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +130,15 @@ def report(
     return Report(findings=tuple(findings), models=identities, results=tuple(results), volume=volume)
 
 
-def _of_class(one: Classification, p: Any) -> Finding:
-    where = {} if one.index is None else {"slice": one.index}
-    there = "present" if p.found else "absent"
+def _class_text(one: Classification, p: Prediction) -> str:
     place = "" if one.index is None else f" on slice {one.index}"
+    return f"{p.name}{place}: {'present' if p.found else 'absent'}, probability {p.probability:.0%}"
+
+
+def _of_class(one: Classification, p: Prediction) -> Finding:
+    where = {} if one.index is None else {"slice": one.index}
     return Finding(
-        text=f"{p.name}{place}: {there}, probability {p.probability:.0%}", model=one.models[0], kind="classification",
+        text=_class_text(one, p), model=one.models[0], kind="classification",
         name=p.name, value=p.probability, unit="1", present=p.found, code=p.code, facts=where,
     )  # fmt: skip
 
@@ -179,18 +182,37 @@ def as_markdown(made: Report, title: str = "Findings") -> str:
     if absent:
         lines += ["", "## Looked for and not found", "", *(f"- {f.text}" for f in absent)]
     lines += ["", "## Models", ""]
-    lines += [f"- {m['name']} {m['version']}, weights sha256 {m['digest']}" for m in made.models]
+    lines += [f"- {made_by(m)}" for m in made.models]
     lines += ["", "Made by software alone. Not verified by a physician.", ""]
     return "\n".join(lines)
 
 
-def write_sr(made: Report, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """The report as a DICOM SR (TID 1500): a group for each finding that is present.
+def segmentations(made: Report) -> list[Segmentation]:
+    """The segmentations among the results, in the order of the models."""
+    return [result for result in made.results if isinstance(result, Segmentation)]
+
+
+def write_sr(
+    made: Report, path: str | os.PathLike[str], *, segs: Sequence[WrittenSeg] = (), force: bool = False
+) -> None:
+    """The report as a DICOM SR (TID 1500): a group for each finding, and one for what a model did not find.
+
+    Parameters
+    ----------
+    made : Report
+        Of an image that was read from DICOM.
+    path : path-like
+        Where to.
+    segs : sequence of WrittenSeg
+        The DICOM SEGs that were written of `segmentations`, one each; findings then refer to their segments, and
+        without them to the images in which they lie.
+    force : bool
+        Overwrite an existing file.
 
     Raises
     ------
     InputError
-        The image was not read from DICOM, or nothing was found.
+        The image was not read from DICOM.
     """
     from gpukit.dicom.sr import write_measurement_report
 
@@ -198,41 +220,55 @@ def write_sr(made: Report, path: str | os.PathLike[str], *, force: bool = False)
     if not sources:
         raise InputError("an SR must refer to DICOM images, and this image was not read from any", fix="write JSON")
     groups: list[ReportedGroup] = []
-    headers = {s.sop_instance_uid: source_header(s) for s in {s.sop_instance_uid: s for s in sources}.values()}
     images = tuple(ImageReference(s.sop_class_uid, s.sop_instance_uid, s.frame) for s in sources)
+    left = list(segs)
     for result in made.results:
-        if isinstance(result, Detections):
-            boxes, more = reported_boxes(result)
-            groups += boxes
-            headers |= more
-    for finding in made.findings:
-        if finding.present and finding.kind != "detection":
-            groups.append(_group(finding, made, images))
-    if not groups:
-        raise InputError("nothing was found, so there is nothing to report", fix="write JSON")
+        if isinstance(result, Segmentation):
+            groups += reported_segments(result, _single(made.volume), left.pop(0) if left else None)
+        elif isinstance(result, Detections):
+            groups += reported_boxes(result)
+        else:
+            groups += _classes(result, images, made.volume)
+    headers = headers_of(groups, sources, segs)
     with atomic_path(path, force=force) as temporary:
         write_measurement_report(groups, headers, temporary, description="AI findings")
 
 
-def _group(finding: Finding, made: Report, images: tuple[ImageReference, ...]) -> ReportedGroup:
+def _single(volume: Volume) -> Volume | None:
+    """The volume where it is one image, whose values can be averaged."""
+    return volume if volume.axes == "kji" else None
+
+
+def _classes(
+    results: Sequence[Classification], images: tuple[ImageReference, ...], volume: Volume
+) -> list[ReportedGroup]:
+    """A group for each picture and class that was found in it, and one for the classes that were found in none."""
+    groups = [_class_group(one, p, images, volume) for one in results for p in one.predictions if p.found]
+    there = {p.name for one in results for p in one.predictions if p.found}
+    others = {p.name: finding_code(p.name, p.code) for one in results for p in one.predictions if p.name not in there}
+    if others:
+        model = results[0].models[0]
+        groups.append(absent_group(list(others.items()), images, (model["name"], model["version"], model["digest"])))
+    return groups
+
+
+def _class_group(
+    one: Classification, p: Prediction, images: tuple[ImageReference, ...], volume: Volume
+) -> ReportedGroup:
     from pydicom.uid import generate_uid
 
-    k = finding.facts.get("slice")
     here = tuple(
-        image for image, source in zip(images, made.volume.sources, strict=True) if k is None or source.index in (k, -1)
+        image
+        for image, source in zip(images, volume.sources, strict=True)
+        if one.index is None or source.index in (one.index, -1)
     )
-    ml = finding.unit == "ml"
-    number = ReportedNumber(
-        code=_VOLUME if ml else _CERTAINTY,
-        value=round(finding.value if ml else 100 * finding.value, 4),
-        unit="ml" if ml else "%",
-    )
+    model = one.models[0]
     return ReportedGroup(
-        numbers=(number,),
+        numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * p.probability, 4), unit="%"),),
         tracking_uid=str(generate_uid(prefix=None)),
-        tracking_id=finding.name,
-        label=finding.text,
+        tracking_id=p.name,
+        label=_class_text(one, p),
         images=here or images,
-        finding=finding_code(finding.name, finding.code),
-        algorithm=(finding.model["name"], finding.model["version"], finding.model["digest"]),
+        finding=finding_code(p.name, p.code),
+        algorithm=(model["name"], model["version"], model["digest"]),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -158,7 +157,7 @@ def segment(
         algorithm={
             "name": " + ".join(dict.fromkeys(one.name for one in models)),
             "version": " + ".join(dict.fromkeys(one.version for one in models)),
-            "digest": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "digest": " + ".join(digests),
         },
         sources=volume.sources,
         metadata=volume.metadata,

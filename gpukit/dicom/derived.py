@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gpukit.dicom.derived_header import CT, PT, SC, class_of, code, derived_header
 from gpukit.dicom.derived_sources import References
-from gpukit.dicom.identity import new_series_number, short_text, source_header
+from gpukit.dicom.identity import fit_character_set, new_series_number, short_text, source_header
 from gpukit.dicom.stored import Stored, to_stored
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
 from gpukit.units import ValueUnit
@@ -226,6 +226,8 @@ def _slices(
     describe(top, header, volume, derivation)
     place(top, volume, derivation)
     _show(top, volume, window)
+    words = (derivation.series_description, derivation.description, *volume.notes, *map(str, volume.algorithm.values()))
+    fit_character_set(top, header.get("SpecificCharacterSet"), words)
     references = References(volume, header, derivation)
     for k, stored in enumerate(planes):
         image = Dataset(top)
@@ -257,9 +259,24 @@ def describe(top: Dataset, header: Dataset, volume: Volume, derivation: Derivati
     told = [derivation.description, *(note for note in volume.notes if not note.startswith("left aside"))]
     if text := "; ".join(part for part in told if part):
         top.DerivationDescription = text[:_MOST_TEXT]
+    if volume.algorithm:
+        top.ContributingEquipmentSequence = [*(top.get("ContributingEquipmentSequence") or ()), _network(volume)]
     known = [part for part in derivation.image_type if part in _CODES]
     if known:
         top.DerivationCodeSequence = [code(*_CODES[known[-1]])]
+
+
+def _network(volume: Volume) -> Dataset:
+    """The network that made the values, as a contributing equipment (PS3.3 C.12.1): derived images have no better."""
+    from pydicom import Dataset
+
+    name, version, digest = (str(volume.algorithm.get(key) or "") for key in ("name", "version", "digest"))
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
+    item.Manufacturer, item.ManufacturerModelName = "gpukit", short_text(name)
+    item.SoftwareVersions = [short_text(text) for text in (version, digest) if text]
+    item.ContributionDescription = "neural network: version and sha256 of the weights"
+    return item
 
 
 def place(top: Dataset, volume: Volume, derivation: Derivation) -> None:

@@ -124,7 +124,7 @@ def build_gsps(
             instance_number=1,
             manufacturer="gpukit",
             manufacturer_model_name="gpukit",
-            software_versions=(__version__, *(text[:64] for text in software)),
+            software_versions=(__version__, *map(short_text, software)),
             device_serial_number=__version__,
             content_label=LAYER,
             content_description=short_text(description),
@@ -137,7 +137,8 @@ def build_gsps(
             series_description=short_text(description),
             **options,
         )
-    fit_character_set(state, [description, *(word for a in annotations for word in (a.text, a.tracking_id))])
+    words = [description, *software, *(word for a in annotations for word in (a.text, a.tracking_id))]
+    fit_character_set(state, headers[used[0]].get("SpecificCharacterSet"), words)
     state.Laterality = str(headers[used[0]].get("Laterality") or "")  # type 2C, and nobody knows the body part
     _set_pixel_shape(state, images[0])
     if raster and len(images) == 1 and not colour and int(images[0].get("NumberOfFrames") or 1) == 1:
@@ -155,12 +156,15 @@ def _srgb() -> bytes:
 
 
 def _clean(header: Dataset) -> Dataset:
-    """The header with values that are there and valid: highdicom takes any other for a mistake of ours."""
+    """The header with values that are there and valid: highdicom takes any other for a mistake of ours.
+
+    Without its character set, of which highdicom does not take all.
+    """
     from pydicom import DataElement, Dataset
 
     image = Dataset()
     for element in header:
-        if element.tag.is_private or element.tag.group == 0x0002:
+        if element.tag.is_private or element.tag.group == 0x0002 or element.keyword == "SpecificCharacterSet":
             continue
         if is_valid(element):
             image.add(element)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit.volume import SourceInstance
 
@@ -26,6 +27,11 @@ REQUIRED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
 )
+
+
+#: Bytes of a value of type LO.
+_LONG = 64
+_TEXTS = frozenset({"PN", "LO", "SH", "ST", "LT", "UC", "UT"})
 
 
 def source_header(source: SourceInstance) -> Dataset:
@@ -101,21 +107,54 @@ def is_valid(element: DataElement) -> bool:
     return True
 
 
-def fit_character_set(dataset: Dataset, texts: Iterable[str]) -> None:
-    """Declare UTF-8 where the data set's own character set has no letters for the texts, so that none is lost.
+def fit_character_set(dataset: Dataset, declared: Any, texts: Iterable[str]) -> None:
+    """Declare the source's character set, or UTF-8 where that has no letters for the texts, so that none is lost.
 
     Names that were read keep their letters: pydicom holds them decoded and writes them in the declared set.
-    """
-    from pydicom.charset import convert_encodings
 
-    try:
-        encodings = convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 6")
-        for text in texts:
-            text.encode("ascii" if dataset.get("SpecificCharacterSet") in (None, "") else encodings[0])
-    except (LookupError, UnicodeEncodeError):
-        for element in dataset.iterall():  # decode under the old set before the new one is declared
-            _ = element.value
-        dataset.SpecificCharacterSet = "ISO_IR 192"
+    Parameters
+    ----------
+    dataset : Dataset
+        New; its patient and study are the source's.
+    declared : str, sequence of str or None
+        SpecificCharacterSet of the source, also with code extensions (ISO 2022), which highdicom refuses.
+    texts : iterable of str
+        What is written beside what the source holds.
+    """
+    from pydicom.charset import python_encoding
+
+    terms = [declared or ""] if isinstance(declared, str) or not declared else [str(term) for term in declared]
+    own = [str(e.value) for e in dataset if e.VR in _TEXTS and e.value and e.tag.group in (0x0008, 0x0010, 0x0020)]
+    if all(term in python_encoding for term in terms) and all(_is_writable(text, terms) for text in (*texts, *own)):
+        dataset.pop("SpecificCharacterSet", None)
+        if any(terms):
+            dataset.SpecificCharacterSet = terms[0] if len(terms) == 1 else terms
+        return
+    for element in dataset.iterall():  # decode under the old set before the new one is declared
+        _ = element.value
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_writable(text: str, terms: list[str]) -> bool:
+    """Whether a character set has every letter: what is not known to be ASCII is written and read back."""
+    from pydicom.charset import convert_encodings, decode_bytes, encode_string
+    from pydicom.valuerep import TEXT_VR_DELIMS
+
+    if text.isascii():
+        return True
+    if not any(terms):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it quotes what cannot be written
+        try:
+            encodings = convert_encodings(terms)
+            # the parts of a name are encoded one by one (PS3.5 6.1.2.5.3)
+            parts = [part for whole in text.split("=") for part in whole.split("^")]
+            return all(
+                decode_bytes(encode_string(part, encodings), encodings, TEXT_VR_DELIMS) == part for part in parts
+            )
+        except (LookupError, UnicodeError, ValueError):
+            return False
 
 
 def new_series_number(header: Dataset) -> int:
@@ -127,6 +166,9 @@ def new_series_number(header: Dataset) -> int:
 
 
 def short_text(text: str) -> str:
-    """Text that fits a value of 64 characters (LO)."""
+    """Text that fits a value of 64 characters (LO): of 64 bytes in UTF-8, which is what checkers and archives count."""
     clean = " ".join(text.replace("\\", "/").split())
-    return clean if len(clean) <= 64 else clean[:63] + "…"
+    clean = "".join(letter for letter in clean if letter.isprintable())
+    if len(clean.encode("utf-8", "replace")) <= _LONG:
+        return clean
+    return clean.encode("utf-8", "replace")[: _LONG - 3].decode("utf-8", "ignore").rstrip() + "..."

@@ -74,8 +74,12 @@ class ReportedGroup:
         Of figures in the patient.
     segment : SegmentReference or None
         The measured segment, for a volumetric region.
-    finding, method : Code or None
-        What was found, and how it was measured.
+    series_uid : str
+        Of a segment, the series that was segmented, where `images` names no single ones.
+    finding, category, method : Code or None
+        What was found, of which category that is, and how it was measured.
+    absent : tuple of Code
+        What was looked for and not found.
     sites : tuple of Code
         Where in the body.
     algorithm : (str, str, str) or None
@@ -90,7 +94,10 @@ class ReportedGroup:
     figures: tuple[Figure, ...] = ()
     frame_of_reference_uid: str = ""
     segment: SegmentReference | None = None
+    series_uid: str = ""
     finding: Code | None = None
+    category: Code | None = None
     method: Code | None = None
+    absent: tuple[Code, ...] = ()
     sites: tuple[Code, ...] = ()
     algorithm: tuple[str, str, str] | None = None

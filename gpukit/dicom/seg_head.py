@@ -62,7 +62,9 @@ class Head:
         self._character_set = template.get("SpecificCharacterSet")
         self._planes, self._kind = planes, kind
         self._several = kind != "labelmap" and len(labels) > 1
-        self._notes = "; ".join(segmentation.notes)[:1024] if not planes.aligned else ""
+        # notes may name files, and a file's name may be a patient's
+        told = [note for note in segmentation.notes if not note.startswith("left aside")]
+        self._notes = "; ".join(told)[:1024] if not planes.aligned else ""
         self._referred = lru_cache(maxsize=None)(_reference)  # each instance is named three times
         self._many = {
             **_references(segmentation.sources, series_uid, self._referred),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.colors import label_color, to_cielab
-from gpukit.dicom.identity import REQUIRED, is_valid, new_series_number, short_text
+from gpukit.dicom.identity import REQUIRED, fit_character_set, is_valid, new_series_number, short_text
 from gpukit.dicom.seg_planes import Planes
 from gpukit.volume import Label, Segmentation
 
@@ -62,6 +62,7 @@ def make_template(
         kind,
         series_description=series_description,
         series_number=series_number,
+        described=labels,
     )
 
 
@@ -76,6 +77,7 @@ def make_object(
     compress: bool = False,
     series_description: str | None = None,
     series_number: int | None = None,
+    described: Sequence[Label] | None = None,
 ) -> Dataset:
     """What highdicom makes of segment numbers; its source images are stand-ins named ``2.25.`` and the plane's number.
 
@@ -93,6 +95,8 @@ def make_object(
         Where the planes lie.
     kind, compress, series_description, series_number
         As of `gpukit.dicom.seg.write_seg`.
+    described : sequence of Label or None
+        All labels that will be described in the end, whose letters the character set must have; None for `labels`.
     """
     import highdicom
     from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
@@ -125,6 +129,9 @@ def make_object(
             omit_empty_frames=True,
             series_description=short_text(series_description or f"Segmentation: {name}"),
         )
+    words = [word for one in described or labels for word in (one.name, one.category[2], one.type[2])]
+    words += [str(value) for value in segmentation.algorithm.values()] + list(segmentation.notes)
+    fit_character_set(result, header.get("SpecificCharacterSet"), [*words, series_description or ""])
     return result
 
 
@@ -146,8 +153,8 @@ def describe(labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
         highdicom.seg.SegmentDescription(
             segment_number=label.value if kind == "labelmap" else number,
             segment_label=short_text(label.name),
-            segmented_property_category=Code(*label.category),
-            segmented_property_type=Code(*label.type),
+            segmented_property_category=Code(*label.category[:2], short_text(label.category[2])),
+            segmented_property_type=Code(*label.type[:2], short_text(label.type[2])),
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
             display_color=highdicom.color.CIELabColor(*to_cielab(label_color(label))),
@@ -174,6 +181,7 @@ def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[
         "SharedFunctionalGroupsSequence",
         "NumberOfFrames",
         "SpacingBetweenSlices",
+        "SpecificCharacterSet",  # of which highdicom does not take all
     )
     alike = Dataset()
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator"):

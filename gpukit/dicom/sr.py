@@ -37,6 +37,7 @@ _UNIT_WORDS = {
     "Bq/ml": "Becquerels/milliliter", "g": "gram", "s": "second", "cm/s": "centimeter per second", "{counts}": "counts",
 }  # fmt: skip
 _COMMENT = ("121106", "DCM", "Comment")
+_ABSENT = Code("272519000", "SCT", "Absent")
 #: DS holds 16 characters.
 _DIGITS = 16
 
@@ -64,7 +65,8 @@ def build_measurement_report(
 
     A group with figures becomes a Measurement Group (TID 1501) in which each number is *inferred from* spatial
     coordinates that are *selected from* the image: the layout that web viewers draw from. A group with a segment
-    becomes a volumetric ROI (TID 1411), one with neither refers to its images.
+    becomes a volumetric ROI (TID 1411), one with neither refers to its images. What was not found is a qualitative
+    evaluation: its concept is the finding, its value Absent.
 
     Parameters
     ----------
@@ -134,7 +136,9 @@ def build_measurement_report(
             series_description=short_text(description),
         )
     words = [description, observer or "", *(word for group in groups for word in (group.label, group.tracking_id))]
-    fit_character_set(report, words)
+    words += [code.meaning for group in groups for code in (group.finding, *group.sites, *group.absent) if code]
+    words += [word for group in groups for word in group.algorithm or ()]
+    fit_character_set(report, next(iter(headers.values())).get("SpecificCharacterSet"), words)
     if "ReferencedPerformedProcedureStepSequence" not in report:
         report.ReferencedPerformedProcedureStepSequence = []
     return report
@@ -156,20 +160,25 @@ def _evidence(groups: Sequence[ReportedGroup], headers: Mapping[str, Dataset]) -
     missing = [uid for uid in uids if uid not in headers]
     if missing:
         raise InputError(f"no header is known of the referenced instance {missing[0]}")
-    return [_usable(headers[uid]) for uid in uids]
+    first, *others = uids
+    return [_usable(headers[first]), *(headers[uid] for uid in others)]
 
 
 def _usable(header: Dataset) -> Dataset:
-    """The header without what may not be passed on, such as a StudyID of more than 16 characters."""
-    wrong = [keyword for keyword in REQUIRED if keyword in header and not is_valid(header[keyword])]
-    if not wrong:
-        return header
+    """The header without what may not be passed on: a StudyID of more than 16 characters, an age without a unit.
+
+    Nor is its character set, which highdicom takes only if it is one of those that it knows.
+    """
     from pydicom import DataElement, Dataset
 
     usable = Dataset()  # a shallow copy would share its elements
     for element in header:
-        if element.tag.group != 0x0002:
-            usable.add(DataElement(element.tag, element.VR, "") if element.keyword in wrong else element)
+        if element.tag.group == 0x0002 or element.tag.is_private or element.keyword == "SpecificCharacterSet":
+            continue
+        if is_valid(element):
+            usable.add(element)
+        elif element.keyword in REQUIRED:
+            usable.add(DataElement(element.tag, element.VR, ""))
     return usable
 
 
@@ -206,7 +215,7 @@ def _uuid5(name: str) -> int:
 
 
 def _code(highdicom: Any, code: Code) -> Any:
-    return highdicom.sr.CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=code.meaning[:64])
+    return highdicom.sr.CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=short_text(code.meaning))
 
 
 def _unit(highdicom: Any, unit: str) -> Any:
@@ -220,6 +229,12 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
             uid=group.tracking_uid, identifier=group.tracking_id or group.label or "measurement"
         ),
         "finding_type": None if group.finding is None else _code(highdicom, group.finding),
+        "finding_category": None if group.category is None else _code(highdicom, group.category),
+        # the question is the finding, the answer that it is not there (CID 240)
+        "qualitative_evaluations": [
+            sr.QualitativeEvaluation(_code(highdicom, code), _code(highdicom, _ABSENT)) for code in group.absent
+        ]
+        or None,
         "finding_sites": [sr.FindingSite(_code(highdicom, site)) for site in group.sites] or None,
         "method": None if group.method is None else _code(highdicom, group.method),
         "algorithm_id": None if group.algorithm is None else _algorithm(highdicom, group.algorithm),
@@ -234,7 +249,9 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
                 source_images=[
                     sr.SourceImageForSegmentation(image.sop_class_uid, image.sop_instance_uid, _frames(image, headers))
                     for image in group.images
-                ],
+                ]
+                or None,
+                source_series=sr.SourceSeriesForSegmentation(group.series_uid) if group.series_uid else None,
             ),
             measurements=[_number(highdicom, number, group, headers, drawn=False) for number in group.numbers],
             **common,
@@ -242,7 +259,7 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
     else:
         drawn = bool(_figures(group))
         made = sr.MeasurementsAndQualitativeEvaluations(
-            measurements=[_number(highdicom, number, group, headers, drawn=drawn) for number in group.numbers],
+            measurements=[_number(highdicom, number, group, headers, drawn=drawn) for number in group.numbers] or None,
             source_images=None
             if drawn
             else [

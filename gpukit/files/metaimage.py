@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, OutputError
 from gpukit.files.atomic import atomic_folder, atomic_path
 from gpukit.files.limits import check_claim
+from gpukit.files.provenance import KEY, stated_json
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -127,6 +128,8 @@ def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], 
     image.SetDirection(matrix.ravel().tolist())
     image.SetSpacing(steps.tolist())
     image.SetOrigin(origin.tolist())
+    if made := stated_json(thing, labels=False):
+        image.SetMetaData(KEY, made)
     pair = str(path).lower().endswith(".mhd")
     with (atomic_folder if pair else atomic_path)(path, force=force) as temporary:
         try:

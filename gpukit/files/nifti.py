@@ -5,7 +5,8 @@ a sign and a transpose.
 
 The sform of NIfTI-1 is float32, which moves a voxel by up to about 3e-5 mm. Where that rounds, the writer adds the
 float64 affine as a header extension (a comment, code 6, which other software skips), and the reader takes it only if it
-still rounds to the sform that is there, so that a file whose sform somebody has edited is read as edited.
+still rounds to the sform that is there, so that a file whose sform somebody has edited is read as edited. The same
+comment says which network made the voxels (`gpukit.files.provenance`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.limits import check_claim, packing_of
+from gpukit.files.provenance import KEY, stated
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -105,7 +107,8 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     """Write a volume or a label map as NIfTI-1, or as NIfTI-2 where a size exceeds 32767.
 
     sform and qform are both set (code 1, scanner), the qform only where the axes are perpendicular, because a
-    quaternion cannot hold shear; units are mm and seconds.
+    quaternion cannot hold shear; units are mm and seconds. What a network made names it in a header extension, as JSON:
+    program, name, version and digest of the weights, and the labels' names.
 
     Parameters
     ----------
@@ -136,11 +139,22 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     else:
         image.header["qform_code"] = 0
     image.header.set_xyzt_units("mm", "sec")
+    comment: dict[str, Any] = {}
     if not large and not np.array_equal(np.float64(np.float32(affine)), affine):
-        text = json.dumps({_KEY: [[value.hex() for value in row] for row in affine[:3].tolist()]})
-        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text.encode()))
+        comment[_KEY] = [[value.hex() for value in row] for row in affine[:3].tolist()]
+    if made := stated(thing):
+        comment[KEY] = made
+        image.header["descrip"] = _descrip(thing)
+    if comment:
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, json.dumps(comment).encode()))
     with atomic_path(path, force=force) as temporary:
         nibabel.save(image, os.fspath(temporary))
+
+
+def _descrip(thing: Volume | Segmentation) -> bytes:
+    """Name and version of the network in the 79 bytes that programs show; the whole is in the extension."""
+    words = " ".join(str(thing.algorithm.get(key) or "") for key in ("name", "version")).strip()
+    return words.encode("ascii", "replace")[:79]
 
 
 def _nibabel() -> Any:

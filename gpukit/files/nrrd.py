@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError
 from gpukit.files.atomic import atomic_folder, atomic_path
 from gpukit.files.limits import check_claim
+from gpukit.files.provenance import KEY, stated_json
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -154,6 +155,8 @@ def write_nrrd(thing: Volume | Segmentation, path: str | os.PathLike[str], *, fo
         "kinds": kinds,
         "encoding": "gzip",
     }
+    if made := stated_json(thing):
+        header[KEY] = made  # no field of the format's, so it is written as a key and value
     pair = str(path).lower().endswith(".nhdr")
     with (atomic_folder if pair else atomic_path)(path, force=force) as temporary:
         nrrd.write(os.fspath(temporary), array.T, header, index_order="F", detached_header=pair, compression_level=1)

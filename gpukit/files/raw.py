@@ -29,7 +29,8 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
 
     ``volume.raw`` gets ``volume.json``, whose keys are those of `gpukit.volume.Volume`: ``shape`` and ``axes`` (first
     axis outermost), ``dtype``, ``byte_order``, ``spacing_mm`` (along i, j, k), ``affine_lps_mm`` (4 x 4, from the voxel
-    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, and for a label map ``labels``.
+    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``algorithm``, and for a label
+    map ``labels``.
     Voxels are written in blocks, so that an array larger than memory can be written too.
 
     Parameters
@@ -96,4 +97,4 @@ def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> 
         described["labels"] = [
             {"value": label.value, "name": label.name, "color": label.color} for label in thing.labels
         ]
-    return described | {"notes": list(thing.notes)}
+    return described | {"algorithm": dict(thing.algorithm), "notes": list(thing.notes)}

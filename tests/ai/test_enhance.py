@@ -221,8 +221,12 @@ def test_a_report_states_what_models_find(run: Run, tmp_path: Path) -> None:
     assert stated["Pneumonia"] == (True, pytest.approx(chance, abs=1e-6))
     assert stated["Effusion"] == (False, pytest.approx(1 - chance, abs=1e-6))
     assert not errors_of(tmp_path / "report-sr.dcm")
-    (group,) = highdicom.sr.srread(tmp_path / "report-sr.dcm").content.get_image_measurement_groups()
+    group, others = highdicom.sr.srread(tmp_path / "report-sr.dcm").content.get_image_measurement_groups()
     assert group.finding_type.value == "233604007"
     assert group.get_measurements()[0].value == pytest.approx(100 * chance, abs=1e-3)
+    # what is not there is an answer (CID 240: Absent) to a question, and no finding
+    assert others.finding_type is None and not others.get_measurements()
+    (absent,) = others.get_qualitative_evaluations()
+    assert (absent.name.meaning, absent.value.value) == ("Effusion", "272519000")
     shown = run(*line[:-2], cwd=tmp_path).stdout
     assert "Pneumonia: present, probability 88%" in shown and "Effusion: absent" in shown

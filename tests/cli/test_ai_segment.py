@@ -131,7 +131,7 @@ def test_json_summary(series: Path, model: Path, tmp_path: Path, capsys: pytest.
     assert written.pop("files") == [str(tmp_path / "out.json")] and printed.pop("files") == []
     assert printed == written
     assert written["schema_version"] == 1 and written["kind"] == "segmentation"
-    assert written["model"]["name"] == "steps" and len(written["model"]["sha256"]) == 64
+    assert written["model"]["name"] == "steps" and len(written["model"]["digest"]) == 64
     assert written["device"] == "cpu"
     assert written["source"]["series_instance_uid"] == "1.2.826.0.1.3680043.10.79"
     assert written["source"]["instances"] == 12

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -94,23 +96,35 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
     for kind in ("binary", "labelmap", "fractional"):
         runs("segment", "mr", "seg", f"seg-{kind}.dcm", "--segmentation-type", kind)
-    runs("segment", "mr", "seg", "seg.json")
+    for suffix in ("nii", "nii.gz"):
+        runs("segment", "mr", "seg", f"seg.{suffix}")
+    runs("segment", "mr", "seg", "seg.json", "--overlay", str(folder / "seg.png"))
     for suffix in ("json", "csv", "txt"):
         runs("classify", "ct.dcm", "cls", f"cls.{suffix}")
         runs("detect", "ct.dcm", "det", f"det.{suffix}")
     runs("detect", "ct.dcm", "det", "det-gsps.dcm", "--format", "gsps", "--create-sr", str(folder / "det-sr.dcm"))
-    runs("enhance", "ct.dcm", "enh", "enh.dcm")
+    runs("detect", "ct.dcm", "det", "det2.json", "--render-overlay", str(folder / "det.png"))
+    runs("enhance", "ct.dcm", "enh", "enh.dcm", "--nifti", str(folder / "enh.nii.gz"))
+    for suffix in ("mha", "nrrd"):
+        runs("enhance", "ct.dcm", "enh", f"enh.{suffix}")
     runs("report", "mr", "seg", "seg-report.json", "--create-sr", str(folder / "seg-sr.dcm"))
+    both = ("--create-seg", str(folder / "seg-of-report.dcm"), "--create-sr", str(folder / "seg-referring-sr.dcm"))
+    runs("report", "mr", "seg", "seg-report2.json", *both)
     for suffix in ("md", "txt"):
         runs("report", "mr", "seg", f"seg-report.{suffix}")
     return folder, digests
 
 
-def test_json_is_what_the_guide_says(written: tuple[Path, dict[str, str]]) -> None:
+def test_json_is_what_the_guide_says(
+    written: tuple[Path, dict[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     kinds = set()
-    for name in ("seg.json", "cls.json", "det.json", "seg-report.json"):
+    assert main(["ai", "enhance", str(written[0] / "ct.dcm"), "--model", str(written[0] / "enh-net.ts"), "--output",
+                 str(tmp_path / "e.nii"), "--device", "cpu", "--json"]) == 0  # fmt: skip
+    (written[0] / "enh-stated.json").write_text(capsys.readouterr().out)
+    for name in ("seg.json", "cls.json", "det.json", "seg-report.json", "enh-stated.json"):
         content = json.loads((written[0] / name).read_text())
         (alone,) = [one for one in schema["oneOf"] if one["properties"]["kind"]["const"] == content["kind"]]
         jsonschema.validate(content, {**alone, "$defs": schema["$defs"]})  # says more than "none of four"
@@ -122,9 +136,9 @@ def test_json_is_what_the_guide_says(written: tuple[Path, dict[str, str]]) -> No
 def test_every_result_names_the_weights_that_made_it(written: tuple[Path, dict[str, str]]) -> None:
     folder, digests = written
     results = [p for p in folder.iterdir() if p.is_file() and not p.stem.endswith("-net") and p.name != "ct.dcm"]
-    assert len(results) == 17
+    assert len(results) >= 29
     for path in results:
-        content = path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         assert digests[path.name[:3]].encode() in content, path.name
         assert f"{path.name[:3]}-net".encode() in content and b"4.2" in content, path.name
 
@@ -147,3 +161,103 @@ def test_every_object_passes_the_checker(written: tuple[Path, dict[str, str]]) -
     for path in sorted(written[0].glob("*-*.dcm")):
         said = subprocess.run([str(program), str(path)], capture_output=True, text=True)
         assert not [s for s in (said.stdout + said.stderr).splitlines() if s.startswith("Error")], path.name
+
+
+def test_nifti_says_what_made_it_and_others_read_it(written: tuple[Path, dict[str, str]]) -> None:
+    """An extension of the header, as the NIfTI-1 standard has it: nothing about the voxels moves."""
+    import nibabel
+    import SimpleITK as sitk  # noqa: N813
+
+    folder, digests = written
+    for name, algorithm in (("seg.nii", "seg-net"), ("seg.nii.gz", "seg-net"), ("enh.nii.gz", "enh-net")):
+        path = folder / name
+        raw = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
+        offset = struct.unpack_from("<f", raw, 108)[0]
+        size, code = struct.unpack_from("<ii", raw, 352)
+        # magic of one file; extensions follow; one comment (code 6) up to the voxels; multiples of 16, as required
+        assert raw[344:348] == b"n+1\0" and raw[348:352] == b"\1\0\0\0" and code == 6
+        assert offset == 352 + size and size % 16 == 0
+        stated = json.loads(raw[360 : 352 + size].rstrip(b"\0"))["gpukit"]
+        assert stated["algorithm"] == {"name": algorithm, "version": "4.2", "digest": digests[name[:3]]}
+        image = nibabel.load(path)
+        theirs = sitk.ReadImage(str(path))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs), np.asarray(image.dataobj).T)
+        assert len(raw) - int(offset) == np.asarray(image.dataobj).nbytes
+        assert bytes(image.header["descrip"].item()).decode() == f"{algorithm} 4.2"
+    labels = json.loads((folder / "seg.json").read_text())["labels"]
+    assert stated.get("labels") is None  # an image has none
+    label_map = nibabel.load(folder / "seg.nii")
+    told = json.loads(label_map.header.extensions[0].get_content().rstrip(b"\0"))["gpukit"]["labels"]
+    assert told == [{"value": one["value"], "name": one["name"]} for one in labels]
+    counts = np.bincount(np.asarray(label_map.dataobj).ravel(), minlength=3)
+    assert [counts[one["value"]] for one in labels] == [one["voxels"] for one in labels]
+
+
+def test_other_volumes_say_what_made_them(written: tuple[Path, dict[str, str]]) -> None:
+    import SimpleITK as sitk  # noqa: N813
+
+    folder, digests = written
+    for name in ("enh.mha", "enh.nrrd"):
+        stated = json.loads(sitk.ReadImage(str(folder / name)).GetMetaData("gpukit"))
+        assert stated["algorithm"] == {"name": "enh-net", "version": "4.2", "digest": digests["enh"]}, name
+
+
+def test_pictures_say_what_made_them_in_standard_keywords(written: tuple[Path, dict[str, str]]) -> None:
+    from PIL import Image
+
+    folder, digests = written
+    for name in ("seg", "det"):
+        texts = Image.open(folder / f"{name}.png").text
+        assert set(texts) == {"Software", "Description", "Source"} and texts["Software"].startswith("gpukit ")
+        assert texts["Source"] == f"{name}-net 4.2, digest {digests[name]} (sha256 of the weights)"
+
+
+def test_an_enhanced_image_names_the_network_as_equipment(written: tuple[Path, dict[str, str]]) -> None:
+    folder, digests = written
+    network = pydicom.dcmread(folder / "enh.dcm").ContributingEquipmentSequence[-1]
+    assert network.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"  # CID 7005: processing equipment
+    assert network.ManufacturerModelName == "enh-net" and list(network.SoftwareVersions) == ["4.2", digests["enh"]]
+
+
+def test_a_report_refers_to_the_segments_it_measured(written: tuple[Path, dict[str, str]]) -> None:
+    """TID 1411: the segmentation by UID, and each segment by its number."""
+    highdicom = pytest.importorskip("highdicom", reason="highdicom is not installed")
+    folder, _ = written
+    seg = highdicom.seg.segread(folder / "seg-of-report.dcm")
+    report = highdicom.sr.srread(folder / "seg-referring-sr.dcm")
+    counted = {one["name"]: one["voxels"] for one in json.loads((folder / "seg.json").read_text())["labels"]}
+    groups = report.content.get_volumetric_roi_measurement_groups()
+    assert len(groups) == 2
+    for group in groups:
+        referred = group.referenced_segment
+        assert referred.referenced_sop_instance_uid == seg.SOPInstanceUID
+        assert referred.referenced_sop_class_uid == seg.SOPClassUID
+        segment = seg.get_segment_description(int(np.ravel(referred.referenced_segment_numbers)[0]))
+        voxels = (
+            seg.get_volume(segment_numbers=[segment.segment_number], combine_segments=True).array.astype(bool).sum()
+        )
+        assert voxels == counted[segment.segment_label] > 0
+        # 0.9 x 1.1 x 2.5 mm; numbers are given to a ten-thousandth of a millilitre
+        assert group.get_measurements()[0].value == pytest.approx(voxels * 0.9 * 1.1 * 2.5 / 1000, abs=6e-5)
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == seg.SeriesInstanceUID
+
+
+def test_dcmqi_reads_the_segments_of_the_report(written: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("tid1500reader")
+    if not program.exists():
+        pytest.skip("dcmqi's tid1500reader is not installed (PyPI package dcmqi)")
+    folder, digests = written
+    subprocess.run(
+        [program, "--inputDICOM", folder / "seg-referring-sr.dcm", "--outputMetadata", tmp_path / "read.json"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    read = json.loads((tmp_path / "read.json").read_text())["Measurements"]
+    seg = pydicom.dcmread(folder / "seg-of-report.dcm", stop_before_pixels=True)
+    assert [one["ReferencedSegment"] for one in read] == [1, 2]
+    assert {one["segmentationSOPInstanceUID"] for one in read} == {seg.SOPInstanceUID}
+    source = seg.ReferencedSeriesSequence[0].SeriesInstanceUID
+    assert {one["SourceSeriesForImageSegmentation"] for one in read} == {source}
+    assert [one["Finding"]["CodeMeaning"] for one in read] == ["Liver", "Liver"]
+    assert f"weights-sha256={digests['seg']}" in read[0]["measurementAlgorithmIdentification"]["AlgorithmParameters"]

@@ -84,6 +84,12 @@ def segment(
     overlay: Annotated[
         Path | None, typer.Option("--overlay", metavar="PNG", help="Also draw the labels over slices of the image.")
     ] = None,
+    create_sr: Annotated[
+        Path | None,
+        typer.Option(
+            "--create-sr", metavar="FILE", help="Also write what was measured of each segment of the DICOM SEG as SR."
+        ),
+    ] = None,
     series: Series = None,
     channel: Channels = None,
     phase: Phase = None,
@@ -113,6 +119,7 @@ def segment(
     """
     import gpukit
     from gpukit.ai.outputs import keep_labels, summary
+    from gpukit.ai.segment_objects import write_sr, written_seg
     from gpukit.errors import InputError
     from gpukit.files.atomic import check_output
     from gpukit.stages import stage
@@ -122,11 +129,13 @@ def segment(
         raise typer.BadParameter(f"--segmentation-type is for DICOM SEG, and the format is {kind}")
     if uncompressed and segmentation_type != "labelmap":
         raise typer.BadParameter("--uncompressed is for --segmentation-type labelmap: the others never are compressed")
+    if create_sr is not None and kind != "dicom-seg":
+        raise typer.BadParameter(f"--create-sr refers to the segments of a DICOM SEG, and the format is {kind}")
     if overlay is not None and overlay.suffix.lower() != ".png":
         raise typer.BadParameter(f"--overlay is a PNG picture: {overlay} must end in .png")
     if as_json and str(output) == "-":
         raise typer.BadParameter("--json and --output - both want standard output")
-    targets = [path for path in (output, overlay) if path is not None and str(path) != "-"]
+    targets = [path for path in (output, overlay, create_sr) if path is not None and str(path) != "-"]
     for target in targets:
         check_output(target, force=force)
     fractional = segmentation_type == "fractional"
@@ -184,6 +193,9 @@ def segment(
         else:
             saved = kind if segmentation_type in (None, "binary") else f"dicom-seg-{segmentation_type}"
             gpukit.save(result, output, format=saved, force=force, compress=not uncompressed)
+            if create_sr is not None:
+                with stage("writing"):
+                    write_sr(result, create_sr, volume=image, seg=written_seg(output, result), force=force)
         progress("writing", 1, len(targets))
         if overlay is not None:
             with stage("writing"):

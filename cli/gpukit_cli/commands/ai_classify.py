@@ -104,14 +104,15 @@ def register(app: typer.Typer) -> None:
 
 def _text(kind: str, results: list[tuple[str, Classification]], failures: list[dict[str, str]]) -> str:
     from gpukit.ai.documents import classification_document, classification_entry
+    from gpukit.files.provenance import made_by
 
     if kind == "json":
         return json_text("classification", {**classification_document(results), "failures": failures})
     rows: list[tuple[Any, ...]] = []
-    made_by: dict[str, None] = {}
+    named: dict[str, None] = {}
     for name, one in results:
         model = tuple(" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest"))
-        made_by |= {f"Model: {m['name']} {m['version']}, weights sha256 {m['digest']}\n": None for m in one.models}
+        named |= {f"Model: {made_by(m)}\n": None for m in one.models}
         entry = classification_entry(one, name)
         where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
         if kind == "csv":
@@ -120,6 +121,6 @@ def _text(kind: str, results: list[tuple[str, Classification]], failures: list[d
             rows += [(*where, p.name, f"{p.probability:.4f}", "yes" if p.found else "") for p in one.predictions]
     if kind == "csv":
         rows += [(f["file"], "", "", "", "", "", f["error"], "", "", "") for f in failures]
-        columns = ("file", "slice", "frame", "class", "probability", "found", "error", "model", "version", "sha256")
+        columns = ("file", "slice", "frame", "class", "probability", "found", "error", "model", "version", "digest")
         return csv_text(columns, rows)
-    return "".join((table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows), *made_by))
+    return "".join((table(("FILE", "SLICE", "FRAME", "CLASS", "PROBABILITY", "FOUND"), rows), *named))

@@ -100,6 +100,7 @@ def register(app: typer.Typer) -> None:
 
 def _text(kind: str, found: Detections, name: str) -> str:
     from gpukit.ai.documents import detection_entry, detections_document
+    from gpukit.files.provenance import made_by
 
     if kind == "json":
         return json_text("detections", detections_document(found, name))
@@ -120,5 +121,5 @@ def _text(kind: str, found: Detections, name: str) -> str:
     model = found.model
     if kind == "csv":
         identity = (model["name"], model["version"], model["digest"])
-        return csv_text([*(c.lower() for c in columns), "model", "version", "sha256"], [(*r, *identity) for r in rows])
-    return f"{table(columns, rows)}Model: {model['name']} {model['version']}, weights sha256 {model['digest']}\n"
+        return csv_text([*(c.lower() for c in columns), "model", "version", "digest"], [(*r, *identity) for r in rows])
+    return f"{table(columns, rows)}Model: {made_by(model)}\n"

@@ -84,8 +84,8 @@ def enhance(
         progress("writing", 1, 1)
     if as_json:
         content = {
-            "files": [str(file) for file in files], "shape": made.shape, "spacing_mm": made.grid.spacing,
-            "affine_lps_mm": made.grid.affine, "unit": str(made.unit),
+            "files": [str(file) for file in files], "model": dict(made.algorithm), "shape": made.shape,
+            "spacing_mm": made.grid.spacing, "affine_lps_mm": made.grid.affine, "unit": str(made.unit),
         }  # fmt: skip
         emit(json_text("enhanced", content))
     else:

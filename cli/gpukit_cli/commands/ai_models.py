@@ -161,7 +161,7 @@ def _list(as_json: bool) -> None:
         listed = [
             {
                 "name": name, "version": model.version, "task": model.task, "description": model.description,
-                "license": model.license, "modality": model.input.modality, "sha256": model.digest, "stored": False,
+                "license": model.license, "modality": model.input.modality, "digest": model.digest, "stored": False,
                 **_answer(model),
             }
             for name, model in samples

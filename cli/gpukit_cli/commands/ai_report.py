@@ -33,6 +33,15 @@ def report(
     create_sr: Annotated[
         Path | None, typer.Option("--create-sr", metavar="FILE", help="Also write the findings as a DICOM SR.")
     ] = None,
+    create_seg: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--create-seg",
+            metavar="FILE",
+            help="Also write the labels of a model that segments as DICOM SEG, to whose segments the SR then refers; "
+            "once for each such model.",
+        ),
+    ] = None,
     title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Heading of the document.")] = "Findings",
     confidence: Annotated[
         float | None, typer.Option("--confidence", min=0.0, max=1.0, help="Least score of detections.")
@@ -49,23 +58,35 @@ def report(
 ) -> None:
     """State what one or several models find in an image."""
     from gpukit.ai.documents import report_document
-    from gpukit.ai.reporting import as_markdown, write_sr
+    from gpukit.ai.reporting import as_markdown, segmentations, write_sr
     from gpukit.ai.reporting import report as run
+    from gpukit.ai.segment_objects import written_seg
     from gpukit.files.atomic import check_output
+    from gpukit.saving import save
 
     kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
-    for target in (output, create_sr):
+    segs = create_seg or []
+    for target in (output, create_sr, *segs):
         if target is not None and str(target) != "-":
             check_output(target, force=force)
     chosen = chosen_models(model, models)
+    segmenting = sum(one.task == "segment" for one in chosen)
+    if segs and len(segs) != segmenting:
+        raise typer.BadParameter(f"--create-seg was given {len(segs)} times, and {segmenting} models segment")
+    if len(set(segs)) < len(segs):
+        raise typer.BadParameter("--create-seg names one file twice")
     with Progress() as progress:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         made = run(
             volume, chosen, runtime=runtime, precision=precision, confidence=confidence,
             progress=lambda done, total: progress("models", done, total),
         )  # fmt: skip
+        written = []
+        for result, path in zip(segmentations(made) if segs else (), segs, strict=True):
+            save(result, path, format="dicom-seg", force=force)
+            written.append(written_seg(path, result))
         if create_sr is not None:
-            write_sr(made, create_sr, force=force)
+            write_sr(made, create_sr, segs=written, force=force)
     if kind == "json":
         emit(json_text("report", report_document(made, title)), output, force=force)
     else:
