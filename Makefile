@@ -28,6 +28,11 @@ TORCH := torch==2.13.0
 # uses neither, and of what else these name only what stands here is missing.
 NNUNET := dynamic-network-architectures nnunetv2 batchgenerators batchgeneratorsv2 acvl-utils connected-components-3d \
 	seaborn blosc2 ndindex numexpr httpx
+# What the tests of TensorFlow's SavedModels need beside the rest, in a folder that only their processes look into:
+# coremltools and others import TensorFlow wherever they find it, which takes seconds in each process.
+TENSORFLOW := "tensorflow-cpu; sys_platform == 'linux' and platform_machine == 'x86_64'" \
+	"tensorflow; sys_platform != 'linux' or platform_machine != 'x86_64'" \
+	tf2onnx keras absl-py astunparse gast google-pasta h5py namex opt-einsum optree termcolor wrapt
 
 .PHONY: help demo test lint format bench docs install package constraints clean
 
@@ -37,7 +42,7 @@ help: ## Show the targets.
 demo: $(VENV)/.stamp-demo ## Segment a real T1 head into white and grey matter, from DICOM series to DICOM SEG.
 	$(BIN)/gpukit demo --output demo --force
 
-test: lint ## Every check: lint, types, layers, Dockerfiles, tests with coverage.
+test: lint $(VENV)/.stamp-tensorflow ## Every check: lint, types, layers, Dockerfiles, tests with coverage.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --durations=15
 
 lint: $(VENV)/.stamp-test ## Format, lint, types, layers, Dockerfiles.
@@ -63,8 +68,8 @@ install: $(VENV)/.stamp-torch ## Install gpukit with EXTRAS.
 package: $(VENV)/.stamp-test ## Build the wheel and the source distribution.
 	$(BIN)/python -m build
 
-constraints: $(VENV)/.stamp-test $(VENV)/.stamp-docs ## Pin what is installed now.
-	$(BIN)/python docker/pin.py $(NNUNET) > docker/constraints-cpu.txt
+constraints: $(VENV)/.stamp-test $(VENV)/.stamp-tensorflow $(VENV)/.stamp-docs ## Pin what is installed now.
+	$(BIN)/python docker/pin.py $(NNUNET) $(TENSORFLOW) > docker/constraints-cpu.txt
 
 clean: ## Remove what the other targets made, the virtual environment too.
 	rm -rf $(VENV) build dist demo docs/_build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -83,6 +88,10 @@ $(VENV)/.stamp-torch: | $(VENV)/bin/python
 $(VENV)/.stamp-test: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) $(EDITABLE) ".[test,lint]"
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-deps $(NNUNET)
+	touch $@
+
+$(VENV)/.stamp-tensorflow: $(CONSTRAINTS) | $(VENV)/.stamp-test
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-deps --upgrade --target $(VENV)/tensorflow $(TENSORFLOW)
 	touch $@
 
 $(VENV)/.stamp-demo: pyproject.toml $(CONSTRAINTS) backends/build_kernels.py $(wildcard backends/gpukit_backends/kernels/*.[ch]) | $(VENV)/.stamp-torch

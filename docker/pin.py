@@ -41,6 +41,8 @@ def closure(root: str, extras: tuple[str, ...]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    alone = {canonicalize_name(name): distribution(name).version for name in sys.argv[1:]}
+    sys.path.append(f"{sys.prefix}/tensorflow")
+    named = [r for r in map(Requirement, sys.argv[1:]) if r.marker is None or r.marker.evaluate()]
+    alone = {canonicalize_name(r.name): distribution(r.name).version for r in named}
     for name, version in sorted((closure("gpukit", EXTRAS) | alone).items()):
         print(f"{name}=={version}")

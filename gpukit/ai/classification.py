@@ -138,6 +138,9 @@ def classify(
     models = [(m if isinstance(m, Model) else find_model(m)).for_task("classify") for m in named]
     specs = [_spec(m) for m in models]
     _check(models, specs, per, batch, weights, ensemble)
+    identity = tuple(
+        {"name": m.name, "version": m.version, "digest": m.digest} for m in models
+    )  # before they are loaded
     require("torch", "monai")
     volume = volume if device is None else volume.to(device)
     import torch
@@ -165,7 +168,6 @@ def classify(
     )
     if per == "series" and together.shape[0] > 1:
         together, frames = together.mean(axis=0, keepdims=True), [(None, None, None)]
-    identity = tuple({"name": m.name, "version": m.version, "digest": m.digest} for m in models)
     limit = threshold if threshold is not None else specs[0].threshold
     return tuple(
         Classification(

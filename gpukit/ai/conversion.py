@@ -110,12 +110,17 @@ def convert(
         raise InputError(f"the name must end in {' or '.join(TARGETS[to])}", file=target)
     beside = target.with_suffix(".json")
     finals = [target, beside, *((target.with_suffix(".bin"),) if to == "openvino" else ())]
+    source = model if isinstance(model, Model) else find_model(model)
+    if beside.exists() and beside.samefile(source.file):
+        raise OutputExistsError(
+            f"{beside.name} describes the original, and the result needs a description of its own", file=target,
+            fix=f"choose another name, such as {target.stem}-{to}{target.suffix}",
+        )  # fmt: skip
     for path in finals:
         if path.exists() and not force:
             raise OutputExistsError("the output exists", file=path, fix="choose another name, or say --force")
     if not target.parent.is_dir():
         raise OutputError("the folder of the output does not exist", file=target, fix="create it first")
-    source = model if isinstance(model, Model) else find_model(model)
     require("torch")
     writer = next((r for r in runtimes() if isinstance(r, Converter) and to in r.converts and _reads(r, source)), None)
     if writer is None:

@@ -34,12 +34,12 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     ----------
     model : str or PathLike
         A folder with ``model.json``; a ``model.json``; a weights file with ``NAME.json`` or ``model.json`` beside it;
-        a MONAI bundle's folder; a trained nnU-Net's folder (see `gpukit.ai.nnunet.read_nnunet`); the name of a model
-        that comes with gpukit; or ``name``, ``name@version`` or an alias of a model in the local store. A file or
-        folder goes before a name.
+        a MONAI bundle's folder; a trained nnU-Net's folder (see `gpukit.ai.nnunet.read_nnunet`); a TensorFlow
+        SavedModel (see `gpukit.ai.savedmodel.kept_conversion`); the name of a model that comes with gpukit; or
+        ``name``, ``name@version`` or an alias of a model in the local store. A file or folder goes before a name.
     trust : bool
         Evaluate the ``$expressions`` of a MONAI bundle that the description needs. They are Python code; without it
-        none is run, and a bundle that needs one is refused.
+        none is run, and a bundle that needs one is refused. Load SavedModels that run Python or read files.
 
     Raises
     ------
@@ -55,6 +55,8 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
         return read_nnunet(path)
     if path.is_dir():
         return _from_folder(path, trust)
+    if path.name == "saved_model.pb" and path.is_file():
+        return _converted(path.absolute().parent, trust)
     if path.is_file():
         return _described(path) if path.suffix.lower() == ".json" else _from_weights(path)
     name = os.fspath(model)
@@ -105,10 +107,7 @@ def _from_folder(folder: Path, trust: bool) -> Model:
     from gpukit.ai.savedmodel import is_saved_model
 
     if is_saved_model(folder):
-        raise ModelError(
-            "is a TensorFlow SavedModel, which runs after conversion to ONNX", file=folder,
-            fix=f"say `gpukit ai convert {folder} --to onnx --description NAME.json`, and use what it writes",
-        )  # fmt: skip
+        return _converted(folder, trust)
     if (folder / DESCRIPTION).is_file():
         return _described(folder / DESCRIPTION, trust=trust)
     if is_bundle(folder):
@@ -120,7 +119,18 @@ def _from_folder(folder: Path, trust: bool) -> Model:
     )
 
 
+def _converted(folder: Path, trust: bool) -> Model:
+    from gpukit.ai.savedmodel import kept_conversion
+
+    return kept_conversion(folder, trust=trust)
+
+
 def _from_weights(weights: Path) -> Model:
+    if weights.suffix.lower() in (".keras", ".h5"):
+        raise ModelError(
+            "Keras files rebuild their network by Python, and gpukit runs no code of a model", file=weights,
+            fix="export the network in Keras by network.export('folder'), and use that folder, a SavedModel",
+        )  # fmt: skip
     if weights.suffix.lower() not in _SUFFIXES:
         raise ModelError(
             f"files of the kind {weights.suffix or 'without suffix'} are no weights that gpukit reads",

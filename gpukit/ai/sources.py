@@ -20,6 +20,7 @@ from gpukit.ai.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.model import DESCRIPTION, find_model, sample_names
 from gpukit.ai.nnunet import files_of_nnunet
 from gpukit.ai.registry import Store
+from gpukit.ai.savedmodel import is_saved_model
 from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
 from gpukit.files.atomic import atomic_path
 
@@ -110,6 +111,8 @@ def _files_of(path: Path, model: Model) -> tuple[Path, list[Path], str]:
         if model.previous is not None:  # its first stage lies beside it
             return folder.parent, files_of_nnunet(model), folder.name
         return folder, files_of_nnunet(model), "."
+    if is_saved_model(path):  # what is kept is the graph that was made of it
+        return model.file.parent, sorted({model.file, *model.weight_files}), model.file.name
     if path.is_dir() and not (path / DESCRIPTION).is_file():
         return path, list(walk(path)), "."
     root = path if path.is_dir() else path.parent
@@ -141,7 +144,7 @@ def _prepared(path: Path, description: str | None) -> Iterator[Path]:
         else:
             shutil.copyfile(path, here / path.name)
         try:
-            shutil.copyfile(str(description), here / f"{path.stem}.json")
+            shutil.copyfile(str(description), here / f"{path.name if is_saved_model(path) else path.stem}.json")
         except OSError as error:
             raise InputNotFoundError(f"cannot be read: {error.strerror}", file=description) from error
         yield here / path.name

@@ -239,6 +239,13 @@ def test_faults_are_named(tmp_path: Path) -> None:
         classify(volume_of(STACK, metadata={"Modality": "MR"}), made(tmp_path, input={"modality": ["CT"]}))
 
 
+def test_weights_of_another_digest_are_not_even_opened(tmp_path: Path) -> None:
+    made(tmp_path, sha256="0" * 64)
+    (tmp_path / "means.ts").write_bytes(b"nothing that could be loaded")
+    with pytest.raises(ModelError, match="not those described: their sha256 is"):
+        classify(volume_of(STACK), tmp_path / "means.json")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "place"),
     [

@@ -17,14 +17,27 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="gpukit's networks need torch: pip install 'gpukit[ai]'")
 
+import gpukit as gk  # noqa: E402
 from gpukit.ai.model import find_model  # noqa: E402
+from gpukit.ai.savedmodel import _check_graph  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-HERE = find_spec("tensorflow") is not None and find_spec("tf2onnx") is not None
-needs_tensorflow = pytest.mark.skipif(
-    not HERE, reason="tensorflow and tf2onnx are not installed: pip install 'gpukit[tensorflow]'"
-)
+#: Where `make test` puts TensorFlow: beside what is imported, because coremltools imports it wherever it finds it.
+ASIDE = Path(sys.prefix) / "tensorflow"
+
+
+def with_tensorflow() -> dict[str, str]:
+    """The environment of a process that finds TensorFlow."""
+    if find_spec("tensorflow") is not None and find_spec("tf2onnx") is not None:
+        return {}
+    if (ASIDE / "tf2onnx").is_dir():
+        return {"PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ASIDE))))}
+    pytest.skip(
+        "tensorflow and tf2onnx are not installed: make test installs them, or pip install 'gpukit[tensorflow]'"
+    )
+
+
 LABELS = [
     {
         "value": n, "name": f"Part {n}",
@@ -35,110 +48,158 @@ LABELS = [
 ]  # fmt: skip
 
 
+XRAY = "cr_dx_mg/dx_image.dcm"
+PICTURE = {"dimensions": 2, "channels": 1, "layout": "channels-last", "values": "rescaled"}
+CLASSES = {"activation": "softmax", "classes": ["no", "maybe", "yes"]}
+
+
 def describe(folder: Path, task: str, given: dict[str, Any], output: dict[str, Any]) -> None:
     content = {"schema_version": 1, "name": folder.name, "version": "1", "task": task, "format": "onnx"}
     folder.with_name(f"{folder.name}.json").write_text(json.dumps({**content, "input": given, "output": output}))
 
 
+@pytest.mark.skipif(find_spec("tensorflow") is not None, reason="tensorflow is installed, so nothing is missing")
 def test_a_saved_model_says_what_is_needed(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "saved_model"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"TensorFlow SavedModel.*gpukit ai convert .*--to onnx"):
+    with pytest.raises(ModelError, match=r"without a description.*Write saved_model.json beside it"):
         find_model(folder)
-    if HERE:
-        pytest.skip("tensorflow and tf2onnx are installed, so nothing is missing")
-    done = run("ai", "convert", folder, "--to", "onnx", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "runs after conversion to ONNX, which needs tensorflow and tf2onnx" in done.stderr
-    assert not (tmp_path / "saved_model.onnx").exists()
+    describe(folder, "classify", PICTURE, CLASSES)
+    for words in (("classify", "x.dcm", "--model", folder), ("convert", folder, "--to", "onnx"),
+                  ("models", "add", folder / "saved_model.pb")):  # fmt: skip
+        done = run("ai", *words, cwd=tmp_path, GPUKIT_MODELS=str(tmp_path / "store"))
+        assert done.returncode == 1
+        assert "runs after conversion to ONNX, which needs tensorflow and tf2onnx" in done.stderr
+        assert f"say `gpukit ai convert {folder} --to onnx` where they are" in done.stderr
+    (tmp_path / "network.keras").write_bytes(b"PK")
+    with pytest.raises(ModelError, match=r"rebuild their network by Python.*network\.export"):
+        find_model(tmp_path / "network.keras")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.keras", "saved_model", "saved_model.json"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier, segmenters of slices and of volumes, and one with two inputs, by Keras in a process of its own."""
+def tensorflow() -> dict[str, str]:
+    return with_tensorflow()
+
+
+@pytest.fixture(scope="module")
+def made(tensorflow: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks of Keras as SavedModels, and what they themselves say of inputs, by a process of its own."""
     folder = tmp_path_factory.mktemp("keras")
     script = """
-import numpy as np, tensorflow as tf
+import sys, numpy as np, pydicom, tensorflow as tf
 tf.keras.utils.set_random_seed(3)
 L = tf.keras.layers
 def conv(d, n, x, **k): return getattr(L, f"Conv{d}D")(n, 3, padding="same", activation="relu", **k)(x)
-i = L.Input((20, 24, 3))
-classes = tf.keras.Model(i, L.Dense(2)(L.GlobalAveragePooling2D()(conv(2, 4, i, strides=2))))
 i = L.Input((None, None, 1))
-slices = tf.keras.Model(i, L.Conv2D(3, 1)(L.BatchNormalization()(conv(2, 4, i))))
+x = conv(2, 8, conv(2, 4, L.Rescaling(1 / 64)(i), strides=2), strides=2)
+classes = tf.keras.Model(i, L.Rescaling(9)(L.Dense(3)(L.GlobalAveragePooling2D()(L.BatchNormalization()(x)))))
 i = L.Input((None, None, None, 1))
 x = conv(3, 4, i)
 up = L.Conv3DTranspose(4, 2, strides=2)(conv(3, 8, L.MaxPool3D(2)(x)))
 volumes = tf.keras.Model(i, L.Conv3D(3, 1)(L.Concatenate()([x, up])))
-a, b = L.Input((4,)), L.Input((4,))
-two = tf.keras.Model([a, b], a + b)
-for name, network in (("classes", classes), ("slices", slices), ("volumes", volumes), ("two", two)):
-    network.export(name, verbose=False)
+classes.export("classes", verbose=False)
+volumes.export("volumes", verbose=False)
 class Reads(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec((None, 20, 24, 3))])
     def serve(self, x): return x + tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
 reads = Reads()
 tf.saved_model.save(reads, "reads", signatures=reads.serve)
-picture = np.random.default_rng(1).random((1, 20, 24, 3), np.float32)
 volume = np.random.default_rng(2).normal(size=(12, 16, 8)).astype(np.float32)
-np.savez("own.npz", picture=picture, volume=volume, classes=classes(picture).numpy(),
-         volumes=volumes(volume[None, ..., None]).numpy())
+own = {"volume": volume, "volumes": tf.nn.softmax(volumes(volume[None, ..., None])).numpy()[0]}
+if sys.argv[1]:
+    picture = pydicom.dcmread(sys.argv[1]).pixel_array.astype(np.float32)
+    own["classes"] = tf.nn.softmax(classes(picture[None, ..., None])).numpy()[0]
+np.savez("own.npz", **own)
 """
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=quiet, capture_output=True, text=True)
+    data = os.environ.get("GPUKIT_TEST_DATA")
+    quiet = {**os.environ, **tensorflow, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    words = [sys.executable, "-c", script, f"{data}/{XRAY}" if data else ""]
+    done = subprocess.run(words, cwd=folder, env=quiet, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    picture = {"dimensions": 2, "channels": 3, "size": [24, 20], "layout": "channels-last"}
-    for name in ("classes", "two", "reads"):
-        describe(folder / name, "classify", picture, {"activation": "softmax", "classes": ["no", "yes"]})
-    labels = {"activation": "softmax", "labels": LABELS}
-    slices = {"dimensions": 2, "channels": 1, "layout": "channels-last", "values": "rescaled"}
-    describe(folder / "slices", "segment", slices, labels)
-    describe(folder / "volumes", "segment", {"channels": 1}, labels)
+    for name in ("classes", "reads"):
+        describe(folder / name, "classify", PICTURE, CLASSES)
+    describe(folder / "volumes", "segment", {"channels": 1}, {"activation": "softmax", "labels": LABELS})
     return folder
 
 
-@needs_tensorflow
-@pytest.mark.slow
-def test_networks_of_keras_give_what_tensorflow_gives(run: Run, made: Path, tmp_path: Path) -> None:
-    import onnxruntime
+def probabilities(text: str) -> list[float]:
+    (result,) = json.loads(text)["results"]
+    found = {one["class"]: one["probability"] for one in result["predictions"]}
+    return [found[name] for name in CLASSES["classes"]]
 
+
+def test_a_radiograph_is_classified_as_by_tensorflow(
+    run: Run, data: Path, made: Path, tensorflow: dict[str, str], tmp_path: Path
+) -> None:
+    """By the folder itself, which is converted once; and from the store, where TensorFlow is not needed any more."""
+    own = np.load(made / "own.npz")["classes"]
+    assert own.max() > 0.5 and own.min() < 0.2  # three equal classes would prove nothing
+    store = {"GPUKIT_MODELS": str(tmp_path / "store")}
+    words = ("ai", "classify", data / XRAY, "--json", "--model")
+    first = run(*words, made / "classes", **store, **tensorflow)
+    assert first.returncode == 0, first.stderr
+    assert (
+        "the SavedModel classes runs as an ONNX graph, which differs from TensorFlow's own results by" in first.stderr
+    )
+    # float32 sums in another order, of a softmax between 0 and 1
+    np.testing.assert_allclose(probabilities(first.stdout), own, atol=1e-5)
+    again = run(*words, made / "classes" / "saved_model.pb", **store)  # without TensorFlow
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout and "TensorFlow" not in again.stderr
+    assert run("ai", "models", "add", made / "classes", "--alias", "chest", **store).stdout == "classes@1\n"
+    stored = run(*words, "chest", **store)
+    assert json.loads(stored.stdout)["results"] == json.loads(first.stdout)["results"]
+    if not tensorflow:
+        return  # every process here finds TensorFlow
+    # a damaged one is not used, but would be made anew
+    (kept,) = (tmp_path / "store" / "converted").glob("*/model.onnx")
+    kept.write_bytes(kept.read_bytes()[:-9] + b"Z" * 9)
+    assert "needs tensorflow and tf2onnx" in run(*words, made / "classes", **store).stderr
+
+
+def test_a_volume_is_segmented_as_by_tensorflow(
+    run: Run, made: Path, tensorflow: dict[str, str], tmp_path: Path
+) -> None:
     own = np.load(made / "own.npz")
-    for name in ("classes", "slices", "volumes"):
-        done = run("ai", "convert", made / name, "--to", "onnx", "--output", tmp_path / f"{name}.onnx", "--json")
-        assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert told["difference"] < 1e-5 and "tensorflow" in told["compared"]
-    scores = onnxruntime.InferenceSession(tmp_path / "classes.onnx").run(
-        None, {_input(tmp_path / "classes.onnx"): own["picture"]}
-    )[0]
-    np.testing.assert_allclose(scores, own["classes"], rtol=1e-4, atol=1e-5)
-    # The whole path: a volume in, labels out, against the argmax of what TensorFlow itself says. i, j, k of the file
-    # are x, y, z of the network here, because the affine is that of RAS.
-    volume = own["volume"]
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "volume.nii")
-    done = run("ai", "segment", tmp_path / "volume.nii", "--model", tmp_path / "volumes.onnx", "--output",
-               tmp_path / "volumes.nii", "--device", "cpu")  # fmt: skip
+    target = tmp_path / "volumes.onnx"
+    done = run("ai", "convert", made / "volumes", "--to", "onnx", "--output", target, "--json", "--add", "--size",
+               "16,8,8", **tensorflow, GPUKIT_MODELS=str(tmp_path / "store"))  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = np.asarray(nibabel.load(tmp_path / "volumes.nii").dataobj)
-    assert np.mean(found == own["volumes"][0].argmax(-1)) > 0.999  # two scores may tie to the last bit
+    told = json.loads(done.stdout)
+    assert told["difference"] < 1e-5 and "tensorflow" in told["compared"] and told["stored"] == "volumes@1"
+    # i, j, k of the file are x, y, z of the network here, because the affine is that of RAS.
+    nibabel.save(nibabel.Nifti1Image(own["volume"], np.eye(4)), tmp_path / "volume.nii")
+    done = run("ai", "segment", tmp_path / "volume.nii", "--model", "volumes@1", "--output",
+               tmp_path / "labels.nii", "--device", "cpu", GPUKIT_MODELS=str(tmp_path / "store"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = np.asarray(nibabel.load(tmp_path / "labels.nii").dataobj)
+    assert np.mean(found == own["volumes"].argmax(-1)) > 0.999  # two scores may tie to the last bit
+    # and the probabilities that a FRACTIONAL segmentation holds, on the file's own grid
+    result = gk.segment(gk.open(tmp_path / "volume.nii"), target, probabilities=True)
+    assert result.probabilities is not None
+    maps = np.asarray(result.probabilities)
+    wanted = own["volumes"][..., 1:].transpose(3, 2, 1, 0) * 255
+    assert np.abs(maps.astype(float) - wanted).max() <= 0.5 + 1e-2
 
 
-@needs_tensorflow
-def test_what_cannot_become_onnx_is_named(run: Run, made: Path, tmp_path: Path) -> None:
-    for name, says in (("two", "2 inputs and 1 outputs"), ("reads", "has the operation ReadFile")):
-        done = run("ai", "convert", made / name, "--to", "onnx", "--output", tmp_path / f"{name}.onnx")
-        assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
-    wrong = json.loads((made / "slices.json").read_text())
+def test_what_cannot_become_onnx_is_named(run: Run, made: Path, tensorflow: dict[str, str], tmp_path: Path) -> None:
+    done = run("ai", "convert", made / "reads", "--to", "onnx", "--output", tmp_path / "reads.onnx", **tensorflow)
+    assert done.returncode == 1 and "has the operation ReadFile" in done.stderr, done.stderr
+    wrong = json.loads((made / "classes.json").read_text())
     wrong["input"]["channels"] = 3
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
-    done = run("ai", "convert", made / "slices", "--to", "onnx", "--output", tmp_path / "x.onnx", "--description",
-               tmp_path / "wrong.json")  # fmt: skip
+    done = run("ai", "convert", made / "classes", "--to", "onnx", "--output", tmp_path / "x.onnx", "--description",
+               tmp_path / "wrong.json", **tensorflow)  # fmt: skip
     assert done.returncode == 1 and "channels" in done.stderr and "unexpected" not in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.json"]
 
 
-def _input(file: Path) -> str:
-    import onnxruntime
-
-    return str(onnxruntime.InferenceSession(file).get_inputs()[0].name)
+def test_one_input_and_one_output_are_needed(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "abc"]
+    add = onnx.helper.make_node("Add", ["a", "b"], ["c"])
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([add], "g", values[:2], values[2:])), tmp_path / "g.onnx")
+    with pytest.raises(ModelError, match="2 inputs and 1 outputs"):
+        _check_graph(tmp_path, tmp_path / "g.onnx", turned=False)

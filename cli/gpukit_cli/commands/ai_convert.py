@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
@@ -46,11 +47,17 @@ def convert(
 
     wanted = None if size is None else tuple(int(n) for n in numbers(size))
     folder = Path(model)
-    target = output or Path(f"{folder.name if folder.is_dir() else folder.stem}{TARGETS[to][0]}")
-    if is_saved_model(folder):
-        if to != "onnx":
-            raise typer.BadParameter("a SavedModel is converted to onnx first, and that to other formats")
-        done = convert_saved_model(folder, target, description=description, trust=trust, force=force)
+    stem = folder.absolute().name if folder.is_dir() else folder.stem
+    if Path(f"{stem}.json").exists():  # the original's description, most likely
+        stem += f"-{to}"
+    target = output or Path(f"{stem}{TARGETS[to][0]}")
+    if is_saved_model(folder) and to == "onnx":
+        done = convert_saved_model(folder, target, description=description, size=wanted, trust=trust, force=force)
+    elif is_saved_model(folder):
+        with TemporaryDirectory(prefix="gpukit-") as scratch:
+            graph = Path(scratch) / "graph.onnx"
+            convert_saved_model(folder, graph, description=description, size=wanted, trust=trust)
+            done = run(find(str(graph)), to, target, size=wanted, force=force)
     else:
         if description is not None:
             raise typer.BadParameter("--description is for a SavedModel; others have theirs beside them")

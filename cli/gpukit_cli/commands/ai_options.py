@@ -43,7 +43,9 @@ Precision = Annotated[
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Run the expressions of a MONAI bundle. They are code: only where you know its origin."
+        "--trust",
+        help="Run the expressions of a MONAI bundle, or a SavedModel that runs Python or reads files. They are code: "
+        "only where you know its origin.",
     ),
 ]
 
