@@ -24,10 +24,11 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 
 from batch_cases_made import above, bright_model, rows_of, uid_of, write_series  # noqa: E402
 
+from gpukit.ai import batch_dicomweb  # noqa: E402
 from gpukit.ai.batch import batch  # noqa: E402
 from gpukit.ai.batch_cases import find_cases  # noqa: E402
 from gpukit.ai.batch_pipeline import DEPTH  # noqa: E402
-from gpukit.errors import InputError  # noqa: E402
+from gpukit.errors import FormatError, InputError, InputNotFoundError  # noqa: E402
 
 
 def check(output: Path, folders: list[Path]) -> None:
@@ -41,56 +42,131 @@ def check(output: Path, folders: list[Path]) -> None:
 
 
 class Service(BaseHTTPRequestHandler):
-    """QIDO-RS for series and WADO-RS for instances over a folder (PS3.18 10.4 and 10.6)."""
+    """QIDO-RS for series and WADO-RS for instances over a folder, as strict as PS3.18 allows: what is not asked as it
+    says is refused (8.3.3, 8.7.4, 10.4 and 10.6), nothing found is 204, and pages are as small as the service likes."""
 
     protocol_version = "HTTP/1.1"
     folder: Path
     lost = 0
     page = 2
+    #: Bearer token that must be shown.
+    token = ""
+    #: What the next questions are answered with in place of an answer: a status, "torn", "silent" or "page".
+    faults: list[int | str] = []  # noqa: RUF012 - each test has a class of its own
+    asked: list[str] = []  # noqa: RUF012
 
     def log_message(self, *_: Any) -> None:
         pass
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        self.asked.append(self.path)
+        if self.token and self.headers.get("Authorization") != f"Bearer {self.token}":
+            self._refuse(401)
+            return
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, int):
+            self._refuse(fault)
+            return
+        if fault == "silent":
+            time.sleep(1)
+            self.close_connection = True
+            return
+        if fault == "page":
+            self._answer(b"<html><body>Please log in</body></html>", "text/html")
+            return
         found = re.fullmatch(r"/dicom-web/studies/([\d.]+)/series/([\d.]+)", url.path)
-        if found:
-            self._series(found[2])
-        elif re.fullmatch(r"/dicom-web(/studies/[\d.]+)?/series", url.path):
-            self._search(query)
+        searched = re.fullmatch(r"/dicom-web(?:/studies/([\d.]+))?/series", url.path)
+        if found and not url.query:
+            self.torn = fault == "torn"
+            self._series(found[1], found[2])
+        elif searched:
+            self._search(searched[1], parse_qs(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
         else:
-            self.send_error(404)
+            self._refuse(404)
 
-    def _headers(self) -> dict[str, list[Path]]:
-        groups: dict[str, list[Path]] = {}
+    def _accepts(self, *kinds: str) -> bool:
+        """Whether one of the media types (with its parameters) is accepted."""
+        given = [one.replace(" ", "").replace('"', "").lower() for one in self.headers.get("Accept", "").split(",")]
+        return any(one == kind or one.startswith(f"{kind};") for one in given for kind in kinds)
+
+    def _headers(self) -> dict[tuple[str, str], list[Path]]:
+        groups: dict[tuple[str, str], list[Path]] = {}
         for file in sorted(self.folder.rglob("*.dcm")):
-            uid = str(pydicom.dcmread(file, stop_before_pixels=True).SeriesInstanceUID)
-            groups.setdefault(uid, []).append(file)
+            one = pydicom.dcmread(file, stop_before_pixels=True)
+            groups.setdefault((str(one.StudyInstanceUID), str(one.SeriesInstanceUID)), []).append(file)
         return groups
 
-    def _search(self, query: dict[str, str]) -> None:
+    def _search(self, study: str | None, query: dict[str, list[str]]) -> None:
+        known = {
+            "limit",
+            "offset",
+            "includefield",
+            "fuzzymatching",
+            "SeriesInstanceUID",
+            "StudyInstanceUID",
+            "Modality",
+        }
+        numbers = [value for name in ("limit", "offset") for value in query.get(name, [])]
+        if set(query) - known or not all(value.isdecimal() for value in numbers):
+            self._refuse(400)
+            return
+        if not self._accepts("application/dicom+json"):
+            self._refuse(406)
+            return
+        more = {word for value in query.get("includefield", []) for word in value.split(",")}
         entries = []
-        for uid, files in sorted(self._headers().items()):
-            if query.get("SeriesInstanceUID", uid) != uid:
+        for (where, uid), files in sorted(self._headers().items(), key=lambda pair: pair[0][1]):
+            if uid not in query.get("SeriesInstanceUID", [uid]) or study not in (None, where):
                 continue
             one = pydicom.dcmread(files[0], stop_before_pixels=True)
-            entries.append({
-                "0020000D": {"vr": "UI", "Value": [str(one.StudyInstanceUID)]},
-                "0020000E": {"vr": "UI", "Value": [uid]},
-                "00080060": {"vr": "CS", "Value": [one.Modality]},
-                "00201209": {"vr": "IS", "Value": [len(files)]},
-            })  # fmt: skip
-        start = int(query.get("offset", 0))
-        self._answer(json.dumps(entries[start : start + self.page]).encode(), "application/dicom+json")
+            entry = {"0020000E": {"vr": "UI", "Value": [uid]}, "00080060": {"vr": "CS", "Value": [one.Modality]},
+                     "00200011": {"vr": "IS", "Value": [int(one.SeriesNumber)]}, "0008103E": {"vr": "LO"},
+                     "00201209": {"vr": "IS", "Value": [len(files)]}}  # fmt: skip
+            if study is None or more & {"StudyInstanceUID", "0020000D"}:
+                entry["0020000D"] = {"vr": "UI", "Value": [where]}
+            entries.append(entry)
+        start = int(query.get("offset", ["0"])[0])
+        count = min(self.page, int(query.get("limit", ["1000"])[0]))
+        shown = entries[start : start + count]
+        if not shown:
+            self.send_response(204)
+            self.end_headers()
+            return
+        self._answer(json.dumps(shown).encode(), "application/dicom+json")
 
-    def _series(self, uid: str) -> None:
-        files = self._headers()[uid]
-        body = b"".join(
-            b"--part\r\nContent-Type: application/dicom\r\n\r\n" + file.read_bytes() + b"\r\n"
-            for file in files[: len(files) - self.lost]
-        )
-        self._answer(body + b"--part--\r\n", 'multipart/related; type="application/dicom"; boundary=part')
+    def _series(self, study: str, uid: str) -> None:
+        files = self._headers().get((study, uid))
+        if files is None:
+            self._refuse(404)
+            return
+        if not self._accepts("multipart/related;type=application/dicom", "multipart/related"):
+            self._refuse(406)
+            return
+        boundary = f"-=_{uid}"
+        self.send_response(200)
+        self.send_header("Content-Type", f'multipart/related; type="application/dicom"; boundary="{boundary}"')
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for file in files[: len(files) - self.lost]:
+            kind = "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
+            head = f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Location: instances/{file.stem}\r\n\r\n"
+            self._chunk(head.encode() + file.read_bytes() + b"\r\n")
+            if self.torn:
+                self.close_connection = True
+                return
+        self._chunk(f"--{boundary}--\r\n".encode())
+        self._chunk(b"")
+
+    def _chunk(self, part: bytes) -> None:
+        self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+
+    def _refuse(self, status: int) -> None:
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Bearer realm="pacs"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _answer(self, body: bytes, kind: str) -> None:
         self.send_response(200)
@@ -105,7 +181,7 @@ def service(tmp_path: Path) -> Iterator[tuple[str, type[Service], list[Path]]]:
     pytest.importorskip("dicomweb_client", reason="DICOMweb needs it: pip install 'gpukit[dicomweb]'")
     folders = [write_series(tmp_path / "pacs" / f"s{n}", seed=n) for n in range(3)]
     write_series(tmp_path / "pacs" / "sr", slices=1, modality="SR")
-    kind = type("Folder", (Service,), {"folder": tmp_path / "pacs", "lost": 0})
+    kind = type("Folder", (Service,), {"folder": tmp_path / "pacs", "lost": 0, "faults": [], "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/dicom-web", kind, folders
@@ -121,8 +197,11 @@ def test_series_of_a_dicomweb_service(service: Any, tmp_path: Path) -> None:
     assert sorted(row["case"] for row in made.rows) == sorted(map(uid_of, folders))  # all pages, and no SR
     assert made.failed == ()
     check(output, folders)
-    (one,) = find_cases(f"{address}/studies/1.2.3/series/{uid_of(folders[1])}")
+    study = str(pydicom.dcmread(folders[1] / "000.dcm").StudyInstanceUID)
+    (one,) = find_cases(f"{address}/studies/{study}/series/{uid_of(folders[1])}")
     assert one.key == uid_of(folders[1])
+    with pytest.raises(InputNotFoundError, match="no image series"):  # 204, no content
+        find_cases(f"{address}/studies/1.2.3")
     kind.lost = 1  # a service that keeps a slice back
     short = batch(address, model, tmp_path / "short", device="cpu")
     assert short.done == 0 and all("gave 2 of 3 instances" in row["error"] for row in short.rows)
@@ -140,6 +219,85 @@ def test_faults_of_a_service_are_named(service: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="credentials") as told:
         find_cases("http://me:secret@127.0.0.1:9/dicom-web")
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [([401], "answers 401"), ([413], "answers 413"), ([503] * 9, "answers 503"), (["page"], "something else than")],
+    ids=["credentials", "too much asked", "away", "login page"],
+)
+def test_a_search_that_fails_is_named(
+    faults: list[int | str], said: str, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_dicomweb, "_PAUSE", 0.01)
+    address, kind, _ = service
+    kind.faults[:] = faults
+    with pytest.raises((InputError, FormatError), match=said):
+        find_cases(address)
+
+
+def test_a_service_that_is_away_for_a_moment_is_asked_again(service: Any, tmp_path: Path) -> None:
+    """503 and 429 at each question first; a run then does all, and none twice."""
+    address, kind, folders = service
+    kind.faults[:] = [503, 429]
+    assert len(find_cases(address)) == 3
+    kind.asked.clear()
+
+    def found(done: int, total: int) -> None:
+        if done == 0:
+            kind.faults[:] = [503, 503]
+
+    made = batch(address, bright_model(tmp_path / "model"), tmp_path / "out", device="cpu", progress=found)
+    assert made.failed == () and not kind.faults
+    check(tmp_path / "out", folders)
+
+
+def test_what_breaks_off_or_is_refused_midway_is_a_row(service: Any, tmp_path: Path) -> None:
+    """Of three series one breaks off, one is gone, and one is done; the next run does the others."""
+    address, kind, folders = service
+    model = bright_model(tmp_path / "model")
+
+    def found(done: int, total: int) -> None:
+        if done == 0:
+            kind.faults[:] = ["torn", 404]
+
+    made = batch(address, model, tmp_path / "out", device="cpu", progress=found)
+    errors = [row["error"] for row in made.failed]
+    assert made.done == 1 and len(errors) == 2, errors
+    assert "cannot be reached" in errors[0] and "answers 404" in errors[1]
+    assert not (tmp_path / "out" / ".fetched").exists()
+    again = batch(address, model, tmp_path / "out", device="cpu")
+    assert (again.done, again.before) == (3, 1)
+    check(tmp_path / "out", folders)
+
+
+def test_a_service_that_says_nothing_is_not_waited_for(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_dicomweb, "_TIMEOUT", (5.0, 0.3))
+    monkeypatch.setattr(batch_dicomweb, "_ATTEMPTS", 1)
+    address, kind, _ = service
+
+    def found(done: int, total: int) -> None:
+        if done == 0:
+            kind.faults[:] = ["silent"]
+
+    made = batch(address, bright_model(tmp_path / "model"), tmp_path / "out", device="cpu", progress=found)
+    (failed,) = made.failed
+    assert "cannot be reached" in failed["error"] and made.done == 2
+
+
+def test_a_token_is_shown_and_never_kept(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, kind, folders = service
+    kind.token = "quite-a-secret"
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="answers 401") as told:
+        find_cases(address)
+    monkeypatch.setenv("GPUKIT_DICOMWEB_TOKEN", "quite-a-secret")
+    batch(address, bright_model(tmp_path / "model"), tmp_path / "out", device="cpu")
+    check(tmp_path / "out", folders)
+    assert "secret" not in str(told.value)
+    assert not any(b"quite-a-secret" in file.read_bytes() for file in (tmp_path / "out").iterdir())
 
 
 # ---- a cluster
@@ -191,12 +349,12 @@ def test_a_cluster_that_loses_a_node_does_every_case_once(tmp_path: Path) -> Non
         folder = tmp_path / "pacs"
         page = 50
 
-        def _series(self, uid: str) -> None:
+        def _series(self, study: str, uid: str) -> None:
             if uid not in at_once:
                 (held / uid).touch()
                 while gate.exists():
                     time.sleep(0.02)
-            super()._series(uid)
+            super()._series(study, uid)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Patient)
     server.daemon_threads = True
