@@ -14,6 +14,7 @@ from gpukit.stages import beside, stage
 __all__ = ["Ahead"]
 
 T = TypeVar("T")
+_END = object()
 
 
 class Ahead(Generic[T]):
@@ -96,10 +97,11 @@ class Ahead(Generic[T]):
             with beside():
                 while not self._stop.is_set():
                     with self._around():
-                        item = next(source)
+                        item = next(source, _END)
+                    if item is _END:
+                        break
                     self._put(("item", item))
                     del item
-        except StopIteration:
             self._put(("end", None))
         except BaseException as error:  # whatever it is, it belongs to the one who waits
             self._put(("error", error))

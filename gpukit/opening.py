@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ from gpukit.stages import stage
 
 if TYPE_CHECKING:
     from gpukit.dicom.read import Progress, Tilt
+    from gpukit.dicom.read_each import Opened
     from gpukit.dicom.series import Series
     from gpukit.volume import Volume
 
-__all__ = ["file_reader", "find_series", "open"]
+__all__ = ["file_reader", "find_series", "open", "open_each"]
 
 Source = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -109,6 +110,24 @@ def open(
     with stage("reading"):
         volume = reader(single)
     return _frozen(volume.to(target))
+
+
+def open_each(
+    source: Source,
+    *,
+    device: str | None = None,
+    fill_gaps: bool = False,
+    skip_damaged: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Opened]:
+    """Read every series of a DICOM source, one after the other; see `gpukit.dicom.read_each.read_each`."""
+    from dataclasses import replace
+
+    from gpukit.dicom.read_each import read_each
+
+    each = read_each(source, device=device, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress)
+    for opened in each:
+        yield opened if opened.volume is None else replace(opened, volume=_frozen(opened.volume))
 
 
 def _frozen(volume: Volume) -> Volume:

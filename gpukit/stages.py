@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["STAGES", "beside", "in_stage", "profile", "stage", "staged"]
 
@@ -44,11 +44,12 @@ class _Clock:
 
 def _wait() -> None:
     """Wait for what this thread has given to CUDA devices: its own streams only, or it would wait for other threads."""
-    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
-    if torch is not None and torch.cuda.is_initialized():
-        for device in range(torch.cuda.device_count()):
-            if torch.cuda.memory_reserved(device):  # to wait for a device that is not in use would wake it
-                torch.cuda.current_stream(device).synchronize()
+    cupy = sys.modules.get("cupy")
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)  # another thread may be importing torch just now
+    if getattr(cuda, "is_initialized", bool)():
+        for device in range(cuda.device_count()):
+            if cuda.memory_reserved(device):  # to wait for a device that is not in use would wake it
+                cuda.current_stream(device).synchronize()
     if cupy is not None:
         with suppress(Exception):  # CuPy without a device that answers; an error of earlier work shows where it's used
             for number in range(cupy.cuda.runtime.getDeviceCount()):

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpukit.ai.description import Model
 from gpukit.ai.ensemble import combine_probabilities
-from gpukit.ai.memory import Frugal
+from gpukit.ai.lanes import Answer, Lane, inference, load, run_lanes
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, ClassifySpec
-from gpukit.ai.pictures import Pictures, check_modality
-from gpukit.ai.runtimes import Network, choose
-from gpukit.ai.tensors import as_tensor, require
+from gpukit.ai.tensors import require
 from gpukit.errors import InputError, ModelError
 from gpukit.volume import SourceInstance, Volume
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["Classification", "Prediction", "classify"]
-
-#: Probabilities of exclusive classes may miss one by this much: float16 networks round, and so do printed softmaxes.
-_SUM_TOLERANCE = 0.02
+__all__ = ["Classification", "Prediction", "classify", "classify_each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +127,130 @@ def classify(
     InputError
         An argument is out of its domain.
     """
+    job = _job(model, per, batch, ensemble, weights, threshold)
+    volume = volume if device is None else volume.to(device)
+    found: list[Answer] = []
+    for number, (one, spec) in enumerate(zip(job.models, job.specs, strict=True)):  # one network at a time in memory
+
+        def tell(done: int, total: int, number: int = number) -> None:
+            if progress is not None:
+                progress(number * total + done, total * len(job.models))
+
+        with inference():
+            lane = Lane(one, spec, load(one, volume, runtime, precision), batch, flips)
+            found += [answers[0] for answers in run_lanes([volume], [lane], tell)]
+    return job.classify(found)
+
+
+def classify_each(
+    volumes: Iterable[Volume],
+    model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
+    *,
+    runtime: str | None = None,
+    precision: str = "auto",
+    per: str = "frame",
+    batch: int = 16,
+    ensemble: str = "average",
+    weights: Sequence[float] | None = None,
+    flips: bool = False,
+    threshold: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[Classification, ...]]:
+    """Probabilities of classes of many volumes: the pictures of several make one batch, and networks are loaded once.
+
+    Parameters
+    ----------
+    volumes : iterable of Volume
+        Taken when they are needed, so one that opens the next ones in a thread (`gpukit.ahead.Ahead`) keeps the network
+        busy. At most as many are held as it takes to fill a batch.
+    model, runtime, precision, per, batch, ensemble, weights, flips, threshold
+        As for `classify`. All networks of an ensemble are in memory together.
+    progress : callable, optional
+        Called as ``progress(done, total)``, pictures times models of the volumes that were taken so far.
+
+    Yields
+    ------
+    tuple of Classification
+        As `classify` gives it, of each volume, in their order. Networks round a little differently in batches of
+        another size: the last digits of float32.
+
+    Raises
+    ------
+    ModelError, InputError
+        As `classify`.
+    """
+    job = _job(model, per, batch, ensemble, weights, threshold)
+    lanes: list[Lane] = []
+    source = iter(volumes)
+    first = next(source, None)
+    if first is None:
+        return
+    with inference():
+        for one, spec in zip(job.models, job.specs, strict=True):
+            lanes.append(Lane(one, spec, load(one, first, runtime, precision), batch, flips))
+    told = progress or (lambda done, total: None)
+    rest = itertools.chain(_handed(first), source)
+    del first
+    for answers in run_lanes(rest, lanes, told):
+        yield job.classify(answers)
+
+
+def _handed(volume: Volume) -> Iterator[Volume]:
+    yield volume
+    del volume
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Models and how their answers become one."""
+
+    models: list[Model]
+    specs: list[ClassifySpec]
+    identity: tuple[dict[str, str], ...]
+    per: str
+    ensemble: str
+    weights: Sequence[float] | None
+    threshold: float | None
+
+    def classify(self, answers: Sequence[Answer]) -> tuple[Classification, ...]:
+        """The answers of all models on one volume, as one."""
+        import torch
+
+        specs, threshold = self.specs, self.threshold
+        frames = answers[0].where
+        collected = []
+        for one, spec, answer in zip(self.models, specs, answers, strict=True):
+            if len(answer.where) != len(frames):
+                raise ModelError("the models of the ensemble see different numbers of pictures", file=one.file)
+            order = [[c.name for c in spec.classes].index(c.name) for c in specs[0].classes]
+            collected.append(answer.probabilities()[:, order].to("cpu", torch.float64))
+        limits = [spec.threshold if threshold is None else threshold for spec in specs]
+        together = combine_probabilities(
+            torch.stack(collected).numpy(), self.ensemble, self.weights, exclusive=specs[0].exclusive, thresholds=limits
+        )
+        if self.per == "series" and together.shape[0] > 1:
+            together, frames = together.mean(axis=0, keepdims=True), [(None, None, None)]
+        limit = threshold if threshold is not None else specs[0].threshold
+        return tuple(
+            Classification(
+                predictions=_predictions(specs[0], row, limit),
+                index=k,
+                phase=phase,
+                source=source,
+                models=self.identity,
+            )
+            for row, (k, phase, source) in zip(together, frames, strict=True)
+        )
+
+
+def _job(
+    model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
+    per: str,
+    batch: int,
+    ensemble: str,
+    weights: Sequence[float] | None,
+    threshold: float | None,
+) -> _Job:
     named = [model] if isinstance(model, (str, PathLike, Model)) else list(model)
     models = [(m if isinstance(m, Model) else find_model(m)).for_task("classify") for m in named]
     specs = [_spec(m) for m in models]
@@ -142,39 +259,7 @@ def classify(
         {"name": m.name, "version": m.version, "digest": m.digest} for m in models
     )  # before they are loaded
     require("torch", "monai")
-    volume = volume if device is None else volume.to(device)
-    import torch
-
-    collected: list[torch.Tensor] = []
-    frames: list[tuple[int | None, int | None, SourceInstance | None]] | None = None
-    with torch.inference_mode():
-        for number, (one, spec) in enumerate(zip(models, specs, strict=True)):
-            place = as_tensor(volume.array).device
-            network = Frugal(choose(one, runtime).load(one, str(place), precision))
-
-            def tell(done: int, total: int, number: int = number) -> None:
-                if progress is not None:
-                    progress(number * total + done, total * len(models))
-
-            where, found = _run(volume, one, spec, network, batch, flips, tell)
-            if frames is not None and len(where) != len(frames):
-                raise ModelError("the models of the ensemble see different numbers of pictures", file=one.file)
-            frames = frames or where
-            order = [[c.name for c in spec.classes].index(c.name) for c in specs[0].classes]
-            collected.append(found[:, order].to("cpu", torch.float64))
-    limits = [spec.threshold if threshold is None else threshold for spec in specs]
-    together = combine_probabilities(
-        torch.stack(collected).numpy(), ensemble, weights, exclusive=specs[0].exclusive, thresholds=limits
-    )
-    if per == "series" and together.shape[0] > 1:
-        together, frames = together.mean(axis=0, keepdims=True), [(None, None, None)]
-    limit = threshold if threshold is not None else specs[0].threshold
-    return tuple(
-        Classification(
-            predictions=_predictions(specs[0], row, limit), index=k, phase=phase, source=source, models=identity
-        )
-        for row, (k, phase, source) in zip(together, frames or (), strict=True)
-    )
+    return _Job(models, specs, identity, per, ensemble, weights, threshold)
 
 
 def _spec(model: Model) -> ClassifySpec:
@@ -202,90 +287,6 @@ def _check(
             )  # fmt: skip
     if (weights is not None) != (ensemble == "weighted"):
         raise InputError("weights belong to the ensemble 'weighted', and it needs them", attribute="weights")
-
-
-def _run(
-    volume: Volume,
-    model: Model,
-    spec: ClassifySpec,
-    network: Network,
-    batch: int,
-    flips: bool,
-    progress: Callable[[int, int], None],
-) -> tuple[list[tuple[int | None, int | None, SourceInstance | None]], torch.Tensor]:
-    """Where each answer belongs, and probabilities ``[answers, classes]``."""
-    import torch
-
-    if model.dimensions == 3:
-        return [(None, None, None)], _volume_probabilities(volume, model, spec, network, flips)
-    pictures = Pictures(volume, model)
-    step = batch if network.batch is None else network.batch
-    made, total = [], len(pictures)
-    progress(0, total)
-    for start in range(0, total, step):
-        numbers = list(range(start, min(total, start + step)))
-        given = pictures.batch(numbers)
-        wide = given if len(numbers) == step or network.batch is None else _filled(given, step)
-        found = probabilities(network(wide), spec, model)[: len(numbers)]
-        if flips:
-            across = -2 if pictures.spec.layout == "channels-last" else -1
-            mirrored = probabilities(network(torch.flip(wide, dims=(across,))), spec, model)[: len(numbers)]
-            found = (found + mirrored) / 2
-        made.append(found)
-        progress(start + len(numbers), total)
-    many = total > 1
-    where = [(*(pictures.slice_of(n) if many else (None, None)), pictures.source(n)) for n in range(total)]
-    return [(k, phase, source) for k, phase, source in where], torch.cat(made)
-
-
-def _filled(given: torch.Tensor, size: int) -> torch.Tensor:
-    """A last, smaller batch filled with its last picture, for graphs of one batch size."""
-    import torch
-
-    return torch.cat([given, given[-1:].expand(size - given.shape[0], *given.shape[1:])])
-
-
-def _volume_probabilities(
-    volume: Volume, model: Model, spec: ClassifySpec, network: Network, flips: bool
-) -> torch.Tensor:
-    import torch
-
-    from gpukit.ai.preprocess import model_grid, prepare
-    from gpukit.ai.segmentation import one_image
-
-    check_modality(volume, model)
-    volume = one_image(volume, model, None)
-    image = prepare(volume, model.volume_input, model_grid(volume.grid, model.volume_input))[None]
-    found = probabilities(network(image), spec, model)
-    if flips:
-        axes = model.volume_input.orientation or volume.grid.codes
-        across = 2 + next(n for n, code in enumerate(axes) if code in "LR")
-        found = (found + probabilities(network(torch.flip(image, dims=(across,))), spec, model)) / 2
-    return found
-
-
-def probabilities(logits: torch.Tensor, spec: ClassifySpec, model: Model) -> torch.Tensor:
-    """Probabilities ``[n, classes]`` from what the network gave; ModelError where that cannot be."""
-    import torch
-
-    values = logits.reshape(logits.shape[0], -1).to(torch.float32)
-    if values.shape[1] != len(spec.classes):
-        raise ModelError(
-            f"the network gives {values.shape[1]} numbers, and the description names {len(spec.classes)} classes",
-            file=model.file, attribute="$.output.classes", fix="name every class, in the order of the channels",
-        )  # fmt: skip
-    if not bool(torch.isfinite(values).all()):
-        raise ModelError("the network gave numbers that are not finite", file=model.file, fix="use precision float32")
-    if spec.activation == "softmax":
-        return torch.softmax(values, dim=1)
-    if spec.activation == "sigmoid":
-        return torch.sigmoid(values)
-    if float(values.min()) < -_SUM_TOLERANCE or float(values.max()) > 1 + _SUM_TOLERANCE:
-        raise ModelError(
-            "the network's numbers are no probabilities", file=model.file, attribute="$.output.activation",
-            fix="say softmax or sigmoid",
-        )  # fmt: skip
-    return values.clamp(0.0, 1.0)
 
 
 def _predictions(spec: ClassifySpec, row: Any, limit: float) -> tuple[Prediction, ...]:

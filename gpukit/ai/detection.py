@@ -18,9 +18,10 @@ from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.preprocess import model_grid, prepare
 from gpukit.ai.runtimes import choose
 from gpukit.ai.segmentation import one_image
-from gpukit.ai.tensors import as_tensor, require
+from gpukit.ai.tensors import require, torch_device
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
+from gpukit.stages import in_stage, stage
 from gpukit.volume import SourceInstance, Volume
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def detect(
     import torch
 
     with torch.inference_mode():
-        network = choose(described, runtime).load(described, str(as_tensor(volume.array).device), precision)
+        with stage("loading the network"):
+            network = choose(described, runtime).load(described, torch_device(volume.array), precision)
         if described.dimensions == 3:
             found, grid = _in_volume(volume, described, spec, network, least, most)
         else:
@@ -182,24 +184,25 @@ def _in_slices(
         numbers = list(range(start, min(len(pictures), start + step)))
         given = pictures.batch(numbers)
         height, width = given.shape[1:3] if pictures.spec.layout == "channels-last" else given.shape[2:4]
-        for n, (boxes, scores, labels) in zip(numbers, _each(run, given, numbers, model, network), strict=True):
+        with stage("inference"):
+            each = _each(run, given, numbers, model, network)
+        for n, (boxes, scores, labels) in zip(numbers, each, strict=True):
             if spec.normalized:
                 boxes = boxes * boxes.new_tensor([width, height, width, height])
-            keep = _kept(boxes, scores, labels, least, most)
             k, phase = pictures.slice_of(n)
-            for index in keep:
-                x0, y0, x1, y1 = (float(v) for v in boxes[index])
+            for corners, score, label in _kept(boxes, scores, labels, least, most):
+                x0, y0, x1, y1 = corners
                 # a detector counts edges from the corner of the first pixel, gpukit from its centre
                 left, top = placement.to_slice(x0 - 0.5, y0 - 0.5)
                 right, bottom = placement.to_slice(x1 - 0.5, y1 - 0.5)
                 box = _clipped((left, top, right, bottom), (columns, rows))
                 if box is None:
                     continue
-                one = spec.classes[int(labels[index])]
+                one = spec.classes[label]
                 found.append(
                     Detection(
                         name=one.name,
-                        score=float(scores[index]),
+                        score=score,
                         box=box,
                         code=one.code,
                         index=k,
@@ -230,14 +233,26 @@ def _each(
     return answers(output, len(numbers), model)
 
 
-def _kept(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, least: float, most: float) -> list[int]:
+@in_stage("postprocessing")
+def _kept(
+    boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, least: float, most: float
+) -> list[tuple[list[float], float, int]]:
+    """Corners, score and class of the boxes that stay.
+
+    Those that score enough leave the device, in one piece: to drop the weaker of each pair is a step after the other,
+    and on a device the host would wait for each.
+    """
     import torch
 
     strong = torch.nonzero(scores >= least)[:, 0]
     if not len(strong):
         return []
-    stays = suppress(boxes[strong], scores[strong], labels[strong], most)
-    return [int(n) for n in strong[stays]]
+    columns = [boxes[strong], scores[strong][:, None], labels[strong][:, None]]
+    few = torch.cat([column.to(torch.float64) for column in columns], dim=1).to("cpu")
+    corners, chances, kinds = few[:, :-2].to(boxes.dtype), few[:, -2].to(scores.dtype), few[:, -1].to(torch.int64)
+    stays = suppress(corners, chances, kinds, most)
+    chosen = (corners[stays].tolist(), chances[stays].tolist(), kinds[stays].tolist())
+    return [(list(c), float(s), int(k)) for c, s, k in zip(*chosen, strict=True)]
 
 
 def _clipped(box: tuple[float, ...], sizes: tuple[int, ...]) -> tuple[float, ...] | None:
@@ -258,29 +273,31 @@ def _in_volume(
     volume: Volume, model: Model, spec: DetectSpec, network: object, least: float, most: float
 ) -> tuple[list[Detection], Grid]:
     check_modality(volume, model)
-    volume = one_image(volume, model, None)
-    seen = model_grid(volume.grid, model.volume_input)
-    image = prepare(volume, model.volume_input, seen)[None]
+    with stage("preprocessing"):
+        volume = one_image(volume, model, None)
+        seen = model_grid(volume.grid, model.volume_input)
+        image = prepare(volume, model.volume_input, seen)[None]
     run: Callable[[torch.Tensor], object] = network  # type: ignore[assignment]
-    ((boxes, scores, labels),) = answers(run(image), 1, model)
+    with stage("inference"):
+        ((boxes, scores, labels),) = answers(run(image), 1, model)
     if spec.normalized:
         sizes = list(seen.shape[::-1])
         boxes = boxes * boxes.new_tensor([*sizes, *sizes])
     to_source = volume.grid.matrix_from(seen)
     found = []
-    for index in _kept(boxes, scores, labels, least, most):
-        edges = boxes[index].cpu().numpy().astype(np.float64) - 0.5
+    for found_at, score, label in _kept(boxes, scores, labels, least, most):
+        edges = np.array(found_at) - 0.5
         corners = np.array(list(product(*zip(edges[:3], edges[3:], strict=True))))
         inside = corners @ to_source[:3, :3].T + to_source[:3, 3]
         box = _clipped((*inside.min(axis=0), *inside.max(axis=0)), volume.grid.shape[::-1])
         if box is None:
             continue
-        one = spec.classes[int(labels[index])]
+        one = spec.classes[label]
         patient = seen.to_world(corners)
         found.append(
             Detection(
                 name=one.name,
-                score=float(scores[index]),
+                score=score,
                 box=tuple(map(float, box)),
                 code=one.code,
                 patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))),

@@ -15,13 +15,14 @@ from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
 from gpukit.ai.runtimes import choose
 from gpukit.ai.segmentation import one_image
-from gpukit.ai.tensors import as_array, as_tensor, require
+from gpukit.ai.tensors import as_array, as_tensor, require, torch_device
 from gpukit.ai.window import Layout, slide
 from gpukit.dicom.identity import short_text
 from gpukit.errors import InputError, ModelError
 from gpukit.files.provenance import made_by
 from gpukit.geometry import Grid
 from gpukit.ops.resample import resample
+from gpukit.stages import stage
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
@@ -84,7 +85,8 @@ def enhance(
     import torch
 
     with torch.inference_mode():
-        network = Frugal(choose(described, runtime).load(described, str(as_tensor(volume.array).device), precision))
+        with stage("loading the network"):
+            network = Frugal(choose(described, runtime).load(described, torch_device(volume.array), precision))
         if described.dimensions == 2:
             result, grid = _slices(volume, described, spec, network, batch, progress)
         else:
@@ -150,14 +152,16 @@ def _slices(
         given = pictures.batch(numbers)
         if network.batch and len(numbers) < step:
             given = torch.cat([given, given[-1:].expand(step - len(numbers), *given.shape[1:])])
-        output = network(given)
+        with stage("inference"):
+            output = network(given)
         if model.picture_input.layout == "channels-last" and output.ndim == 4:
             output, given = output.permute(0, 3, 1, 2), given.permute(0, 3, 1, 2)
         output = _grey(output, (rows * y, columns * x), model)
         if spec.residual:
             output = output + given[:, given.shape[1] // 2]
-        for n, one in zip(numbers, output, strict=False):
-            made.append(_restored_picture(one, pictures, n) if spec.restore else one)
+        with stage("postprocessing"):
+            for n, one in zip(numbers, output, strict=False):
+                made.append(_restored_picture(one, pictures, n) if spec.restore else one)
         if progress is not None:
             progress(numbers[-1] + 1, len(pictures))
     grid = volume.grid if x == y == 1 else _finer(volume.grid, (x, y, 1))
@@ -228,25 +232,29 @@ def _volume(
     import torch
 
     check_modality(volume, model)
-    seen = model_grid(volume.grid, model.volume_input)
-    plain = prepare(volume, replace(model.volume_input, intensity=()), seen)
-    image = prepare(volume, model.volume_input, seen) if model.volume_input.intensity else plain
+    with stage("preprocessing"):
+        seen = model_grid(volume.grid, model.volume_input)
+        plain = prepare(volume, replace(model.volume_input, intensity=()), seen)
+        image = prepare(volume, model.volume_input, seen) if model.volume_input.intensity else plain
     x, y, z = spec.scale
     size = tuple(n * f for n, f in zip(image.shape[1:], spec.scale, strict=True))
-    if max(spec.scale) == 1:
-        result = _swept(image, model, network, progress)
-    else:
-        result = _grey(network(image[None]), size, model)[0]
+    with stage("inference"):
+        if max(spec.scale) == 1:
+            result = _swept(image, model, network, progress)
+        else:
+            result = _grey(network(image[None]), size, model)[0]
     if spec.residual:
         result = result + image[0]
     if spec.restore:
-        result = _undone(result, plain, model.volume_input.intensity)
+        with stage("postprocessing"):
+            result = _undone(result, plain, model.volume_input.intensity)
     found = _finer(seen, spec.scale) if max(spec.scale) > 1 else seen
     made = result.permute(2, 1, 0).contiguous().to(torch.float32)
     target = volume.grid if max(spec.scale) == 1 else _finer(volume.grid, _reordered(volume.grid, seen, (x, y, z)))
     if found.same_as(target):
         return made, volume.grid if max(spec.scale) == 1 else target
-    moved = resample(as_array(made, volume.array), found.matrix_from(target), target.shape, order=1)
+    with stage("back-resampling"):
+        moved = resample(as_array(made, volume.array), found.matrix_from(target), target.shape, order=1)
     return as_tensor(moved), volume.grid if max(spec.scale) == 1 else target
 
 

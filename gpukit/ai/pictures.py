@@ -17,6 +17,7 @@ from gpukit.device import array_namespace
 from gpukit.errors import InputError, ModelError
 from gpukit.files.picture import header_window
 from gpukit.geometry import Grid
+from gpukit.stages import stage
 from gpukit.volume import SourceInstance, Volume
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Pictures:
         """Several pictures as one tensor; ModelError where their sizes differ."""
         import torch
 
-        made = [self[n] for n in numbers]
+        with stage("preprocessing"):
+            made = [self[n] for n in numbers]
         if len({tuple(one.shape) for one in made}) > 1:
             raise ModelError(
                 "pictures of different sizes make no batch", attribute="$.input.size", fix="declare a size"

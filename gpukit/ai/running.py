@@ -19,7 +19,7 @@ from gpukit.ai.probabilities import ProbabilityMap
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.seeing import label_map, lay_windows, see
 from gpukit.ai.slices import label_slices
-from gpukit.ai.tensors import as_array, as_tensor
+from gpukit.ai.tensors import as_array, as_tensor, torch_device
 from gpukit.ai.together import Mirrored, combined
 from gpukit.ai.window import Layout, central, slide
 from gpukit.errors import GpukitError, ModelError
@@ -120,7 +120,7 @@ def postprocessed(labels: torch.Tensor, model: Model, volume: Volume, job: Job) 
 
 
 def _place(volume: Volume) -> str:
-    return str(as_tensor(volume.array).device)
+    return torch_device(volume.array)
 
 
 def _mirrored(network: Network, model: Model, flips: str | None) -> Network:

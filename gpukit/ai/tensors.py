@@ -12,7 +12,7 @@ from gpukit.errors import DependencyError, DeviceError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_array", "as_tensor", "require"]
+__all__ = ["as_array", "as_tensor", "require", "torch_device"]
 
 
 def require(*modules: str) -> None:
@@ -63,6 +63,17 @@ def as_tensor(array: Any) -> torch.Tensor:
             f"torch cannot share memory with {device_of(array)}: {error}",
             fix="install a torch with support for that device, or ask for the device cpu",
         ) from error
+
+
+def torch_device(array: Any) -> str:
+    """Torch's name of the device that holds an array; nothing of it is copied.
+
+    Raises
+    ------
+    DeviceError
+        As `as_tensor`.
+    """
+    return "cpu" if isinstance(array, np.ndarray) else str(as_tensor(array).device)
 
 
 def as_array(tensor: torch.Tensor, like: Any) -> Any:

@@ -26,11 +26,13 @@ from gpukit.stages import stage
 from gpukit.units import ValueUnit
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Progress", "Tilt", "collect_source", "metadata_of", "read_dicom", "volume_of"]
+__all__ = ["Progress", "Ready", "Tilt", "collect_source", "left_aside", "metadata_of", "read_dicom", "volume_of"]
 
 #: Called as ``progress(stage, done, total)``.
 Progress = Callable[[str, int, int], None]
 Tilt = Literal["remove", "keep"]
+#: Frames that were decoded before, of any number of images: by the id of the header and the frame's index.
+Ready = Mapping[tuple[int, int], Any]
 
 #: Facts of the first image that a volume keeps, by keyword. No patient identity.
 _KEPT = (
@@ -110,20 +112,26 @@ def _read(
     with stage("reading"):
         collection = collect_source(source, progress=progress, first=lambda header, n: prepare(_guess(header, n)))
     candidate, notes = select(collection, series, _name(source))
-    if collection.problems:
-        file, error = collection.problems[0]
-        more = f" and {len(collection.problems) - 1} more" if len(collection.problems) > 1 else ""
-        if not skip_damaged:
-            # Whose slice it was cannot be known: a volume that lacks its last slice looks like a whole one.
-            raise FormatError(
-                f"cannot be read ({error.what}){more}, and may be a slice of this series",
-                file=file,
-                attribute=error.attribute,
-                fix="repair or remove it, or leave damaged files out with --skip-damaged",
-            )
-        notes = (*notes, f"left aside as unreadable: {file} ({error.what}){more}")
+    notes = (*notes, *left_aside(collection, skip_damaged))
     layout = choose_phase(arrange(candidate.planes), phase)
     return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)
+
+
+def left_aside(collection: Collection, skip_damaged: bool) -> tuple[str, ...]:
+    """A note on the files that cannot be read; FormatError where they are not to be left out."""
+    if not collection.problems:
+        return ()
+    file, error = collection.problems[0]
+    more = f" and {len(collection.problems) - 1} more" if len(collection.problems) > 1 else ""
+    if not skip_damaged:
+        # Whose slice it was cannot be known: a volume that lacks its last slice looks like a whole one.
+        raise FormatError(
+            f"cannot be read ({error.what}){more}, and may be a slice of this series",
+            file=file,
+            attribute=error.attribute,
+            fix="repair or remove it, or leave damaged files out with --skip-damaged",
+        )
+    return (f"left aside as unreadable: {file} ({error.what}){more}",)
 
 
 def _guess(header: Header, files: int) -> int:
@@ -149,8 +157,16 @@ def volume_of(
     tilt: Tilt = "remove",
     notes: Iterable[str] = (),
     progress: Progress | None = None,
+    ready: Ready | None = None,
 ) -> Volume:
     """Decode the planes of a layout and make the volume.
+
+    Parameters
+    ----------
+    layout, device, fill, tilt, notes, progress
+        As for `read_dicom`.
+    ready : mapping, optional
+        Scaled values of frames on the device, which need not be decoded again.
 
     Raises
     ------
@@ -167,7 +183,8 @@ def volume_of(
         raise gap_error(levels, [plane.name for plane in layout.planes[0]])
     planes = [plane for phase in layout.planes for plane in phase]
     with stage("decoding"):
-        array: Any = _decode(planes, layout, "cpu" if uneven else device, progress)  # slices are made in main memory
+        # new slices between uneven ones are made in main memory
+        array: Any = _decode(planes, layout, "cpu" if uneven else device, progress, ready or {})
     unit, remark = rescale.value_unit(first)
     if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
         told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")
@@ -214,7 +231,7 @@ def volume_of(
     )
 
 
-def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None) -> Any:
+def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress | None, ready: Ready) -> Any:
     """All planes as one array ``[t, k, j, i(, c)]`` of final values.
 
     In the device's memory where a decoder of its own takes the frames, else in main memory.
@@ -227,6 +244,9 @@ def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress
     shape: tuple[int, ...] = (len(planes), first.rows, first.columns)
     if rescale.is_colour(first):
         shape = (*shape, 3)
+    known = ready.get((id(first.header), first.index)) if len(planes) == 1 else None
+    if known is not None:
+        return known.reshape(1, *shape)
     out = decode(references, shape, rescale.output_types(planes), device, progress=_stage(progress, "pixels"))
     return out.reshape(len(layout.planes), len(layout.planes[0]), *shape[1:])
 

@@ -185,8 +185,8 @@ def _line(error: BaseException) -> str:
 
 
 def _library() -> str:
-    if (loaded := sys.modules.get("torch")) is not None:
-        return f"torch {loaded.__version__}"
+    if known := getattr(sys.modules.get("torch"), "__version__", ""):  # none yet while another thread imports it
+        return f"torch {known}"
     try:
         return f"torch {version('torch')}"
     except PackageNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,12 +17,14 @@ from gpukit_cli.commands.ai_options import (
     format_by_name,
     weight_list,
 )
+from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.output import csv_text, emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
     from gpukit.ai.classification import Classification
+    from gpukit.volume import Volume
 
 __all__ = ["register"]
 
@@ -65,11 +68,12 @@ def classify(
     device: Device = None,
     runtime: Runtime = None,
     precision: Precision = "auto",
+    profile: Wanted = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Classify pictures, series or volumes; several series are done one after the other."""
-    from gpukit.ai.classification import classify as run
+    from gpukit.ai.classification import classify_each as run
     from gpukit.ai.classification import keep_top
     from gpukit.files.atomic import check_output
 
@@ -80,19 +84,21 @@ def classify(
     shares = weight_list(weights)
     results: list[tuple[str, Classification]] = []
     failures: list[dict[str, str]] = []
-    with Progress() as progress:
-        opened = each_volume(
+    names: list[str] = []
+    with Progress() as progress, profiled(profile) as seen:
+        reading = each_volume(
             inputs, device=device, series=series, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress,
             failures=failures,
         )  # fmt: skip
-        for name, volume in opened:
-            found = run(
-                volume, chosen, runtime=runtime, precision=precision, per=per, batch=batch_size, ensemble=ensemble,
-                weights=shares, flips=flips, threshold=threshold,
-                progress=lambda done, total: progress("inference", done, total),
+        with reading as opened:
+            each = run(
+                _remember(opened, names), chosen, runtime=runtime, precision=precision, per=per, batch=batch_size,
+                ensemble=ensemble, weights=shares, flips=flips, threshold=threshold,
+                progress=lambda done, total: progress("inference", done, total) if len(names) == 1 else None,
             )  # fmt: skip
-            results += [(name, one) for one in (found if top is None else keep_top(found, top))]
-    emit(_text(kind, results, failures), output, force=force)
+            for number, found in enumerate(each):
+                results += [(names[number], one) for one in (found if top is None else keep_top(found, top))]
+    emit(_text(kind, results, failures, None if seen is None else seen.content()), output, force=force)
     if failures:
         raise typer.Exit(1)
 
@@ -102,12 +108,25 @@ def register(app: typer.Typer) -> None:
     app.command("classify")(classify)
 
 
-def _text(kind: str, results: list[tuple[str, Classification]], failures: list[dict[str, str]]) -> str:
+def _remember(opened: Iterator[tuple[str, Volume]], names: list[str]) -> Iterator[Volume]:
+    for name, volume in opened:
+        names.append(name)
+        yield volume
+        del volume
+
+
+def _text(
+    kind: str,
+    results: list[tuple[str, Classification]],
+    failures: list[dict[str, str]],
+    profile: dict[str, Any] | None,
+) -> str:
     from gpukit.ai.documents import classification_document, classification_entry
     from gpukit.files.provenance import made_by
 
     if kind == "json":
-        return json_text("classification", {**classification_document(results), "failures": failures})
+        content = {**classification_document(results), "failures": failures}
+        return json_text("classification", content if profile is None else {**content, "profile": profile})
     rows: list[tuple[Any, ...]] = []
     named: dict[str, None] = {}
     for name, one in results:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gpukit_cli.commands.ai_options import Precision, Runtime, find, format_by_name
+from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.commands.opening import Opening
 from gpukit_cli.output import csv_text, emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
@@ -57,11 +58,13 @@ def detect(
     runtime: Runtime = None,
     precision: Precision = "auto",
     force: Force = False,
+    profile: Wanted = False,
     as_json: Json = False,
 ) -> None:
     """Find things in pictures, series or volumes: boxes with class and score, in pixels and in the patient."""
     from gpukit.ai.detection import detect as run
     from gpukit.files.atomic import check_output
+    from gpukit.stages import stage
 
     if render_overlay is not None and render_overlay.suffix.lower() != ".png":
         raise typer.BadParameter(f"--render-overlay is a PNG picture: {render_overlay} must end in .png")
@@ -72,7 +75,7 @@ def detect(
         if target is not None and str(target) != "-":
             check_output(target, force=force)
     described = find(model)
-    with Progress() as progress:
+    with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         found = run(
             volume, described, runtime=runtime, precision=precision, confidence=confidence, iou=iou, batch=batch_size,
@@ -80,17 +83,18 @@ def detect(
         )  # fmt: skip
         from gpukit.ai.box_objects import draw_boxes, write_gsps, write_sr
 
-        if render_overlay is not None:
-            plane = described.picture_input.plane if described.dimensions == 2 else "stored"
-            draw_boxes(volume, found, render_overlay, plane=plane, force=force)
-        if create_sr is not None:
-            write_sr(found, create_sr, force=force)
-        if kind in ("gsps", "sr") and output is not None:
-            (write_gsps if kind == "gsps" else write_sr)(found, output, force=force)
+        with stage("writing"):
+            if render_overlay is not None:
+                plane = described.picture_input.plane if described.dimensions == 2 else "stored"
+                draw_boxes(volume, found, render_overlay, plane=plane, force=force)
+            if create_sr is not None:
+                write_sr(found, create_sr, force=force)
+            if kind in ("gsps", "sr") and output is not None:
+                (write_gsps if kind == "gsps" else write_sr)(found, output, force=force)
     if kind in ("gsps", "sr"):
         emit(f"{output}\n")
     else:
-        emit(_text(kind, found, str(inputs[0])), output, force=force)
+        emit(_text(kind, found, str(inputs[0]), None if seen is None else seen.content()), output, force=force)
 
 
 def register(app: typer.Typer) -> None:
@@ -98,12 +102,13 @@ def register(app: typer.Typer) -> None:
     app.command("detect")(detect)
 
 
-def _text(kind: str, found: Detections, name: str) -> str:
+def _text(kind: str, found: Detections, name: str, profile: dict[str, Any] | None) -> str:
     from gpukit.ai.documents import detection_entry, detections_document
     from gpukit.files.provenance import made_by
 
     if kind == "json":
-        return json_text("detections", detections_document(found, name))
+        content = detections_document(found, name)
+        return json_text("detections", content if profile is None else {**content, "profile": profile})
     entries = [detection_entry(one, name) for one in found.boxes]
     rows = [
         (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gpukit_cli.commands.ai_options import Precision, Runtime, find
+from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.commands.opening import Opening
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
@@ -46,6 +47,7 @@ def enhance(
     device: Device = None,
     runtime: Runtime = None,
     precision: Precision = "auto",
+    profile: Wanted = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +56,7 @@ def enhance(
     from gpukit.ai.enhancement import enhance as run
     from gpukit.dicom.derived import check_series_folder
     from gpukit.files.atomic import check_output
+    from gpukit.stages import stage
 
     name = output.name.lower()
     kind = form or ("dicom" if name.endswith(".dcm") or not name.endswith(_VOLUMES) else None)
@@ -68,25 +71,29 @@ def enhance(
     if nifti is not None:
         check_output(nifti, force=force)
     described = find(model)
-    with Progress() as progress:
+    with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         made = run(
             volume, described, runtime=runtime, precision=precision, batch=batch_size,
             progress=lambda done, total: progress("inference", done, total),
         )  # fmt: skip
         progress("writing", 0, 1)
-        if kind == "dicom":
-            files = _write_dicom(made, output, force=force)
-        else:
-            files = [gpukit.save(made, output, format=kind, force=force)]
-        if nifti is not None:
-            files.append(gpukit.save(made, nifti, format="nifti", force=force))
+        made = made.to("cpu")  # one download for all that is written
+        with stage("writing"):
+            if kind == "dicom":
+                files = _write_dicom(made, output, force=force)
+            else:
+                files = [gpukit.save(made, output, format=kind, force=force)]
+            if nifti is not None:
+                files.append(gpukit.save(made, nifti, format="nifti", force=force))
         progress("writing", 1, 1)
     if as_json:
         content = {
             "files": [str(file) for file in files], "model": dict(made.algorithm), "shape": made.shape,
             "spacing_mm": made.grid.spacing, "affine_lps_mm": made.grid.affine, "unit": str(made.unit),
         }  # fmt: skip
+        if seen is not None:
+            content["profile"] = seen.content()
         emit(json_text("enhanced", content))
     else:
         emit("".join(f"{file}\n" for file in files))

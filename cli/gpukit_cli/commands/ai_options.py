@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from gpukit_cli.params import numbers, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
+    from gpukit.dicom.read_each import Opened
     from gpukit.volume import Volume
 
 __all__ = [
@@ -98,6 +100,7 @@ def format_by_name(
     return found
 
 
+@contextmanager
 def each_volume(
     inputs: Sequence[Path],
     *,
@@ -107,32 +110,51 @@ def each_volume(
     skip_damaged: bool,
     progress: Progress,
     failures: list[dict[str, str]],
-) -> Iterator[tuple[str, Volume]]:
-    """Every series of the inputs (or the chosen one) with the name to show; one that cannot be read is a failure."""
+) -> Iterator[Iterator[tuple[str, Volume]]]:
+    """Every series of the inputs (or the chosen one) with the name to show; one that cannot be read is a failure.
+
+    The next ones are read in a thread, on a stream of their own, while the caller works on the one that it has.
+    """
     import gpukit
-    from gpukit.errors import GpukitError, InputNotFoundError
-    from gpukit.opening import file_reader
+    from gpukit.ahead import Ahead
+    from gpukit.device import side_stream
+    from gpukit.opening import file_reader, open_each
 
     source = source_of(inputs)
     shown = str(inputs[0]) if len(inputs) == 1 else f"{len(inputs)} inputs"
-    single = isinstance(source, str) and file_reader(source) is not None
-    wanted: list[str | int | None] = [series]
-    if series is None and not single:
-        found = gpukit.find_series(source)
-        if not found:
-            raise InputNotFoundError("holds no image", file=inputs[0])
-        wanted = [one.number for one in found] if len(found) > 1 else [None]
-    for which in wanted:
-        try:
-            volume = gpukit.open(
-                source, device=device, series=which, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress
-            )
-        except GpukitError as error:
-            if len(wanted) == 1:
-                raise
-            failures.append({"file": f"{shown} series {which}", "error": str(error)})
-            warn(str(error))
-            continue
+    if series is not None or (isinstance(source, str) and file_reader(source) is not None):
+        volume = gpukit.open(
+            source, device=device, series=series, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress
+        )
         for note in volume.notes:
             warn(note)
-        yield (shown if len(wanted) == 1 else f"{shown} series {which}"), volume
+        yield iter([(shown, volume)])
+        return
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage == "headers":  # later stages would take turns with those of the network
+            progress(stage, done, total)
+
+    each = open_each(source, device=device, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=tell)
+    with Ahead(each, around=lambda: side_stream(device)) as opened:
+        yield _named(opened, shown, progress, failures)
+
+
+def _named(
+    each: Iterable[Opened], shown: str, progress: Progress, failures: list[dict[str, str]]
+) -> Iterator[tuple[str, Volume]]:
+    for done, one in enumerate(each, 1):
+        name = shown if one.count == 1 else f"{shown} series {one.series.number}"
+        if one.count > 1:
+            progress("series", done, one.count)
+        if one.error is not None:
+            if one.count == 1:
+                raise one.error
+            failures.append({"file": name, "error": str(one.error)})
+            warn(str(one.error))
+            continue
+        assert one.volume is not None
+        for note in one.volume.notes:
+            warn(note)
+        yield name, one.volume
+        del one
