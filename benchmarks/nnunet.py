@@ -5,14 +5,15 @@
     python benchmarks/nnunet.py --case thick
 
 nnU-Net's way is `convert_predicted_logits_to_segmentation_with_correct_shape`; gpukit's is `LabelMap`, fed with the
-same logits plane by plane, as its ring of windows hands them on. Times are medians of runs that alternate in one
-process, CPU time beside. Peak memory is how far the resident set of a fresh process rises above what it is before, the
+same logits block by block, as its windows hand them on. Times are medians of runs that alternate in one process, CPU
+time beside. Peak memory is how far the resident set of a fresh process rises above what it is before, the
 logits being there: nnU-Net holds them once more in float64 and all of them at the source's spacing, 4 GB here.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -25,6 +26,8 @@ import numpy as np
 from sliding_window import high_water, level
 
 CLASSES = 105
+#: Voxels of a block along each axis, as windows of 64 that overlap by half hand them on.
+SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,9 @@ def run_gpukit(logits: np.ndarray, case: Case) -> np.ndarray:
     """Labels by gpukit."""
     import torch
 
+    from gpukit.ai.blocks import Block
     from gpukit.ai.labelmap import LabelMap
     from gpukit.ai.parts import OutputSpec
-    from gpukit.ai.window import Slab
     from gpukit.geometry import Grid
     from gpukit.volume import Label
 
@@ -116,10 +119,10 @@ def run_gpukit(logits: np.ndarray, case: Case) -> np.ndarray:
     tensor = torch.from_numpy(logits)
     with torch.inference_mode():
         nearest = 0 if max(case.spacing) / min(case.spacing) > 3 else None  # nnU-Net's rule
-        target = LabelMap(source, model, output, 0, tensor.device, nearest=nearest)
-        for n in range(0, case.shape[0], 16):
-            stop = min(n + 16, case.shape[0])
-            target.add(Slab(n, stop, tensor[:, n:stop], None))
+        target = LabelMap(source, model, output, tensor.device, nearest=nearest)
+        for start in itertools.product(*(range(0, n, SIDE) for n in case.shape)):
+            box = tuple(slice(at, at + SIDE) for at in start)
+            target.add(Block(start, tensor[(slice(None), *box)], None))
         return target.finish().permute(2, 1, 0).numpy()
 
 

@@ -142,10 +142,10 @@ def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False) -> An
         layout = Layout.plan(case.size, case.patch, case.overlap)
         if trial:
             loaded(central(values, layout))
-        target = LabelMap(grid, grid, _output(case), layout.axis, values.device)
+        target = LabelMap(grid, grid, _output(case), values.device)
         skip = 0.05 if case.skip else None
-        for slab in slide(values, loaded, layout, channels=case.classes, batch=case.batch, skip_below=skip):
-            target.add(slab)
+        for block in slide(values, loaded, layout, channels=case.classes, batch=case.batch, skip_below=skip):
+            target.add(block)
         return target.finish().permute(2, 1, 0)
 
 

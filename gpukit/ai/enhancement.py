@@ -277,14 +277,11 @@ def _swept(
     inference = model.inference
     layout = Layout.plan(tuple(image.shape[1:]), inference.patch, inference.overlap)
     result = torch.empty(tuple(image.shape[1:]), device=image.device)
-    slabs = slide(
+    blocks = slide(
         image, network, layout, channels=1, blend=inference.blend,
         batch=inference.batch if network.batch is None else min(inference.batch, network.batch),
         skip_below=None, progress=progress,
     )  # fmt: skip
-    for slab in slabs:
-        values = slab.sums[0] if slab.weights is None else slab.sums[0] / slab.weights
-        place = [slice(None)] * 3
-        place[layout.axis] = slice(slab.start, slab.stop)
-        result[tuple(place)] = values
+    for block in blocks:
+        result[block.box] = block.sums[0] if block.weights is None else block.sums[0] / block.weights
     return result

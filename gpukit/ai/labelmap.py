@@ -1,4 +1,4 @@
-"""From finished planes of logits to a label map on the source's grid.
+"""From finished blocks of logits to a label map on the source's grid.
 
 Two ways back:
 
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpukit.ai.blocks import Block
 from gpukit.ai.parts import OutputSpec
 from gpukit.ai.preprocess import copy_box, whole_voxel_start
+from gpukit.ai.seams import Seams
 from gpukit.ai.tensors import as_tensor
-from gpukit.ai.window import Slab
 from gpukit.geometry import Grid
 from gpukit.ops._mapping import check_affine
 from gpukit.ops.interpolated_labels import interpolated_labels
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BUDGET", "LabelMap", "spans"]
 
-#: Numbers (float32) that one step may hold beside the ring: 64 MB.
+#: Numbers (float32) that one step may hold beside the block: 64 MB.
 BUDGET = 16 << 20
 
 
 class LabelMap:
-    """Collects slabs and becomes the label map on the source's grid.
+    """Collects blocks and becomes the label map on the source's grid.
 
     Parameters
     ----------
@@ -47,10 +48,8 @@ class LabelMap:
         What the network saw.
     output : OutputSpec
         What the channels mean.
-    axis : int
-        Slab axis among the model's (i, j, k).
     device : torch.device
-        Where the slabs come from and the map is kept.
+        Where the blocks come from and the map is kept.
     nearest : int, optional
         An axis of the model's along which nothing is interpolated: the nearest plane counts, and of two the later.
     """
@@ -60,14 +59,13 @@ class LabelMap:
         source: Grid,
         model: Grid,
         output: OutputSpec,
-        axis: int,
         device: torch.device,
         *,
         nearest: int | None = None,
     ) -> None:
         import torch
 
-        self.source, self.model, self.output, self.axis = source, model, output, axis
+        self.source, self.model, self.output = source, model, output
         values = [label.value for label in output.labels]
         self.dtype = torch.uint8 if max(values) < 256 else torch.uint16
         # Gathering and comparing uint16 is not offered by every torch device, so work is done in a plain type.
@@ -79,31 +77,16 @@ class LabelMap:
         shape = source.shape if self._start is None else model.shape[::-1]
         self._map = torch.zeros(shape, dtype=self.work, device=device)
         self._matrix = check_affine(model.matrix_from(source), source.shape)
-        self._carry: tuple[torch.Tensor, torch.Tensor | None] | None = None
+        i, j, k = model.shape[::-1]
+        self._size = (i, j, k)
+        self._seams = Seams()
 
-    def add(self, slab: Slab) -> None:
-        """Take in the next planes; nothing of the slab is referred to afterwards."""
+    def add(self, block: Block) -> None:
+        """Take in a block; those before it along any axis must have come. Nothing of it is referred to afterwards."""
         if self._start is not None:
-            weights = None if slab.weights is None else slab.weights.movedim(self.axis, 0)
-            labels = self._decide(slab.sums.movedim(self.axis + 1, 1), weights)
-            self._map.narrow(self.axis, slab.start, slab.stop - slab.start).copy_(labels.movedim(0, self.axis))
-            return
-        import torch
-
-        ends = [
-            (
-                slab.sums.narrow(self.axis + 1, n, 1),
-                None if slab.weights is None else slab.weights.narrow(self.axis, n, 1),
-            )
-            for n in (0, slab.stop - slab.start - 1)
-        ]
-        if self._carry is not None:  # voxels between the last plane of the slab before and the first of this one
-            (before, weight), (after, other) = self._carry, ends[0]
-            pair = None if weight is None or other is None else torch.cat((weight, other), dim=self.axis)
-            self._between(torch.cat((before, after), dim=self.axis + 1), pair, slab.start - 1)
-        self._between(slab.sums, slab.weights, slab.start)
-        last, weight = ends[1]
-        self._carry = (last.clone(), None if weight is None else weight.clone())
+            self._map[block.box] = self._decide(block)
+        else:
+            self._between(self._seams.join(block, self._size))
 
     def place(self, labels: torch.Tensor) -> torch.Tensor:
         """The finished map from labels ``[i, j, k]`` of the model's voxels, where these are the source's."""
@@ -130,10 +113,11 @@ class LabelMap:
                 result = torch.flip(result, [n for n, flip in enumerate(flips) if flip])
         return result.contiguous()
 
-    def _decide(self, sums: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-        """Labels of planes ``[classes, n, u, v]``, a few planes at a time."""
+    def _decide(self, block: Block) -> torch.Tensor:
+        """Labels of a block's voxels, some planes at a time."""
         import torch
 
+        sums, weights = block.sums, block.weights
         labels = torch.empty(sums.shape[1:], dtype=self.work, device=sums.device)
         for part in spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
             labels[part] = self._chosen(sums[:, part], 0.0)
@@ -153,9 +137,10 @@ class LabelMap:
             return channel.to(self.work)
         return self._values[channel].masked_fill(best < threshold, 0)
 
-    def _between(self, sums: torch.Tensor, weights: torch.Tensor | None, first: int) -> None:
-        """Label the source voxels that lie between the given planes, of which `first` is the first one's number."""
-        box = self._box(first, int(sums.shape[self.axis + 1]))
+    def _between(self, block: Block) -> None:
+        """Label the source voxels that lie between a block's voxels, or outside of the outermost."""
+        sums, weights = block.sums, block.weights
+        box = self._box(block)
         if box is None:
             return
         values = [label.value for label in self.output.labels]
@@ -172,18 +157,18 @@ class LabelMap:
             activation=self.output.activation,
             weights=weight,
             start=[s.start for s in box],
-            planes=(2 - self.axis, first, self.model.shape[2 - self.axis]),
+            planes=[(2 - axis, block.start[axis], self._size[axis]) for axis in range(3)],
             nearest=None if self._nearest is None else 2 - self._nearest,
         )
         # each voxel is labelled once and 0 in all other parts
         self._map[box].bitwise_or_(as_tensor(found))
 
-    def _box(self, first: int, count: int) -> tuple[slice, slice, slice] | None:
-        """A box ``[k, j, i]`` of source voxels that holds all between some planes, None where there are none."""
-        sides = [(-0.5, n - 0.5) for n in self.model.shape[::-1]]
-        low, high = sides[self.axis]
-        last = first + count - 1
-        sides[self.axis] = (low if first == 0 else first, high if last + 1 > high else last)
+    def _box(self, block: Block) -> tuple[slice, slice, slice] | None:
+        """A box ``[k, j, i]`` of source voxels that holds all between a block's voxels, None where there are none."""
+        sides = [
+            (-0.5 if begin == 0 else begin, end - 0.5 if end == size else end - 1.0)
+            for begin, end, size in zip(block.start, block.stop, self._size, strict=True)
+        ]
         corners = np.array([(*corner, 1.0) for corner in itertools.product(*sides)])
         there = corners @ np.linalg.inv(self._matrix).T
         found = []

@@ -1,6 +1,6 @@
 """Labels on the source's grid where an nnU-Net's logits come back by splines that `LabelMap` has no quick way for.
 
-Plans of nnU-Net resample logits linearly, and `gpukit.ai.labelmap.LabelMap` does that slab by slab. A plan that asks
+Plans of nnU-Net resample logits linearly, and `gpukit.ai.labelmap.LabelMap` does that block by block. A plan that asks
 for cubic splines needs all of an axis at once. Then the logits of all classes are held at the network's spacing, as
 nnU-Net holds them, but at the source's spacing only one class at a time.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpukit.ai.blocks import Block
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.nnunet_preprocess import Seen
 from gpukit.ai.nnunet_resample import Resampling, new_shape, resample
 from gpukit.ai.parts import OutputSpec
-from gpukit.ai.window import Slab
 from gpukit.geometry import Grid
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def is_quick(how: Resampling, alone: int | None) -> bool:
 
 
 class SplineLabelMap:
-    """Collects slabs of logits and becomes the label map on the source's grid.
+    """Collects blocks of logits and becomes the label map on the source's grid.
 
     Parameters
     ----------
@@ -38,23 +38,21 @@ class SplineLabelMap:
         What the network saw.
     output : OutputSpec
         What the channels mean; activation ``none`` or ``regions``.
-    axis : int
-        Slab axis among the model's (i, j, k).
     how : Resampling
         Of the logits.
     """
 
-    def __init__(self, source: Grid, seen: Seen, output: OutputSpec, axis: int, how: Resampling) -> None:
-        self.source, self.seen, self.output, self.axis, self.how = source, seen, output, axis, how
+    def __init__(self, source: Grid, seen: Seen, output: OutputSpec, how: Resampling) -> None:
+        self.source, self.seen, self.output, self.how = source, seen, output, how
         self.model = seen.grid
         self._logits = seen.image.new_empty((output.channels, *self.model.shape[::-1]))
 
-    def add(self, slab: Slab) -> None:
-        """Take in the next planes."""
-        room = self._logits.narrow(self.axis + 1, slab.start, slab.stop - slab.start)
-        room.copy_(slab.sums)
-        if slab.weights is not None:
-            room.div_(slab.weights)
+    def add(self, block: Block) -> None:
+        """Take in a block."""
+        room = self._logits[(slice(None), *block.box)]
+        room.copy_(block.sums)
+        if block.weights is not None:
+            room.div_(block.weights)
 
     def finish(self) -> torch.Tensor:
         """The label map ``[k, j, i]`` on the source's grid."""
@@ -89,5 +87,5 @@ def placed(labels: torch.Tensor, source: Grid, model: Grid, output: OutputSpec) 
     affine = turned.affine.copy()
     affine[:3, 3] = turned.to_world([start])[0]
     i, j, k = (int(n) for n in labels.shape)
-    whole = LabelMap(source, Grid((k, j, i), affine), output, 0, labels.device)
+    whole = LabelMap(source, Grid((k, j, i), affine), output, labels.device)
     return whole.place(labels)

@@ -21,7 +21,7 @@ from gpukit.ai.seeing import label_map, lay_windows, see
 from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import as_array, as_tensor, torch_device
 from gpukit.ai.together import Mirrored, combined
-from gpukit.ai.window import Layout, central, slide
+from gpukit.ai.window import central, slide
 from gpukit.errors import GpukitError, ModelError
 from gpukit.stages import in_stage, stage, staged
 from gpukit.volume import Volume
@@ -49,12 +49,12 @@ class Job:
     wanted: tuple[int, ...] | None = None
     kept: list[torch.Tensor] = field(default_factory=list)
 
-    def target(self, volume: Volume, model: Model, seen: Seen, layout: Layout) -> LabelMap | SplineLabelMap:
-        """What collects the slabs."""
+    def target(self, volume: Volume, model: Model, seen: Seen) -> LabelMap | SplineLabelMap:
+        """What collects the blocks."""
         if self.wanted is None:
-            return label_map(volume, model, seen, layout)
+            return label_map(volume, model, seen)
         place = seen.image.device
-        return ProbabilityMap(volume.grid, seen.grid, model.segments, layout.axis, place, self.wanted)
+        return ProbabilityMap(volume.grid, seen.grid, model.segments, place, self.wanted)
 
     def finish(self, target: LabelMap | SplineLabelMap) -> torch.Tensor:
         """The label map; probabilities are put into `kept`."""
@@ -186,10 +186,10 @@ def in_step(
             )
         )
     assert layout is not None
-    target = job.target(volume, first, seen, layout)
-    for slab in staged(combined(streams, how, weights, first.segments.activation), "inference"):
+    target = job.target(volume, first, seen)
+    for block in staged(combined(streams, how, weights, first.segments.activation), "inference"):
         with stage("back-resampling"):
-            target.add(slab)
+            target.add(block)
     labels = job.finish(target)
     return labels, (*notes, *dict.fromkeys(note for network in networks for note in network.notes))
 
@@ -230,9 +230,9 @@ def _label(
             )
         patch = (fixed[0], fixed[1], fixed[2])
     layout = lay_windows(size, model, job.overlap, patch)
-    target = job.target(volume, model, seen, layout)
+    target = job.target(volume, model, seen)
     together = job.batch or spec.batch
-    slabs = slide(
+    blocks = slide(
         image,
         network,
         layout,
@@ -242,9 +242,9 @@ def _label(
         skip_below=spec.skip_below,
         progress=job.tell(part),
     )
-    for slab in staged(slabs, "inference"):
+    for block in staged(blocks, "inference"):
         with stage("back-resampling"):
-            target.add(slab)
+            target.add(block)
     return job.finish(target)
 
 

@@ -39,14 +39,14 @@ def lay_windows(
     return Layout.plan(size, wanted, share)
 
 
-def label_map(volume: Volume, model: Model, seen: Seen, layout: Layout) -> LabelMap | SplineLabelMap:
-    """What takes in the slabs and becomes labels on the volume's grid."""
+def label_map(volume: Volume, model: Model, seen: Seen) -> LabelMap | SplineLabelMap:
+    """What takes in the blocks and becomes labels on the volume's grid."""
     spec, device = model.volume_input, seen.image.device
     if not isinstance(spec, NnUNetInput):
-        return LabelMap(volume.grid, seen.grid, model.segments, layout.axis, device)
+        return LabelMap(volume.grid, seen.grid, model.segments, device)
     how = spec.logits
     alone = seen.alone(how)
     if is_quick(how, alone):
         nearest = alone if how.order_z == 0 else None
-        return LabelMap(volume.grid, seen.grid, model.segments, layout.axis, device, nearest=nearest)
-    return SplineLabelMap(volume.grid, seen, model.segments, layout.axis, how)
+        return LabelMap(volume.grid, seen.grid, model.segments, device, nearest=nearest)
+    return SplineLabelMap(volume.grid, seen, model.segments, how)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpukit.ai.blocks import Block
 from gpukit.ai.description import Model
 from gpukit.ai.ensemble import check_weights
-from gpukit.ai.window import Slab
 from gpukit.errors import DependencyError, InputError, ModelError
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def same_windows(models: Sequence[Model]) -> bool:
 
 
 def combined(
-    streams: Sequence[Iterator[Slab]], how: str, weights: Sequence[float] | None, activation: str
-) -> Iterator[Slab]:
-    """Slabs of several networks as one stream whose values, activated, are the combined probabilities.
+    streams: Sequence[Iterator[Block]], how: str, weights: Sequence[float] | None, activation: str
+) -> Iterator[Block]:
+    """Blocks of several networks as one stream whose values, activated, are the combined probabilities.
 
     Parameters
     ----------
     streams : sequence of iterators
-        Of the same windows; they advance together, so only one slab of each is ever there.
+        Of the same windows; they advance together, so only one block of each is ever there.
     how : str
         ``average``, ``weighted`` or ``max``.
     weights : sequence of float, optional
@@ -103,10 +103,10 @@ def combined(
 
     shares = check_weights(weights, len(streams))
     tiny = torch.finfo(torch.float32).tiny
-    for slabs in zip(*streams, strict=True):
+    for blocks in zip(*streams, strict=True):
         total: torch.Tensor | None = None
-        for slab, share in zip(slabs, shares, strict=True):
-            values = _activated(slab, activation)
+        for block, share in zip(blocks, shares, strict=True):
+            values = _activated(block, activation)
             if how == "max":
                 total = values if total is None else torch.maximum(total, values)
             else:
@@ -116,22 +116,22 @@ def combined(
             total = total.clamp_(min=tiny).log_()
         elif activation == "sigmoid":
             total = torch.logit(total, eps=1e-7)
-        yield Slab(slabs[0].start, slabs[0].stop, total, None)
+        yield Block(blocks[0].start, total, None)
 
 
-def _activated(slab: Slab, activation: str) -> torch.Tensor:
-    """Probabilities of a slab, in memory of their own; certain background where every window was skipped."""
+def _activated(block: Block, activation: str) -> torch.Tensor:
+    """Probabilities of a block, in memory of their own; certain background where every window was skipped."""
     import torch
 
-    logits = slab.sums
-    if slab.weights is not None:
-        logits = logits / slab.weights.clamp(min=torch.finfo(torch.float32).tiny)
+    logits = block.sums
+    if block.weights is not None:
+        logits = logits / block.weights.clamp(min=torch.finfo(torch.float32).tiny)
     if activation == "softmax":
         values = torch.softmax(logits, dim=0)
     else:
         values = torch.sigmoid(logits) if activation == "sigmoid" else logits.clone()
-    if slab.weights is not None:
-        skipped = slab.weights == 0
+    if block.weights is not None:
+        skipped = block.weights == 0
         if bool(skipped.any()):
             values[:, skipped] = 0.0
             if activation != "sigmoid":

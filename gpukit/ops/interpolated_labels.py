@@ -62,7 +62,7 @@ def check_contest(
     activation: str,
     weights: Any | None,
     start: Sequence[int],
-    planes: tuple[int, int, int] | None,
+    planes: Sequence[Any] | None,
     nearest: int | None,
 ) -> Contest:
     """The arguments of `interpolated_labels`, checked.
@@ -89,8 +89,8 @@ def check_contest(
         raise InputError(f"nearest is an axis, 0 to 2, not {nearest}", attribute="nearest")
     size = [int(n) for n in scores.shape[1:]]
     low, high, ends, first = [-0.5 - EDGE] * 3, [n - 0.5 + EDGE for n in size], [False] * 3, [0] * 3
-    if planes is not None:
-        axis, begin, count = planes
+    given = [] if planes is None else [planes] if len(planes) == 3 and isinstance(planes[0], int) else planes
+    for axis, begin, count in given:
         if axis not in (0, 1, 2) or begin < 0 or begin + size[axis] > count:
             raise InputError(f"planes {planes} do not go with scores of shape {tuple(scores.shape)}")
         last = begin + size[axis] - 1
@@ -115,7 +115,7 @@ def interpolated_labels(
     activation: str = "none",
     weights: Any | None = None,
     start: Sequence[int] = (0, 0, 0),
-    planes: tuple[int, int, int] | None = None,
+    planes: tuple[int, int, int] | Sequence[tuple[int, int, int]] | None = None,
     nearest: int | None = None,
 ) -> Any:
     """The label that wins at each voxel of another grid, where scores of classes are interpolated linearly.
@@ -141,10 +141,11 @@ def interpolated_labels(
         certain (``none``, ``softmax``) or none is.
     start : sequence of int
         Number (k, j, i) of the result's first voxel on the whole output grid, where only a part of it is wanted.
-    planes : (int, int, int), optional
+    planes : (int, int, int) or sequence of these, optional
         ``(axis, first, count)``: along this array axis the scores are those from plane `first` on of a whole of `count`
         planes. Only voxels between the planes that are given get a label, and on the last of them only where it is the
-        whole's last: so parts that share a plane make up the whole, each voxel being labelled by one of them.
+        whole's last: so parts that share a plane make up the whole, each voxel being labelled by one of them. Of parts
+        along several axes there is one such for each.
     nearest : int, optional
         Array axis of the scores along which the nearest plane counts, and of two as near the later.
 

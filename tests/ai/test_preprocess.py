@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,10 +13,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 ndimage = pytest.importorskip("scipy.ndimage", reason="scipy is not installed")
 
+from gpukit.ai.blocks import Block  # noqa: E402
 from gpukit.ai.labelmap import LabelMap  # noqa: E402
 from gpukit.ai.parts import InputSpec, OutputSpec, TransformSpec  # noqa: E402
 from gpukit.ai.preprocess import model_grid, prepare, whole_voxel_start  # noqa: E402
-from gpukit.ai.window import Slab  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Label, Volume  # noqa: E402
 
@@ -149,21 +151,25 @@ def labels_of(count):
     return tuple(Label(v, f"{v}", ("a", "b", "c"), ("a", "b", "c")) for v in range(1, count + 1))
 
 
-def pour(target, sums, axis, thickness, weights=None):
-    """Hand a whole array of logits over in slabs."""
-    for start in range(0, sums.shape[axis + 1], thickness):
-        stop = min(start + thickness, sums.shape[axis + 1])
-        part = sums.narrow(axis + 1, start, stop - start)
-        target.add(Slab(start, stop, part, None if weights is None else weights.narrow(axis, start, stop - start)))
+def pour(target, sums, sides, weights=None):
+    """Hand a whole array of logits over in blocks."""
+    lines = [range(0, n, side) for n, side in zip(sums.shape[1:], sides, strict=True)]
+    for start in itertools.product(*lines):
+        box = tuple(slice(at, at + side) for at, side in zip(start, sides, strict=True))
+        target.add(Block(start, sums[(slice(None), *box)], None if weights is None else weights[box]))
     return target.finish().numpy()
 
 
+#: Voxels of a block along each axis.
+SIDES = [(3, 99, 99), (99, 3, 99), (99, 99, 3), (4, 5, 3), (1, 6, 1)]
+
+
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize(
     ("degrees", "codes"), [((0, 0, 0), "LPS"), ((0, 0, 0), "SAL"), ((13, -8, 21), "PIR"), ((44, 3, 0), "RAS")]
 )
-def test_labels_return_by_interpolated_probabilities(activation, axis, degrees, codes):
+def test_labels_return_by_interpolated_probabilities(activation, sides, degrees, codes):
     """Against SciPy, which interpolates the probabilities of every class over the whole volume."""
     source = grid_of(shape=(20, 17, 15), spacing=(1.0, 1.2, 0.8), degrees=degrees, codes=codes)
     grid = model_grid(source, InputSpec(orientation="RAS", spacing=(1.5, 1.4, 1.7), size=(12, 13, 9), axes="patient"))
@@ -187,10 +193,8 @@ def test_labels_return_by_interpolated_probabilities(activation, axis, degrees, 
     unclear = (every.max(axis=0) - second < 1e-5) | (np.abs(every.max(axis=0) - 0.5) < 1e-5)
 
     weights = torch.rand(grid.shape[::-1], generator=torch.Generator().manual_seed(4)) + 0.5
-    target = LabelMap(
-        source, grid, OutputSpec(activation=activation, labels=labels_of(count)), axis, torch.device("cpu")
-    )
-    found = pour(target, torch.from_numpy(logits) * weights, axis, 3, weights)
+    target = LabelMap(source, grid, OutputSpec(activation=activation, labels=labels_of(count)), torch.device("cpu"))
+    found = pour(target, torch.from_numpy(logits) * weights, sides, weights)
     assert found.shape == source.shape
     assert found.dtype == np.uint8
     assert np.array_equal(found[~unclear], expected[~unclear])
@@ -199,15 +203,15 @@ def test_labels_return_by_interpolated_probabilities(activation, axis, degrees, 
 
 
 @pytest.mark.parametrize("codes", CODES)
-@pytest.mark.parametrize("axis", [0, 2])
-def test_labels_of_the_same_voxels_return_without_interpolation(codes, axis):
+@pytest.mark.parametrize("sides", [(4, 99, 99), (99, 99, 4), (5, 6, 7)])
+def test_labels_of_the_same_voxels_return_without_interpolation(codes, sides):
     source = grid_of(codes=codes)
     spec = InputSpec(orientation="RAS", spacing=source.reoriented("RAS")[0].spacing, size=(20, 11, 13))
     grid = model_grid(source, spec)
     assert whole_voxel_start(source, grid) is not None
     logits = torch.randn((3, *grid.shape[::-1]), generator=torch.Generator().manual_seed(5))
-    target = LabelMap(source, grid, OutputSpec(activation="softmax", labels=labels_of(2)), axis, torch.device("cpu"))
-    found = pour(target, logits, axis, 4)
+    target = LabelMap(source, grid, OutputSpec(activation="softmax", labels=labels_of(2)), torch.device("cpu"))
+    found = pour(target, logits, sides)
     where = np.rint(grid.to_index(np.stack(world_points(source), axis=-1))).astype(int)
     within = ((where >= 0) & (where < grid.shape[::-1])).all(axis=-1)
     i, j, k = np.moveaxis(np.where(within[..., None], where, 0), -1, 0)
@@ -220,8 +224,8 @@ def test_where_every_window_was_skipped_there_is_background():
     logits, weights = torch.zeros(3, 8, 8, 8), torch.ones(8, 8, 8)
     logits[2] = 5.0
     logits[:, :4], weights[:4] = 0.0, 0.0
-    target = LabelMap(source, source, OutputSpec(activation="sigmoid", labels=labels_of(3)), 0, torch.device("cpu"))
-    found = pour(target, logits, 0, 3, weights)
+    target = LabelMap(source, source, OutputSpec(activation="sigmoid", labels=labels_of(3)), torch.device("cpu"))
+    found = pour(target, logits, (3, 8, 8), weights)
     assert not found[:, :, :4].any()
     assert (found[:, :, 4:] == 3).all()
 
@@ -231,7 +235,7 @@ def test_labels_above_255_need_and_get_sixteen_bits():
     labels = (Label(1, "a", ("a", "b", "c"), ("a", "b", "c")), Label(40000, "b", ("a", "b", "c"), ("a", "b", "c")))
     logits = torch.full((2, 4, 4, 4), -3.0)
     logits[1, 0] = 3.0
-    target = LabelMap(source, source, OutputSpec(activation="sigmoid", labels=labels), 0, torch.device("cpu"))
-    found = pour(target, logits, 0, 4)
+    target = LabelMap(source, source, OutputSpec(activation="sigmoid", labels=labels), torch.device("cpu"))
+    found = pour(target, logits, (4, 4, 4))
     assert found.dtype == np.uint16
     assert (found[:, :, 0] == 40000).all()

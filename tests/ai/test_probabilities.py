@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,17 @@ CODE = ("91723000", "SCT", "Anatomical Structure")
 ONE = 0.5 / 255  # what rounding to a byte may take
 
 
-def split(logits: np.ndarray, count: int, axis: int) -> list:
-    """Slabs of at most three planes, as the sliding window hands them on: weighted sums, and the weights."""
-    from gpukit.ai.window import Slab
+def split(logits: np.ndarray, sides: tuple[int, int, int]) -> list:
+    """Blocks, as the sliding window hands them on: weighted sums, and the weights."""
+    from gpukit.ai.blocks import Block
 
     found = []
     rng = np.random.default_rng(9)
-    for start in range(0, count, 3):
-        stop = min(count, start + 3)
-        part = torch.from_numpy(logits).narrow(axis + 1, start, stop - start)
+    for start in itertools.product(*(range(0, n, side) for n, side in zip(logits.shape[1:], sides, strict=True))):
+        box = tuple(slice(at, at + side) for at, side in zip(start, sides, strict=True))
+        part = torch.from_numpy(logits)[(slice(None), *box)]
         weights = torch.from_numpy(rng.uniform(0.5, 2.0, part.shape[1:]).astype(np.float32))
-        found.append(Slab(start, stop, part * weights, weights))
+        found.append(Block(start, part * weights, weights))
     return found
 
 
@@ -53,8 +54,8 @@ def expected(logits: np.ndarray, activation: str, source: Grid, model: Grid) -> 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("way", ["whole voxels", "beyond the source", "part of the source", "resampled"])
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_against_the_definition(activation: str, way: str, axis: int) -> None:
+@pytest.mark.parametrize("sides", [(3, 99, 99), (99, 3, 99), (99, 99, 3), (3, 4, 2)])
+def test_against_the_definition(activation: str, way: str, sides: tuple[int, int, int]) -> None:
     from gpukit.ai.labelmap import LabelMap
     from gpukit.ai.parts import OutputSpec
     from gpukit.ai.probabilities import ProbabilityMap
@@ -71,13 +72,13 @@ def test_against_the_definition(activation: str, way: str, axis: int) -> None:
         model = Grid.from_axes((9, 8, 7), spacing=(1.1, 1.3, 1.6), direction=turn, origin=(3.2, -4.1, 4.7))
     labels = [1, 2, 3] if activation == "softmax" else [2, 5, 9]
     output = OutputSpec(activation=activation, labels=tuple(Label(v, f"n{v}", CODE, CODE) for v in labels))
-    rng = np.random.default_rng(axis)
+    rng = np.random.default_rng(sides[0])
     size = model.shape[::-1]
     logits = rng.normal(0, 2, (4 if activation == "softmax" else 3, *size)).astype(np.float32)
     wanted = [labels[2], labels[0]]
-    collected = ProbabilityMap(source, model, output, axis, torch.device("cpu"), wanted)
-    for slab in split(logits, size[axis], axis):
-        collected.add(slab)
+    collected = ProbabilityMap(source, model, output, torch.device("cpu"), wanted)
+    for block in split(logits, sides):
+        collected.add(block)
     with torch.profiler.profile(profile_memory=True) as profile:
         found = collected.probabilities().numpy()
     # they are turned where they are, label by label: nothing of the size of two labels is ever taken
@@ -88,9 +89,9 @@ def test_against_the_definition(activation: str, way: str, axis: int) -> None:
     channels = [3, 1] if activation == "softmax" else [2, 0]
     # float32 weights and interpolation add less than 1e-5
     np.testing.assert_allclose(found / 255, whole[channels], atol=ONE + 1e-5)
-    plain = LabelMap(source, model, output, axis, torch.device("cpu"))
-    for slab in split(logits, size[axis], axis):
-        plain.add(slab)
+    plain = LabelMap(source, model, output, torch.device("cpu"))
+    for block in split(logits, sides):
+        plain.add(block)
     np.testing.assert_array_equal(collected.finish().numpy(), plain.finish().numpy())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,21 @@ def test_parts_that_share_a_plane_make_up_the_whole(lib, rng, axis: int, oblique
     for first, stop in ((0, 3), (2, 4), (3, 4), (3, count)):
         part = data.take(range(first, stop), axis=axis + 1)
         planes = (axis, first, count)
+        total += lib(interpolated_labels, part, matrix, shape, planes=planes, **options)
+    np.testing.assert_array_equal(total, whole)
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+def test_parts_along_all_axes_make_up_the_whole(lib, rng, oblique: bool) -> None:
+    size, shape = (9, 7, 8), (18, 13, 16)
+    data = scores(rng, 5, size)
+    matrix = turned(size, shape) if oblique else np.diag([0.5, 0.5, 0.5, 1.0])
+    options = {"labels": [1, 2, 3, 4, 5]}
+    whole = lib(interpolated_labels, data, matrix, shape, **options)
+    total = np.zeros(shape, int)
+    for parts in itertools.product(*([(0, 3), (2, n)] for n in size)):
+        part = data[(slice(None), *(slice(*ends) for ends in parts))]
+        planes = [(axis, first, size[axis]) for axis, (first, _) in enumerate(parts)]
         total += lib(interpolated_labels, part, matrix, shape, planes=planes, **options)
     np.testing.assert_array_equal(total, whole)
 
