@@ -15,6 +15,7 @@ from gpukit.ai.batch_cases import Case
 from gpukit.ai.channels import in_order, same_channels
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
+from gpukit.ai.runtimes import formats_of
 from gpukit.errors import InputError, ModelError, OutputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.documents import json_text, plain
@@ -103,7 +104,8 @@ class Job:
                 raise InputError(f"{self.task} has no such option", attribute=name)
         if self.overlay and self.task not in ("segment", "detect"):
             raise InputError(f"results of {self.task} are not drawn", attribute="overlay")
-        models = tuple(find_model(model, trust=self.trust) for model in self.models)
+        formats = formats_of(self.options.get("runtime"))
+        models = tuple(find_model(model, trust=self.trust, formats=formats) for model in self.models)
         if not models:
             raise InputError("no model was given", attribute="model")
         if self.task in ("detect", "enhance") and len(models) > 1:

@@ -14,6 +14,7 @@ from gpukit.ai.ensemble import combine_probabilities
 from gpukit.ai.lanes import Answer, Lane, inference, load, run_lanes
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, ClassifySpec
+from gpukit.ai.runtimes import formats_of
 from gpukit.ai.tensors import require
 from gpukit.errors import InputError, ModelError
 from gpukit.volume import SourceInstance, Volume
@@ -127,7 +128,7 @@ def classify(
     InputError
         An argument is out of its domain.
     """
-    job = _job(model, per, batch, ensemble, weights, threshold)
+    job = _job(model, runtime, per, batch, ensemble, weights, threshold)
     volume = volume if device is None else volume.to(device)
     found: list[Answer] = []
     for number, (one, spec) in enumerate(zip(job.models, job.specs, strict=True)):  # one network at a time in memory
@@ -179,7 +180,7 @@ def classify_each(
     ModelError, InputError
         As `classify`.
     """
-    job = _job(model, per, batch, ensemble, weights, threshold)
+    job = _job(model, runtime, per, batch, ensemble, weights, threshold)
     lanes: list[Lane] = []
     source = iter(volumes)
     first = next(source, None)
@@ -245,6 +246,7 @@ class _Job:
 
 def _job(
     model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
+    runtime: str | None,
     per: str,
     batch: int,
     ensemble: str,
@@ -252,12 +254,12 @@ def _job(
     threshold: float | None,
 ) -> _Job:
     named = [model] if isinstance(model, (str, PathLike, Model)) else list(model)
-    models = [(m if isinstance(m, Model) else find_model(m)).for_task("classify") for m in named]
+    formats = formats_of(runtime)
+    models = [(m if isinstance(m, Model) else find_model(m, formats=formats)).for_task("classify") for m in named]
     specs = [_spec(m) for m in models]
     _check(models, specs, per, batch, weights, ensemble)
-    identity = tuple(
-        {"name": m.name, "version": m.version, "digest": m.digest} for m in models
-    )  # before they are loaded
+    # digests are known before any weights are opened
+    identity = tuple({"name": m.name, "version": m.version, "digest": m.digest} for m in models)
     require("torch", "monai")
     return _Job(models, specs, identity, per, ensemble, weights, threshold)
 

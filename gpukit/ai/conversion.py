@@ -21,7 +21,7 @@ from gpukit.errors import DependencyError, InputError, ModelError, OutputError, 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TARGETS", "TOLERANCE", "Conversion", "Converter", "convert", "difference"]
+__all__ = ["TARGETS", "TOLERANCE", "Conversion", "Converter", "convert", "difference", "formats_before"]
 
 #: Format -> suffixes of the files that are written.
 TARGETS = {"onnx": (".onnx",), "coreml": (".mlpackage", ".mlmodel"), "openvino": (".xml",)}
@@ -110,7 +110,7 @@ def convert(
         raise InputError(f"the name must end in {' or '.join(TARGETS[to])}", file=target)
     beside = target.with_suffix(".json")
     finals = [target, beside, *((target.with_suffix(".bin"),) if to == "openvino" else ())]
-    source = model if isinstance(model, Model) else find_model(model)
+    source = model if isinstance(model, Model) else find_model(model, formats=formats_before(to))
     if beside.exists() and beside.samefile(source.file):
         raise OutputExistsError(
             f"{beside.name} describes the original, and the result needs a description of its own", file=target,
@@ -156,6 +156,12 @@ def convert(
         weights=target, description=beside, difference=found, tolerance=TOLERANCE[to], checked=checked,
         notes=tuple(notes),
     )  # fmt: skip
+
+
+def formats_before(to: str) -> tuple[str, ...]:
+    """The formats that are converted to another."""
+    writers = [r for r in runtimes() if isinstance(r, Converter) and to in r.converts]
+    return tuple(form for writer in writers for form in writer.formats if form != "nnunet")
 
 
 def _reads(runtime: Converter, model: Model) -> bool:

@@ -16,7 +16,7 @@ from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, DetectSpec
 from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.preprocess import model_grid, prepare
-from gpukit.ai.runtimes import choose
+from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.segmentation import one_image
 from gpukit.ai.tensors import require, torch_device
 from gpukit.errors import InputError
@@ -134,7 +134,8 @@ def detect(
     InputError
         An argument is out of its domain.
     """
-    described = (model if isinstance(model, Model) else find_model(model)).for_task("detect")
+    named = model if isinstance(model, Model) else find_model(model, formats=formats_of(runtime))
+    described = named.for_task("detect")
     spec = described.output
     assert isinstance(spec, DetectSpec)
     least = spec.confidence if confidence is None else confidence

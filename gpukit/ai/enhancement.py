@@ -13,7 +13,7 @@ from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import EnhanceSpec
 from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.preprocess import build_transform, model_grid, prepare
-from gpukit.ai.runtimes import choose
+from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.segmentation import one_image
 from gpukit.ai.tensors import as_array, as_tensor, require, torch_device
 from gpukit.ai.window import Layout, slide
@@ -74,7 +74,8 @@ def enhance(
     InputError
         The volume is in colour.
     """
-    described = (model if isinstance(model, Model) else find_model(model)).for_task("enhance")
+    found = model if isinstance(model, Model) else find_model(model, formats=formats_of(runtime))
+    described = found.for_task("enhance")
     spec = described.output
     assert isinstance(spec, EnhanceSpec)
     if batch < 1:

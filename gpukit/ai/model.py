@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -27,7 +28,7 @@ def sample_names() -> tuple[str, ...]:
     return tuple(sorted(file.parent.name.replace("_", "-") for file in SAMPLES.glob(f"*/{DESCRIPTION}")))
 
 
-def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
+def find_model(model: str | PathLike[str], *, trust: bool = False, formats: Collection[str] | None = None) -> Model:
     """The checked description of what the user named.
 
     Parameters
@@ -40,6 +41,9 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     trust : bool
         Evaluate the ``$expressions`` of a MONAI bundle that the description needs. They are Python code; without it
         none is run, and a bundle that needs one is refused. Load SavedModels that run Python or read files.
+    formats : collection of str, optional
+        Of a stored model that has several formats, one of these is taken where it has one (see
+        `gpukit.ai.runtimes.formats_of`).
 
     Raises
     ------
@@ -62,7 +66,7 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     name = os.fspath(model)
     if name.replace("_", "-") in sample_names():
         return _described(SAMPLES / name.replace("-", "_") / DESCRIPTION)
-    stored = _from_store(name)
+    stored = _from_store(name, formats)
     if stored is not None:
         return stored
     raise InputNotFoundError(
@@ -73,8 +77,8 @@ def find_model(model: str | PathLike[str], *, trust: bool = False) -> Model:
     )
 
 
-def _from_store(name: str) -> Model | None:
-    """The variant of a stored model that this machine runs best."""
+def _from_store(name: str, formats: Collection[str] | None) -> Model | None:
+    """The variant of a stored model that this machine runs best, of those of some formats where it has one."""
     from gpukit.ai.registry import Store
     from gpukit.ai.variants import best_variant
 
@@ -82,7 +86,7 @@ def _from_store(name: str) -> Model | None:
     entry = store.find(name)
     if entry is None:
         return None
-    variant = best_variant(entry)
+    variant = best_variant(entry, among=formats)
     model = find_model(store.path(variant))
     # a file that was damaged in the store is refused when its digest is asked for
     tree = store.tree(variant)

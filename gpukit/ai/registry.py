@@ -17,7 +17,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,8 @@ from gpukit.ai.manifest import (
     write_json,
     write_manifest,
 )
-from gpukit.errors import InputNotFoundError, ModelError, OutputExistsError
+from gpukit.ai.model import sample_names
+from gpukit.errors import GpukitError, InputNotFoundError, ModelError, OutputError, OutputExistsError
 
 __all__ = ["Entry", "Store", "Variant", "store_path"]
 
@@ -84,7 +86,9 @@ class Store:
 
     def find(self, name: str) -> Entry | None:
         """The model that ``name@version``, a name (its newest version) or an alias stands for; None for none."""
-        wanted, _, version = self.aliases().get(name, name).partition("@")
+        wanted, sign, version = self.aliases().get(name, name).partition("@")
+        if sign and not version:
+            return None
         if not NAME.fullmatch(wanted) or (version and not VERSION.fullmatch(version)):
             return None
         folder = self.folder / "models" / wanted
@@ -168,9 +172,29 @@ class Store:
                 f"{called}@{number} is no name for the store", file=model.file, attribute="name",
                 fix="use letters, digits, dots and dashes",
             )  # fmt: skip
-        if alias is not None and (not NAME.fullmatch(alias) or self.folder.joinpath("models", alias).exists()):
-            raise ModelError(f"{alias!r} is no alias: it is no name, or that of a model", attribute="alias")
         _ = model.digest  # a damaged file is refused before anything is stored
+        with self._alone():
+            return self._add(
+                model, root, files, entry=entry, called=called, number=number, source=source, license=license,
+                tags=tags, alias=alias, force=force,
+            )  # fmt: skip
+
+    def _add(
+        self,
+        model: Model,
+        root: Path,
+        files: Sequence[Path],
+        *,
+        entry: str,
+        called: str,
+        number: str,
+        source: str,
+        license: str | None,
+        tags: Sequence[str],
+        alias: str | None,
+        force: bool,
+    ) -> Entry:
+        self._check_names(called, alias)
         stored = {}
         for file in files:
             relative = file.relative_to(root).as_posix()
@@ -184,11 +208,47 @@ class Store:
         old = self.find(f"{called}@{number}")
         if old is not None:
             fresh = _joined(old, fresh, force=force)
+            fresh = fresh if license is None else replace(fresh, license=license)
         self._grow(variant)
         write_manifest(self.folder / "models" / called / f"{number}.json", fresh)
         if alias is not None:
             write_json(self.folder / "aliases.json", {**self.aliases(), alias: fresh.id})
         return fresh
+
+    def _check_names(self, name: str, alias: str | None) -> None:
+        """ModelError where a name would stand for two models: a model's and an alias are never the same."""
+        if name in self.aliases():
+            raise ModelError(
+                f"{name} is an alias of {self.aliases()[name]}", attribute="name", fix="choose another --name"
+            )
+        if alias is None:
+            return
+        taken = alias == name or alias in sample_names() or self.folder.joinpath("models", alias).exists()
+        if taken or not NAME.fullmatch(alias):
+            raise ModelError(
+                f"{alias!r} cannot be an alias: it is {'the name of a model' if taken else 'no name'}",
+                attribute="alias", fix="use another word of small letters, digits, dots and dashes",
+            )  # fmt: skip
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes the store; OutputError where it cannot be written.
+
+        Models are read without it: a manifest appears whole, after its files.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("a") as handle:
+                _lock(handle.fileno())
+                yield
+        except OSError as error:
+            ours = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(self.folder)
+            if isinstance(error, GpukitError) or not ours:
+                raise
+            raise OutputError(
+                f"the store of models cannot be written: {error.strerror or error}", file=self.folder,
+                fix="make room, or let GPUKIT_MODELS name a folder that can be written",
+            ) from error  # fmt: skip
 
     def _blob(self, digest: str) -> Path:
         return self.folder / "blobs" / digest[:2] / digest
@@ -215,7 +275,9 @@ class Store:
         """Make the tree of a variant out of links to its blobs."""
         tree = self.folder / "trees" / variant.tree
         if tree.is_dir():
-            return
+            if all(digest_of(tree / name) == digest for name, digest in variant.files.items()):
+                return
+            shutil.rmtree(tree)  # damaged, and its files have just been brought again
         temporary = self.folder / "trees" / f".{secrets.token_hex(8)}"
         try:
             for name, digest in variant.files.items():
@@ -241,6 +303,10 @@ class Store:
 
     def remove(self, entry: Entry) -> None:
         """Take a model out, with the files that no other model has and the aliases that stood for it."""
+        with self._alone():
+            self._remove(entry)
+
+    def _remove(self, entry: Entry) -> None:
         (self.folder / "models" / entry.name / f"{entry.version}.json").unlink(missing_ok=True)
         folder = self.folder / "models" / entry.name
         if folder.is_dir() and not any(folder.iterdir()):
@@ -258,6 +324,11 @@ class Store:
 
     def absorb(self, entry: Entry, files: Mapping[str, Path], *, force: bool = False) -> Entry:
         """Put an entry whose files were unpacked (digest -> file) into the store, each checked against its digest."""
+        with self._alone():
+            self._check_names(entry.name, None)
+            return self._absorb(entry, files, force=force)
+
+    def _absorb(self, entry: Entry, files: Mapping[str, Path], *, force: bool) -> Entry:
         for digest, file in files.items():
             if self._put(file) != digest:
                 raise ModelError("a file of the package is not what its manifest says", file=file.name)
@@ -271,6 +342,15 @@ class Store:
             self._grow(variant)
         write_manifest(self.folder / "models" / entry.name / f"{entry.version}.json", entry)
         return entry
+
+
+def _lock(handle: int) -> None:
+    """Wait until no other process holds the file; it is let go when it is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two at once are the user's to avoid
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _labels(model: Model) -> tuple[dict[str, Any], ...]:
@@ -306,4 +386,5 @@ def _joined(old: Entry, fresh: Entry, *, force: bool) -> Entry:
         raise OutputExistsError(f"{old.id} has the format {variant.format} already", fix="say --force to replace it")
     others = tuple(v for v in old.variants if v.format != variant.format)
     tags = tuple(dict.fromkeys((*old.tags, *fresh.tags)))
-    return replace(old, variants=(*others, variant), tags=tags)
+    source = old.source if others else fresh.source
+    return replace(old, variants=(*others, variant), tags=tags, source=source)

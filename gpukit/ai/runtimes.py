@@ -13,7 +13,7 @@ from gpukit.ai.description import Model
 from gpukit.ai.kept import kept
 from gpukit.errors import DependencyError, ModelError
 
-__all__ = ["Availability", "Faster", "Network", "Runtime", "choose", "faster", "runtimes"]
+__all__ = ["Availability", "Faster", "Network", "Runtime", "choose", "faster", "formats_of", "runtimes"]
 
 ENTRY_POINT_GROUP = "gpukit.runtimes"
 #: Other names by which users know a runtime.
@@ -24,6 +24,8 @@ ALIASES = {
     "ort": "onnx",
     "ov": "openvino",
     "pytorch": "torch",
+    "tensorrt": "onnx-tensorrt",
+    "trt": "onnx-tensorrt",
 }
 
 
@@ -132,6 +134,14 @@ def runtimes() -> tuple[Runtime, ...]:
             found.setdefault(one.name, one)
     order = {"torch": 0, "onnx": 1, "openvino": 2, "coreml": 3}
     return tuple(sorted(found.values(), key=lambda r: (order.get(r.name, 9), r.name)))
+
+
+def formats_of(name: str | None) -> tuple[str, ...] | None:
+    """The formats that the runtime of a name loads; None where none is named, or there is none of that name."""
+    if name is None:
+        return None
+    wanted = ALIASES.get(name.lower(), name.lower())
+    return next((runtime.formats for runtime in runtimes() if runtime.name == wanted), None)
 
 
 def choose(model: Model, name: str | None = None) -> Runtime:

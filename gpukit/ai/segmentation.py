@@ -12,7 +12,7 @@ from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
 from gpukit.ai.outputs import chosen_labels, keep_labels
 from gpukit.ai.running import Job, alone, in_step, postprocessed
-from gpukit.ai.runtimes import choose
+from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.tensors import as_array, require
 from gpukit.ai.together import check_way, fuse
 from gpukit.errors import InputError, ModelError, SelectionError
@@ -103,7 +103,10 @@ def segment(
         A 4D volume without `phase`.
     """
     named = [model] if isinstance(model, (str, PathLike, Model)) else list(model)
-    models = [(one if isinstance(one, Model) else find_model(one)).for_task("segment") for one in named]
+    formats = formats_of(runtime)
+    models = [
+        (one if isinstance(one, Model) else find_model(one, formats=formats)).for_task("segment") for one in named
+    ]
     if not models:
         raise InputError("no model was given", attribute="model")
     if precision not in PRECISIONS:

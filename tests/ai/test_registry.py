@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,13 +17,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
-from made_models import description, label, unet, write_model  # noqa: E402
+from made_models import description, label, made_volume, unet, write_model  # noqa: E402
 
+import gpukit as gk  # noqa: E402
 from gpukit.ai import find_model  # noqa: E402
+from gpukit.ai.conversion import formats_before  # noqa: E402
 from gpukit.ai.registry import Store  # noqa: E402
+from gpukit.ai.runtimes import formats_of  # noqa: E402
 from gpukit.ai.sources import add, export, import_package  # noqa: E402
-from gpukit.ai.variants import best_variant  # noqa: E402
-from gpukit.errors import FormatError, GpukitError, InputNotFoundError, ModelError, OutputExistsError  # noqa: E402
+from gpukit.ai.variants import best_variant, ranking  # noqa: E402
+from gpukit.errors import (  # noqa: E402
+    DependencyError,
+    FormatError,
+    GpukitError,
+    InputNotFoundError,
+    ModelError,
+    OutputExistsError,
+)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -102,6 +114,95 @@ def test_a_damaged_file_is_refused_and_named(store: Store, model: Path, run: Run
     assert done.returncode == 1 and "weights.safetensors" in done.stdout
 
 
+def test_adding_it_again_mends_a_damaged_model(store: Store, model: Path) -> None:
+    entry = add(store, str(model))
+    tree = store.folder / "trees" / entry.variants[0].tree / "weights.safetensors"
+    with tree.open("r+b") as stream:  # in place, so that the blob and all its links are damaged
+        stream.write(b"damaged")
+    assert store.verify(entry)
+    again = add(store, str(model), license="MIT")
+    assert store.verify(entry) == [] and again.license == "MIT"
+    assert find_model("tiny").digest == find_model(model).digest
+
+
+def test_a_named_runtime_takes_the_format_that_it_runs(store: Store, model: Path, tmp_path: Path) -> None:
+    volume = made_volume()
+    add(store, str(model))
+    add(store, str(onnx_twin(tmp_path / "twin")))
+    assert find_model("tiny").format == "onnx"
+    for runtime, form in (("pytorch", "state-dict"), ("ort", "onnx"), ("nothing", "onnx"), (None, "onnx")):
+        assert find_model("tiny", formats=formats_of(runtime)).format == form
+    labels = gk.segment(volume, "tiny", runtime="torch")
+    assert labels.algorithm["digest"] == find_model(model).digest
+    # what is converted is the format that can be
+    assert find_model("tiny", formats=formats_before("onnx")).format == "state-dict"
+
+
+def test_on_intels_processors_openvino_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/ai-runtimes.md measures it: a fifth of torch's time, where ONNX Runtime takes half."""
+    if sys.platform == "darwin":
+        pytest.skip("a Mac has an order of its own")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert ranking("cpu")[:2] == ("openvino", "onnx")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert ranking("cpu")[0] == "onnx" and "openvino" not in ranking("cpu")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Core ML runs here")
+def test_a_core_ml_model_waits_in_the_store_for_its_twin(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "net.mlmodel").write_bytes(b"")
+    (tmp_path / "net.json").write_text(json.dumps(description(format="coreml", weights="net.mlmodel", network=None)))
+    add(store, str(tmp_path / "net.mlmodel"))
+    with pytest.raises(
+        DependencyError, match=r"macOS only.*gpukit ai models add NETWORK.onnx --name tiny --version 0.1"
+    ):
+        find_model("tiny")
+    add(store, str(onnx_twin(tmp_path / "twin")))
+    assert find_model("tiny").format == "onnx"
+
+
+def test_a_name_stands_for_one_model(store: Store, model: Path) -> None:
+    add(store, str(model), alias="best")
+    for arguments in ({"name": "best"}, {"version": "2", "alias": "tiny"}, {"name": "new", "alias": "new"},
+                      {"version": "2", "alias": "brain-tissue"}, {"version": "2", "alias": "No Name"}):  # fmt: skip
+        with pytest.raises(ModelError, match="alias"):
+            add(store, str(model), **arguments)  # type: ignore[arg-type]
+    assert [entry.id for entry in store.entries()] == ["tiny@0.1"] and store.aliases() == {"best": "tiny@0.1"}
+    assert store.find("tiny@") is None and store.find("tiny@0.1@1") is None
+
+
+def test_processes_that_add_at_once_lose_nothing(store: Store, model: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from gpukit.ai.registry import Store
+from gpukit.ai.sources import add
+for n in range(8):
+    add(Store(), sys.argv[1], version=str(n), name="both", alias=f"{sys.argv[2]}-{n}", tags=[sys.argv[2]])
+"""
+    twin = onnx_twin(tmp_path / "twin")
+    commands = [[sys.executable, "-c", script, str(path), name] for path, name in ((model, "one"), (twin, "two"))]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert len(store.aliases()) == 16
+    for entry in store.entries():
+        assert {v.format for v in entry.variants} == {"state-dict", "onnx"} and set(entry.tags) == {"one", "two"}
+        assert store.verify(entry) == []
+
+
+def test_a_store_that_cannot_be_written_is_an_error_of_one_line(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("ai", "models", "add", model, GPUKIT_MODELS=str(tmp_path / "file"))
+    assert done.returncode == 1 and "the store of models cannot be written: File exists" in done.stderr
+    pytest.importorskip("resource", reason="no limits on this system")
+    script = f"ulimit -f 8; exec '{sys.executable}' -m gpukit_cli.main ai models add '{model}'"
+    place = {**os.environ, "GPUKIT_MODELS": str(tmp_path / "full")}
+    full = subprocess.run(["bash", "-c", script], env=place, capture_output=True, text=True)
+    assert full.returncode == 1 and "the store of models cannot be written: File too large" in full.stderr, full.stderr
+    assert Store(tmp_path / "full").entries() == []
+
+
 def test_a_digest_that_is_not_the_expected_one_is_refused(store: Store, model: Path) -> None:
     with pytest.raises(ModelError, match="not the expected one"):
         add(store, str(model / "weights.safetensors"), sha256="0" * 64)
@@ -115,7 +216,7 @@ def test_removing_takes_what_no_other_model_has(store: Store, model: Path) -> No
     assert [e.id for e in store.entries()] == ["tiny@2"] and store.aliases() == {}
     assert store.verify(two) == []
     store.remove(two)
-    assert not [p for p in store.folder.rglob("*") if p.is_file() and p.name != "aliases.json"]
+    assert not [p for p in store.folder.rglob("*") if p.is_file() and p.name not in ("aliases.json", ".lock")]
 
 
 def test_a_package_carries_a_model_to_another_machine(store: Store, model: Path, tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +101,12 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
     import torch
 
     try:
-        import coremltools
+        with _silent():
+            import coremltools
     except ImportError as error:
-        raise DependencyError("writing Core ML models needs coremltools", fix="pip install coremltools") from error
+        raise DependencyError(
+            "writing Core ML models needs coremltools", fix="install it: pip install coremltools"
+        ) from error
     from gpukit.ai.coreml import METADATA_KEY
 
     every = model.task == "detect"
@@ -116,18 +123,32 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         wanted, found = original(example), traced(example)  # the trace is what is converted, so it is what is compared
         try:
-            made = coremltools.convert(
-                traced, inputs=[coremltools.TensorType(name="image", shape=tuple(example.shape))],
-                convert_to="mlprogram" if program else "neuralnetwork",
-                **({"compute_precision": coremltools.precision.FLOAT32} if program else {}),
-            )  # fmt: skip
+            with _silent():
+                made = coremltools.convert(
+                    traced, inputs=[coremltools.TensorType(name="image", shape=tuple(example.shape))],
+                    convert_to="mlprogram" if program else "neuralnetwork",
+                    **({"compute_precision": coremltools.precision.FLOAT32} if program else {}),
+                )  # fmt: skip
         except Exception as error:  # coremltools raises many kinds
             raise _failed("Core ML", error, model) from error
     made.short_description = model.description[:200]
     made.version, made.license = model.version, model.license
     made.user_defined_metadata[METADATA_KEY] = description
-    made.save(os.fspath(target))
+    with _silent():
+        made.save(os.fspath(target))
     return difference(found, wanted), done
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without coremltools' progress bars and its remarks on what it lacks off macOS; errors are raised all the same."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _tensors_only(module: Any, *, every: bool) -> Any:

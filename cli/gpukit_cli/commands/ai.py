@@ -139,7 +139,7 @@ def segment(
     for target in targets:
         check_output(target, force=force)
     fractional = segmentation_type == "fractional"
-    described = chosen_models(model, several, trust=trust)
+    described = chosen_models(model, several, trust=trust, runtime=runtime)
     shares = weight_list(weights)
     with Progress() as progress, profiled(profile) as seen:
         images = open_channels(

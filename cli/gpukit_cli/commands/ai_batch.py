@@ -117,7 +117,7 @@ def batch(
     """
     from gpukit.ai.batch import batch as run
 
-    chosen = chosen_models(model, models, trust=trust)
+    chosen = chosen_models(model, models, trust=trust, runtime=runtime)
     named = [model] if model is not None else [word.strip() for word in str(models).split(",")]
     kind = task or (chosen[0].task if len({one.task for one in chosen}) == 1 else "report")
     given: dict[str, Any] = {

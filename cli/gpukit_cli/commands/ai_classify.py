@@ -80,7 +80,7 @@ def classify(
     kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
     if output is not None and str(output) != "-":
         check_output(output, force=force)
-    chosen = chosen_models(model, models)
+    chosen = chosen_models(model, models, runtime=runtime)
     shares = weight_list(weights)
     results: list[tuple[str, Classification]] = []
     failures: list[dict[str, str]] = []

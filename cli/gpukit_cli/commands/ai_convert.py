@@ -41,7 +41,7 @@ def convert(
 
     The description is written beside the result. Nothing is written where they differ by more than the tolerance.
     """
-    from gpukit.ai.conversion import TARGETS
+    from gpukit.ai.conversion import TARGETS, formats_before
     from gpukit.ai.conversion import convert as run
     from gpukit.ai.savedmodel import convert_saved_model, is_saved_model
 
@@ -61,15 +61,21 @@ def convert(
     else:
         if description is not None:
             raise typer.BadParameter("--description is for a SavedModel; others have theirs beside them")
-        done = run(find(model, trust=trust), to, target, size=wanted, force=force)
+        done = run(find(model, trust=trust, formats=formats_before(to)), to, target, size=wanted, force=force)
     for note in done.notes:
         warn(note)
     stored = None
     if add:
         from gpukit.ai.registry import Store
         from gpukit.ai.sources import add as bring
+        from gpukit.errors import OutputExistsError
 
-        stored = bring(Store(), str(done.weights), force=force).id
+        try:
+            stored = bring(Store(), str(done.weights), force=force).id
+        except OutputExistsError as error:
+            raise OutputExistsError(
+                error.what, fix=f"{done.weights} is written; `gpukit ai models add {done.weights} --force` replaces it"
+            ) from error
     if as_json:
         content = {
             "weights": str(done.weights), "description": str(done.description), "difference": done.difference,

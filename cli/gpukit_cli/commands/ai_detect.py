@@ -74,7 +74,7 @@ def detect(
     for target in (output, render_overlay, create_sr):
         if target is not None and str(target) != "-":
             check_output(target, force=force)
-    described = find(model)
+    described = find(model, runtime=runtime)
     with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         found = run(

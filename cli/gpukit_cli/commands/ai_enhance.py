@@ -70,7 +70,7 @@ def enhance(
         check_output(output, force=force)
     if nifti is not None:
         check_output(nifti, force=force)
-    described = find(model)
+    described = find(model, runtime=runtime)
     with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
         made = run(

@@ -81,7 +81,7 @@ def show(name: Name, as_json: Json = False) -> None:
         return emit(json_text("model", _facts(entry)))
     rows: list[tuple[str, Any]] = [
         ("name", entry.id), ("task", entry.task), ("description", entry.description), ("license", entry.license),
-        ("input", ", ".join(f"{k} {v}" for k, v in entry.input.items())),
+        ("input", ", ".join(f"{key} {_plain(value)}" for key, value in entry.input.items() if value != [])),
         ("labels", ", ".join(str(x["name"]) for x in entry.labels)), ("tags", ", ".join(entry.tags)),
         ("source", entry.source), ("added", entry.added),
     ]  # fmt: skip
@@ -143,6 +143,14 @@ def import_(
     from gpukit.ai.sources import import_package
 
     emit(f"{import_package(Store(), package, force=force).id}\n")
+
+
+def _plain(value: Any) -> str:
+    return (
+        " x ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+        if isinstance(value, list)
+        else str(value)
+    )
 
 
 def register(parent: typer.Typer) -> None:

@@ -52,12 +52,16 @@ Trust = Annotated[
 ]
 
 
-def find(model: str, *, trust: bool = False) -> Any:
-    """The model's checked description; what is to be known of it is said now, before long work."""
+def find(model: str, *, trust: bool = False, runtime: str | None = None, formats: Sequence[str] | None = None) -> Any:
+    """The model's checked description; what is to be known of it is said now, before long work.
+
+    Of a stored model that has several formats it is that of one which the runtime loads, or of one of `formats`.
+    """
     from gpukit.ai import find_model
     from gpukit.ai.coreml import elsewhere, runs_here
+    from gpukit.ai.runtimes import formats_of
 
-    found = find_model(model, trust=trust)
+    found = find_model(model, trust=trust, formats=formats or formats_of(runtime))
     if found.format == "coreml" and not runs_here():
         raise elsewhere(Path(model), found)
     for note in found.notes:
@@ -65,14 +69,16 @@ def find(model: str, *, trust: bool = False) -> Any:
     return found
 
 
-def chosen_models(model: str | None, models: str | None, *, trust: bool = False) -> list[Any]:
+def chosen_models(
+    model: str | None, models: str | None, *, trust: bool = False, runtime: str | None = None
+) -> list[Any]:
     """The models that ``--model`` or ``--models`` names."""
     if (model is None) == (models is None):
         raise typer.BadParameter("give --model MODEL, or --models with several")
     words = [model] if model is not None else [word.strip() for word in str(models).split(",")]
     if not all(words):
-        raise typer.BadParameter(f"--models {models} has an empty name")
-    return [find(str(word), trust=trust) for word in words]
+        raise typer.BadParameter("--model has no name" if models is None else f"--models {models} has an empty name")
+    return [find(str(word), trust=trust, runtime=runtime) for word in words]
 
 
 def weight_list(text: str | None) -> tuple[float, ...] | None:

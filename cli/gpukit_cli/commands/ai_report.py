@@ -69,7 +69,7 @@ def report(
     for target in (output, create_sr, *segs):
         if target is not None and str(target) != "-":
             check_output(target, force=force)
-    chosen = chosen_models(model, models)
+    chosen = chosen_models(model, models, runtime=runtime)
     segmenting = sum(one.task == "segment" for one in chosen)
     if segs and len(segs) != segmenting:
         raise typer.BadParameter(f"--create-seg was given {len(segs)} times, and {segmenting} models segment")
