@@ -201,7 +201,14 @@ def _write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Mode
         "segment": _write_segmentation, "classify": _write_classes, "detect": _write_boxes, "enhance": _write_image,
         "report": _write_report,
     }  # fmt: skip
-    facts = writer[job.task](case, volume, result, job, target)
+    given = result
+    if job.task == "segment":
+        from gpukit.ai.outputs import summary
+
+        content = summary(result, _single(volume))  # counted where it is, then downloaded once
+        result = result.to("cpu")
+        given = (result, content)
+    facts = writer[job.task](case, volume, given, job, target)
     if job.overlay:
         picture = target.with_name(f"{case.key}.png")
         _draw(volume, result, job, models, picture)
@@ -209,11 +216,8 @@ def _write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Mode
     return Written(tuple(path.name for path in made), facts)
 
 
-def _write_segmentation(case: Case, volume: Volume, result: Any, job: Job, target: Path) -> dict[str, Any]:
-    from gpukit.ai.outputs import summary
-
-    image = _single(volume)
-    content = summary(result, image)
+def _write_segmentation(case: Case, volume: Volume, counted: Any, job: Job, target: Path) -> dict[str, Any]:
+    result, content = counted
     if job.format == "json":
         _text(json_text("segmentation", {"files": [], **content}), target)
     else:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import device as place_of
 from numpy.typing import NDArray
 
 from gpukit.ai.outputs import summary
+from gpukit.device import array_namespace, move
 from gpukit.dicom.colors import label_color
 from gpukit.errors import DependencyError, GeometryError
 from gpukit.geometry import Grid
+from gpukit.ops.statistics import Statistics, percentiles, statistics
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -66,17 +70,18 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     if volume.axes != "kji" or not volume.grid.same_as(segmentation.grid):
         raise GeometryError("volume and segmentation are not on one grid", fix="give the volume that was segmented")
     grid, axes, flips = volume.grid.reoriented("LPS")
-    anatomy = _turned(np.asarray(volume.to("cpu").array), axes, flips)
     labels = _turned(np.asarray(segmentation.to("cpu").array), axes, flips)
-    low, high = _window(volume, anatomy)
+    low, high = _window(volume)
     palette = {label.value: label_color(label) for label in segmentation.labels}
     scale = tile / max(n * s for n, s in zip(grid.shape[::-1], grid.spacing, strict=True))
     rows = []
     for axis, _, letters in _VIEWS:
         width, height = _size(grid, axis, scale)
         row = []
-        for position in _positions(labels, axis, columns):
-            gray, marks = _slice(anatomy, axis, position), _slice(labels, axis, position)
+        positions = _positions(labels, axis, columns)
+        anatomy = _slices(volume.array, axis, positions, axes, flips)
+        for n, position in enumerate(positions):
+            gray, marks = _slice(anatomy, axis, n), _slice(labels, axis, position)
             row.append(_tile(_gray(gray, low, high), marks, palette, (width, height)))
         rows.append((row, letters, width, height))
     numbers = summary(segmentation)["labels"]
@@ -125,6 +130,18 @@ def _turned(array: NDArray[Any], axes: tuple[int, int, int], flips: tuple[bool, 
     return turned
 
 
+def _slices(
+    array: Any, axis: int, positions: list[int], axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> NDArray[Any]:
+    """As `_turned`, of the given positions along one axis only: no others leave the device."""
+    xp = array_namespace(array)
+    last = int(array.shape[axes[axis]]) - 1
+    there = xp.asarray([last - p if flips[axis] else p for p in positions], device=place_of(array))
+    few = np.asarray(move(xp.take(array, there, axis=axes[axis]), "cpu"))
+    a, b, c = (flip and n != axis for n, flip in enumerate(flips))
+    return _turned(few, axes, (a, b, c))
+
+
 def _slice(array: NDArray[Any], axis: int, position: int) -> NDArray[Any]:
     """One slice as it is shown: coronal and sagittal ones with the head up."""
     plane: NDArray[Any] = np.take(array, position, axis=axis)
@@ -146,24 +163,24 @@ def _positions(labels: NDArray[Any], axis: int, count: int) -> list[int]:
     return [first + int((n + 0.5) * (last - first + 1) / count) for n in range(count)]
 
 
-def _window(volume: Volume, anatomy: NDArray[Any]) -> tuple[float, float]:
+def _window(volume: Volume) -> tuple[float, float]:
     """Lowest and highest value shown: the series' own window, else the middle 98.5 % of what is not background."""
     center, width = (_first_number(volume.metadata.get(key)) for key in ("WindowCenter", "WindowWidth"))
     if volume.unit == "HU" and center is not None and width is not None and width > 1:
         return center - width / 2, center + width / 2
-    thin = tuple(slice(None, None, max(1, n // 96)) for n in anatomy.shape)
-    values = np.asarray(anatomy[thin], np.float64)
-    values = values[np.isfinite(values)]
-    if volume.padding is not None:
-        values = values[(values < volume.padding[0]) | (values > volume.padding[1])]
-    if not values.size:
+    xp = array_namespace(volume.array)
+    thin = volume.array[tuple(slice(None, None, max(1, int(n) // 96)) for n in volume.array.shape)]
+    if xp.isdtype(thin.dtype, "real floating"):
+        thin = xp.where(xp.isinf(thin), xp.full_like(thin, float("nan")), thin)
+    measured = statistics(thin, padding=volume.padding)  # where the image is: only numbers leave the device
+    assert isinstance(measured, Statistics)
+    if not measured.n:
         return 0.0, 1.0
     if volume.unit == "HU":
         return -160.0, 240.0
-    low = float(values.min())
-    above = values[values > low]
-    high = float(np.percentile(above, 99.5)) if above.size else low + 1.0
-    return low, max(high, low + 1e-6)
+    low = float(measured.min)
+    (high,) = percentiles(thin, (99.5,), thin > low, padding=volume.padding)
+    return low, max(low + 1.0 if math.isnan(high) else high, low + 1e-6)
 
 
 def _first_number(value: Any) -> float | None:

@@ -7,23 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gpukit.ai.bodies import keep_main_body
 from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
 from gpukit.ai.memory import Frugal, OutOfMemoryError, smaller
 from gpukit.ai.nnunet_labels import SplineLabelMap
 from gpukit.ai.nnunet_preprocess import Seen
-from gpukit.ai.parts import TransformSpec
-from gpukit.ai.preprocess import build_transform, model_grid
+from gpukit.ai.postprocess import postprocess
+from gpukit.ai.preprocess import model_grid
 from gpukit.ai.probabilities import ProbabilityMap
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.seeing import label_map, lay_windows, see
 from gpukit.ai.slices import label_slices
-from gpukit.ai.tensors import as_array, as_tensor, torch_device
+from gpukit.ai.tensors import torch_device
 from gpukit.ai.together import Mirrored, combined
 from gpukit.ai.window import central, slide
 from gpukit.errors import GpukitError, ModelError
-from gpukit.stages import in_stage, stage, staged
+from gpukit.stages import stage, staged
 from gpukit.volume import Volume
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def postprocessed(labels: torch.Tensor, model: Model, volume: Volume, job: Job) 
     """Labels after the model's own steps; what they make background has no probability any more."""
     raw = labels
     for transform in model.segments.postprocess:
-        labels = _postprocess(labels, transform, volume)
+        labels = postprocess(labels, transform, volume)
     if labels is not raw:
         for kept in job.kept:
             removed = (raw != 0) & (labels == 0)
@@ -246,17 +245,3 @@ def _label(
         with stage("back-resampling"):
             target.add(block)
     return job.finish(target)
-
-
-@in_stage("postprocessing")
-def _postprocess(labels: torch.Tensor, spec: TransformSpec, volume: Volume) -> torch.Tensor:
-    import torch
-
-    if spec.name == "KeepMainBody":
-        radius = spec.arguments.get("radius_mm")
-        if not isinstance(radius, (int, float)) or set(spec.arguments) != {"radius_mm"}:
-            raise ModelError("KeepMainBody takes one number, radius_mm", attribute=spec.path)
-        kept = keep_main_body(as_array(labels, volume.array), volume.grid.spacing, float(radius))
-        return as_tensor(kept)
-    result = build_transform(spec)(labels[None])
-    return torch.as_tensor(result)[0].to(labels.dtype).contiguous()

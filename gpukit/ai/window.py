@@ -198,10 +198,10 @@ def slide(
     kept = Sums(plan, importance(layout.patch, blend, image.device), channels)
     # windows in hand: their numbers, and what is to be run of them (None over air)
     hand: list[tuple[int, torch.Tensor | None]] = []
+    full = [True] * len(plan.corners) if skip_below is None else _full(padded, plan.corners, layout.patch, skip_below)
     for number, corner in enumerate(plan.corners):
         window = _cut(padded, corner, layout.patch)
-        air = skip_below is not None and not bool((window >= skip_below).any())
-        hand.append((number, None if air else window))
+        hand.append((number, window if full[number] else None))
         stack = [one for _, one in hand if one is not None]
         if stack and len(stack) < batch and number + 1 < len(plan.corners):
             continue
@@ -213,6 +213,14 @@ def slide(
         del outputs, stack
         advance(len(hand))
         hand = []
+
+
+def _full(image: torch.Tensor, corners: Sequence[Sequence[int]], patch: Sequence[int], least: float) -> list[bool]:
+    """Which windows hold a value from `least` on: one question for all, or the host would wait for a device at each."""
+    import torch
+
+    found: list[bool] = torch.stack([(_cut(image, c, patch) >= least).any() for c in corners]).tolist()
+    return found
 
 
 def _within(

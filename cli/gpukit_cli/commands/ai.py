@@ -184,8 +184,9 @@ def segment(
                 warn(note)
         progress("writing", 0, len(targets))
         image = single(volume)
-        place, result = result.device, result.to("cpu")  # one download for the summary and the file
-        content = {"files": [str(target) for target in targets], **summary(result, image), "device": place}
+        with stage("postprocessing"):
+            content = {"files": [str(target) for target in targets], **summary(result, image)}
+        result = result.to("cpu")  # counted where it was, and one download for all files
         document = json_text("segmentation", content)
         if kind == "json":
             with stage("writing"):
