@@ -6,11 +6,13 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from gpukit.ai.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit_backends.runtimes.engines import engine_folder
 from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
 
 #: Kind of device -> the provider that serves it.
@@ -106,28 +108,58 @@ class OnnxRuntime:
         options.log_severity_level = 3
         if chosen in ("cpu", "coreml"):
             options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        where, why = engine_folder(model) if chosen == "tensorrt" else (None, "")
+        providers = provider_options(chosen, kind, int(number or 0), precision, where)
         try:
             session = onnxruntime.InferenceSession(
-                os.fspath(model.weights), options, providers=_options(chosen, int(number or 0))
-            )
+                os.fspath(model.weights), options, providers=providers,
+                enable_fallback=0,  # or it would print to standard output and go on with the CPU
+            )  # fmt: skip
         except Exception as error:  # ONNX Runtime has no public error class that covers damaged graphs
             raise ModelError(f"ONNX Runtime cannot load the graph: {error}", file=model.weights) from error
         if full not in session.get_providers():
             raise DeviceError(f"ONNX Runtime did not start on {_TITLES[chosen]}", attribute="device", fix=cure)
-        return OnnxNetwork(session, model, chosen, int(number or 0))
+        network = OnnxNetwork(session, model, chosen, int(number or 0))
+        if chosen == "tensorrt":
+            network.summary += f", engines kept in {where}" if where is not None else f", engines not kept: {why}"
+        return network
 
 
-def _options(provider: str, number: int) -> list[Any]:
-    """Providers in the order in which they take the operations of the graph."""
+def provider_options(
+    provider: str, kind: str, number: int, precision: str = "auto", engines: Path | None = None
+) -> list[Any]:
+    """Providers in the order in which they take the operations of the graph, with their options.
+
+    Parameters
+    ----------
+    provider : str
+        ``cpu``, ``cuda``, ``tensorrt`` or ``coreml``.
+    kind, number : str, int
+        The volume's device.
+    precision : str
+        With ``float32`` NVIDIA's tensor cores may not round the inputs of convolutions to 10 bits (TF32).
+    engines : Path, optional
+        Where TensorRT keeps its engines, and the measurements that it chose their kernels by.
+    """
+    plain: tuple[str, dict[str, Any]] = ("CPUExecutionProvider", {})
+    cuda: dict[str, Any] = {"device_id": number}
+    if precision == "float32":
+        cuda["use_tf32"] = 0
     if provider == "cuda":
-        return [("CUDAExecutionProvider", {"device_id": number})]
+        return [("CUDAExecutionProvider", cuda), plain]
     if provider == "tensorrt":
+        tensorrt: dict[str, Any] = {"device_id": number, "trt_fp16_enable": False}
+        if engines is not None:
+            tensorrt |= {
+                "trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines),
+                "trt_timing_cache_enable": True, "trt_timing_cache_path": str(engines),
+            }  # fmt: skip
         # what TensorRT does not take stays on the device with CUDA
-        return [
-            ("TensorrtExecutionProvider", {"device_id": number, "trt_fp16_enable": False}),
-            ("CUDAExecutionProvider", {"device_id": number}),
-        ]
-    return ["CoreMLExecutionProvider", "CPUExecutionProvider"] if provider == "coreml" else ["CPUExecutionProvider"]
+        return [("TensorrtExecutionProvider", tensorrt), ("CUDAExecutionProvider", cuda), plain]
+    if provider == "coreml":
+        units = "CPUOnly" if kind == "cpu" else "ALL"
+        return [("CoreMLExecutionProvider", {"ModelFormat": "MLProgram", "MLComputeUnits": units}), plain]
+    return [plain]
 
 
 class OnnxNetwork:
@@ -159,16 +191,26 @@ class OnnxNetwork:
         if not self._on_cuda:
             results = self._session.run(self._outputs, {self._input: given.cpu().numpy()})
             return self._answer([torch.from_numpy(np.asarray(result)).to(batch.device) for result in results])
+        return self._bound(given)
+
+    def _bound(self, given: Any) -> Any:
+        """Run the graph on the tensor's own memory, on whatever device that is; nothing crosses."""
+        import numpy as np
+        import torch
+        import torch.utils.dlpack
+
+        kind = given.device.type
         binding = self._session.io_binding()
         element = np.float16 if self._type == "float16" else np.float32
-        torch.cuda.synchronize(batch.device)  # the session has its own stream
-        binding.bind_input(self._input, "cuda", self._number, element, tuple(given.shape), given.data_ptr())
+        if kind == "cuda":
+            torch.cuda.current_stream(given.device).synchronize()  # the session has its own stream
+        binding.bind_input(self._input, kind, self._number, element, tuple(given.shape), given.data_ptr())
         for name in self._outputs:
-            binding.bind_output(name, "cuda", self._number)
+            binding.bind_output(name, kind, self._number)
         self._session.run_with_iobinding(binding)
         # The values' memory belongs to the binding, so they are copied on the device before the binding goes.
         return self._answer(
-            [torch.utils.dlpack.from_dlpack(value._ortvalue.to_dlpack()).clone() for value in binding.get_outputs()]
+            [torch.utils.dlpack.from_dlpack(_capsule(value)).clone() for value in binding.get_outputs()]
         )
 
     def _answer(self, tensors: list[Any]) -> Any:
@@ -178,6 +220,11 @@ class OnnxNetwork:
         if self._every:
             return tuple(t.to(torch.float32) if t.is_floating_point() else t for t in tensors)
         return tensors[0].to(torch.float32)
+
+
+def _capsule(value: Any) -> Any:
+    """An output's memory for DLPack: of the value itself from 1.24 on, of what it wraps before."""
+    return value if hasattr(value, "__dlpack__") else value._ortvalue.to_dlpack()
 
 
 def _version(package: str) -> str | None:
