@@ -202,6 +202,6 @@ def test_the_command_says_it_in_one_sentence(
     done = run("ai", "classify", image, "--model", model.file, "--runtime", "onnx-tensorrt", "--device", "cpu")
     assert done.returncode != 0 and done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"Error: {model.file}: the model needs the runtime onnx-tensorrt: this ONNX Runtime cannot use TensorRT. Replace "
-        "onnxruntime by onnxruntime-gpu and install TensorRT, or use the runtime onnx-cuda"
+        f"Error: {model.file}: the model needs the runtime onnx-tensorrt: this ONNX Runtime cannot use TensorRT. "
+        "Replace onnxruntime by onnxruntime-gpu and install TensorRT, or use the runtime onnx-cuda"
     ]
