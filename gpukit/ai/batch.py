@@ -140,6 +140,8 @@ def batch(
         The job cannot be done at all.
     OutputError, OutputExistsError
         The folder is at work, or holds something else.
+    DeviceError
+        The device cannot be used.
     DependencyError
         A cluster or a remote source was named, and its package is not installed.
     """
@@ -159,6 +161,7 @@ def batch(
     identity = job.identity(checked)
     seen = channels_of(checked[0] if chosen == "segment" else None, channels)
     aside: list[Case] = []
+    devices = [] if cluster is not None else places(device)
     cases = find_cases(inputs, skip_damaged=skip_damaged, channels=seen, outside=folder, aside=aside)
     try:
         folder.mkdir(exist_ok=True)
@@ -181,7 +184,7 @@ def batch(
         if progress is not None:
             progress(count, len(cases))
         if left:
-            pool = _pool(job, device, workers, cluster, len(left))
+            pool = _pool(job, device, devices, workers, cluster, len(left))
             try:
                 drive(left, pool, record)
             except BaseException:
@@ -247,15 +250,16 @@ def _task(models: Sequence[str], trust: bool) -> str:
     return tasks.pop() if len(tasks) == 1 else "report"
 
 
-def _pool(job: Job, device: str | None, workers: int | None, cluster: str | None, cases: int) -> Pool:
+def _pool(
+    job: Job, device: str | None, devices: list[str], workers: int | None, cluster: str | None, cases: int
+) -> Pool:
     if cluster is not None:
         from gpukit.ai.batch_cluster import RayPool
 
         return RayPool(job, cluster, workers, device)
-    found = places(device)
-    if workers is None and len(found) < 2:
-        return ThreadPool(job, found[0])
-    return ProcessPool(job, min(workers or len(found), cases), found)
+    if workers is None and len(devices) < 2:
+        return ThreadPool(job, devices[0])
+    return ProcessPool(job, min(workers or len(devices), cases), devices)
 
 
 def _settled(manifest: Manifest, case: Case, folder: Path, keep_failures: bool) -> bool:

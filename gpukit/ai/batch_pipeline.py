@@ -31,6 +31,13 @@ DEPTH = 3
 SCRATCH = ".fetched"
 
 _STAGES = ("reading", "inference", "writing")
+#: Seconds in which the threads are to leave what they are doing. A thread that is still within a library when the
+#: interpreter ends would take the process down in its own way.
+_PATIENCE = 30.0
+
+
+class _LeftError(Exception):
+    """A case is left in the midst of its work."""
 
 
 @dataclass
@@ -77,6 +84,7 @@ class Pipeline:
         _, self.device = resolve(device)
         self._shown = shown or self.device
         self.models = job.check()
+        self._stop = threading.Event()
         self._observe = observe or (lambda stage, key, moment: None)
         queues: list[queue.Queue[_Item | None]] = [queue.Queue(), queue.Queue(1), queue.Queue(1)]
         self._first = queues[0]
@@ -97,11 +105,17 @@ class Pipeline:
         self._first.put(item)
         return item.row
 
-    def close(self) -> None:
-        """Finish what is in flight."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Finish what is in flight; `at_once`, leave it as soon as its threads come by, which they do often."""
+        if at_once:
+            self._stop.set()
         self._first.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(_PATIENCE if at_once else None)
+
+    def _passing(self, *_: object) -> None:
+        if self._stop.is_set():
+            raise _LeftError
 
     def _work(
         self, stage: str, step: Callable[[_Item], None], come: queue.Queue[_Item | None],
@@ -109,6 +123,9 @@ class Pipeline:
     ) -> None:  # fmt: skip
         with keep_networks() if stage == "inference" else contextlib.nullcontext():
             while (item := come.get()) is not None:
+                if self._stop.is_set():
+                    self._sweep(item)
+                    continue
                 begun = time.time()
                 self._observe(stage, item.case.key, "begins")
                 try:
@@ -116,6 +133,9 @@ class Pipeline:
                         step(item)
                     item.stages.update(spent)
                 except Exception as error:  # whatever a case does must not end the others
+                    if isinstance(error, _LeftError):
+                        self._sweep(item)
+                        continue
                     self._end(item, failed_row(item.case, stage, error, self.worker, self._shown))
                     continue
                 finally:
@@ -148,10 +168,10 @@ class Pipeline:
 
                 item.fetched = Path(self.job.output) / SCRATCH / f"{self.worker}-{case.key}"
                 fetched[name] = fetch(part, item.fetched / str(len(fetched)))
-        item.images = batch_tasks.read(case, self.job, self.models, self.device, fetched)
+        item.images = batch_tasks.read(case, self.job, self.models, self.device, fetched, self._passing)
 
     def _run(self, item: _Item) -> None:
-        item.result = batch_tasks.run(item.images, self.job, self.models)
+        item.result = batch_tasks.run(item.images, self.job, self.models, self._passing)
         item.notes = _notes(item.images, item.result, self.models)
 
     def _write(self, item: _Item) -> None:
@@ -172,9 +192,12 @@ class Pipeline:
         return row
 
     def _end(self, item: _Item, row: dict[str, Any]) -> None:
+        self._sweep(item)
+        item.row.set_result(row)
+
+    def _sweep(self, item: _Item) -> None:
         if item.fetched is not None:
             shutil.rmtree(item.fetched, ignore_errors=True)
-        item.row.set_result(row)
         item.images, item.result = (), None
 
 

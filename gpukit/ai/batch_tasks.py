@@ -12,10 +12,12 @@ from typing import Any
 import gpukit.opening
 import gpukit.saving
 from gpukit.ai.batch_cases import Case
-from gpukit.ai.channels import in_order, same_channels
+from gpukit.ai.channels import in_order
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
-from gpukit.ai.runtimes import formats_of
+from gpukit.ai.outputs import chosen_labels
+from gpukit.ai.runtimes import choose, formats_of
+from gpukit.ai.segmentation import check_settings, one_image
 from gpukit.errors import InputError, ModelError, OutputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.documents import json_text, plain
@@ -32,15 +34,24 @@ FORMATS: dict[str, dict[str, str]] = {
     "enhance": {"dicom": "", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"},
     "report": {"json": ".json", "markdown": ".md", "sr": ".dcm"},
 }
+#: Formats whose objects refer to the images that they were made of.
+_REFERRING = {
+    "dicom-seg": "a DICOM SEG", "dicom-seg-labelmap": "a DICOM SEG", "gsps": "a GSPS", "sr": "an SR",
+    "dicom": "a derived DICOM image",
+}  # fmt: skip
 TASKS = tuple(FORMATS)
 #: What may be set for each task, with the names of the task's own function.
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "segment": ("runtime", "precision", "overlap", "batch", "ensemble", "weights", "flips", "labels"),
+    "segment": ("runtime", "precision", "overlap", "batch", "ensemble", "weights", "flips", "labels", "phase"),
     "classify": ("runtime", "precision", "per", "batch", "ensemble", "weights", "flips", "threshold", "top"),
     "detect": ("runtime", "precision", "confidence", "iou", "batch"),
     "enhance": ("runtime", "precision", "batch"),
     "report": ("runtime", "precision", "confidence"),
 }
+
+
+#: Called with what has been done, of which it makes nothing.
+Passing = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +121,19 @@ class Job:
             raise InputError("no model was given", attribute="model")
         if self.task in ("detect", "enhance") and len(models) > 1:
             raise InputError(f"{self.task} takes one model", attribute="models")
-        if self.task == "segment":
-            same_channels(models)
-        elif self.channels:
+        if self.channels and self.task != "segment":
             raise InputError(f"{self.task} has no such option", attribute="channel")
         for model in models:
             if self.task != "report":
                 model.for_task(self.task)
             elif model.task == "enhance":
                 raise ModelError(f"the model {model.name} makes images and finds nothing", file=model.file)
+            if self.options.get("runtime") is not None:
+                choose(model, str(self.options["runtime"]))
+        if self.task == "segment":
+            elsewhere = ("runtime", "labels", "phase")
+            check_settings(models, **{name: value for name, value in self.options.items() if name not in elsewhere})
+            chosen_labels(models[0].segments.labels, list(self.options.get("labels") or ()))
         return models
 
     def identity(self, checked: Sequence[Model] | None = None) -> dict[str, Any]:
@@ -140,9 +155,17 @@ class Written:
 
 
 def read(
-    case: Case, job: Job, models: tuple[Model, ...], device: str | None, fetched: Mapping[str, tuple[str, ...]]
+    case: Case,
+    job: Job,
+    models: tuple[Model, ...],
+    device: str | None,
+    fetched: Mapping[str, tuple[str, ...]],
+    passing: Passing,
 ) -> tuple[Volume, ...]:
-    """The images of a case on its device, one a channel in the model's order; `fetched` are files of remote ones."""
+    """The images of a case on its device, one a channel in the model's order; `fetched` are files of remote ones.
+
+    `passing` is called often on the way; what it raises ends the work.
+    """
     images = []
     for name, part in case.channels or (("", case),):
         paths = list(fetched.get(name) or part.files)
@@ -153,20 +176,39 @@ def read(
                 series=part.series,
                 fill_gaps=job.fill_gaps,
                 skip_damaged=job.skip_damaged,
+                progress=passing,
             )
         )
-    return tuple(images if job.task != "segment" else in_order(images, models[0]))
+        _check_sources(images[-1], job, part)
+    if job.task != "segment":
+        return tuple(images)
+    images = in_order(images, models[0])
+    phase = job.options.get("phase")
+    if phase is not None:
+        # now and not by the task: what is written and drawn is then of that phase too
+        images = [one_image(one, models[0], phase, n) if "t" in one.axes else one for n, one in enumerate(images)]
+    return tuple(images)
 
 
-def run(images: tuple[Volume, ...], job: Job, models: tuple[Model, ...]) -> Any:
-    """What the models say of the images of one case."""
-    options: dict[str, Any] = dict(job.options)
+def _check_sources(volume: Volume, job: Job, part: Case) -> None:
+    """Told before the work, not after it."""
+    if job.format in _REFERRING and not volume.sources:
+        raise InputError(
+            f"{_REFERRING[job.format]} must refer to DICOM images, and the input is none", file=part.source,
+            fix="write another format, such as " + next(f for f in FORMATS[job.task] if f not in _REFERRING),
+        )  # fmt: skip
+
+
+def run(images: tuple[Volume, ...], job: Job, models: tuple[Model, ...], passing: Passing) -> Any:
+    """What the models say of the images of one case; `passing` as for `read`."""
+    options: dict[str, Any] = {**job.options, "progress": passing}
     volume = images[0]
     if job.task == "segment":
         from gpukit.ai.outputs import keep_labels
         from gpukit.ai.segmentation import segment
 
         labels = options.pop("labels", None)
+        options.pop("phase", None)  # chosen when it was read
         result = segment(images, models, **options)
         return result if labels is None else keep_labels(result, list(labels))
     if job.task == "classify":
@@ -221,11 +263,6 @@ def _write_segmentation(case: Case, volume: Volume, counted: Any, job: Job, targ
     if job.format == "json":
         _text(json_text("segmentation", {"files": [], **content}), target)
     else:
-        if job.format.startswith("dicom") and not volume.sources:
-            raise InputError(
-                "a DICOM SEG must reference DICOM images, and the input is none", file=case.source,
-                fix="write NIfTI instead, with --format nifti",
-            )  # fmt: skip
         gpukit.saving.save(result, target, format=job.format, force=True)
     return {
         "labels": [{k: e.get(k) for k in ("value", "name", "voxels", "volume_ml", "mean")} for e in content["labels"]]

@@ -96,9 +96,8 @@ class ThreadPool:
         return None
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the threads; `at_once` leaves them to the end of the process."""
-        if not at_once:
-            self._pipeline.close()
+        """End the threads."""
+        self._pipeline.close(at_once=at_once)
 
 
 class ProcessPool:

@@ -21,7 +21,7 @@ from gpukit.volume import Segmentation, Volume
 if TYPE_CHECKING:
     pass
 
-__all__ = ["PRECISIONS", "one_image", "segment"]
+__all__ = ["PRECISIONS", "check_settings", "one_image", "segment"]
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
@@ -109,23 +109,9 @@ def segment(
     ]
     if not models:
         raise InputError("no model was given", attribute="model")
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"unknown precision {precision!r}", attribute="precision", fix=f"use one of: {', '.join(PRECISIONS)}"
-        )
-    if overlap is not None and not 0.0 <= overlap < 1.0:
-        raise InputError(f"the overlap must be at least 0 and below 1, not {overlap:g}", attribute="overlap")
-    if batch is not None and batch < 1:
-        raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
-    if not set(flips or "") <= set("xyz"):
-        raise InputError(f"flips are of the axes x, y and z, not {flips!r}", attribute="flips")
-    if len(models) > 1:
-        check_way(ensemble, models, weights)
-    elif weights is not None:
-        raise InputError("weights are for several models", attribute="weights")
+    check_settings(models, precision, overlap, batch, ensemble, weights, flips)
     require("torch", "monai")
     chosen = [choose(one, runtime) for one in models]
-    same_channels([part for one in models for part in ((one,) if one.previous is None else (one.previous, one))])
     images = [
         one_image(one if device is None else one.to(device), models[0], phase, n)
         for n, one in enumerate(in_order(volume, models[0]))
@@ -200,6 +186,33 @@ def _with_probabilities(result: Segmentation, job: Job) -> Segmentation:
     """The segmentation of the wanted labels alone, with their probabilities."""
     kept = keep_labels(result, [str(value) for value in job.wanted or ()])
     return replace(kept, probabilities=as_array(job.kept[0], result.array))
+
+
+def check_settings(
+    models: Sequence[Model],
+    precision: str = "auto",
+    overlap: float | None = None,
+    batch: int | None = None,
+    ensemble: str = "average",
+    weights: Sequence[float] | None = None,
+    flips: str | None = None,
+) -> None:
+    """InputError or ModelError where the arguments of `segment` do not go with the models, whatever the image."""
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"unknown precision {precision!r}", attribute="precision", fix=f"use one of: {', '.join(PRECISIONS)}"
+        )
+    if overlap is not None and not 0.0 <= overlap < 1.0:
+        raise InputError(f"the overlap must be at least 0 and below 1, not {overlap:g}", attribute="overlap")
+    if batch is not None and batch < 1:
+        raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
+    if not set(flips or "") <= set("xyz"):
+        raise InputError(f"flips are of the axes x, y and z, not {flips!r}", attribute="flips")
+    if len(models) > 1:
+        check_way(ensemble, models, weights)
+    elif weights is not None:
+        raise InputError("weights are for several models", attribute="weights")
+    same_channels([part for one in models for part in ((one,) if one.previous is None else (one.previous, one))])
 
 
 def one_image(volume: Volume, model: Model, phase: int | None, channel: int | None = None) -> Volume:

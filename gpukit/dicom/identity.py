@@ -48,6 +48,10 @@ def source_header(source: SourceInstance) -> Dataset:
                 element.value = ""
     if "SpecificCharacterSet" in header and not header.SpecificCharacterSet:
         del header.SpecificCharacterSet  # an empty one is none
+    # An anonymiser may have blanked them in the data set and left them in the file meta information.
+    for keyword, value in (("SOPClassUID", source.sop_class_uid), ("SOPInstanceUID", source.sop_instance_uid)):
+        if value and not header.get(keyword):
+            setattr(header, keyword, value)
     for keyword in REQUIRED:
         if keyword not in header:
             setattr(header, keyword, "")

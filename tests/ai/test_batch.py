@@ -27,7 +27,7 @@ from gpukit.ai.batch_tasks import Job
 from gpukit.ai.kept import keep_networks
 from gpukit.ai.model import find_model
 from gpukit.ai.runtimes import choose
-from gpukit.errors import FormatError, InputError, InputNotFoundError, OutputError, OutputExistsError
+from gpukit.errors import FormatError, InputError, InputNotFoundError, ModelError, OutputError, OutputExistsError
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
@@ -128,6 +128,57 @@ def test_other_tasks_write_what_their_commands_write(tmp_path: Path) -> None:
     assert "probability" in (tmp_path / "report" / reported.rows[0]["outputs"][0]).read_text()
 
 
+def test_a_phase_of_4d_images_is_chosen(model: Path, tmp_path: Path) -> None:
+    """Its labels and its picture; images of 3D beside it are done too, and one that lacks the phase is a row."""
+    values = np.random.default_rng(1).integers(-9, 9, (6, 7, 5, 3)).astype(np.int16)
+    (tmp_path / "in").mkdir()
+    for name, shown in (("four", values), ("three", values[..., 0]), ("one", values[..., :2])):
+        nibabel.save(nibabel.Nifti1Image(shown, np.eye(4)), tmp_path / "in" / f"{name}.nii.gz")
+    asked = {"format": "nifti", "device": "cpu", "overlay": True}
+    made = batch(tmp_path / "in", model, tmp_path / "out", options={"phase": 2}, **asked)
+    rows = {row["case"].partition("-")[0]: row for row in made.rows}
+    assert [row["status"] for row in (rows["four"], rows["three"])] == ["done", "done"] and made.done == 2
+    assert "no phase 2" in rows["one"]["error"]
+    for name, shown in (("four", values[..., 2]), ("three", values[..., 0])):
+        labels, picture = (tmp_path / "out" / file for file in rows[name]["outputs"])
+        np.testing.assert_array_equal(np.asarray(nibabel.load(labels).dataobj), shown > 0)
+        assert picture.stat().st_size > 100
+    unasked = batch(tmp_path / "in", model, tmp_path / "unasked", format="nifti", device="cpu")
+    assert "phases" in unasked.failed[0]["error"] and unasked.done == 1
+
+
+def test_objects_that_refer_to_dicom_images_are_refused_for_others_before_the_work(model: Path, tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / "v.nii.gz")
+    made = batch(tmp_path / "v.nii.gz", model, tmp_path / "out", device="cpu")
+    assert made.failed[0]["stage"] == "reading"
+    assert "a DICOM SEG must refer to DICOM images" in made.failed[0]["error"] and "nifti" in made.failed[0]["error"]
+
+
+def test_files_that_a_shell_writes_out_are_one_series(study: list[Path], model: Path, tmp_path: Path) -> None:
+    made = batch(sorted(study[1].glob("*.dcm")), model, tmp_path / "out", device="cpu")
+    check_outputs(tmp_path / "out", [study[1]])
+    assert len(made.rows) == 1
+
+
+def test_series_of_a_zip_are_cases_each(study: list[Path], model: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "in")
+    made = batch(archive, model, tmp_path / "out", device="cpu")
+    assert made.failed == ()
+    check_outputs(tmp_path / "out", study)
+
+
+def test_a_changed_slice_makes_the_series_anew(study: list[Path], model: Path, tmp_path: Path) -> None:
+    batch(tmp_path / "in", model, tmp_path / "out", device="cpu")
+    file = study[1] / "001.dcm"
+    content = pydicom.dcmread(file)
+    content.PixelData = bytes(len(content.PixelData))
+    content.save_as(file)
+    made = batch(tmp_path / "in", model, tmp_path / "out", device="cpu")
+    assert (made.done, made.before) == (4, 3)
+    written = pydicom.dcmread(tmp_path / "out" / f"{uid_of(study[1])}.dcm")
+    assert int((written.pixel_array > 0).sum()) == int(above(study[1], 0.0).sum())
+
+
 # ---- failures
 
 
@@ -184,6 +235,15 @@ def test_what_cannot_be_done_at_all_is_told_before_the_first_case(
         batch(study[0], model, tmp_path / "out", format="sr")
     with pytest.raises(InputError, match="no such option"):
         batch(study[0], model, tmp_path / "out", options={"top": 3})
+    for options, said in (
+        ({"labels": ["Spleen"]}, "no label 'Spleen'"), ({"flips": "q"}, "flips are of"), ({"batch": 0}, "at least 1"),
+        ({"weights": [1, 2]}, "weights are for several"), ({"runtime": "abacus"}, "unknown runtime"),
+        ({"runtime": "onnx"}, "does not run models of the format torchscript"),
+    ):  # fmt: skip
+        with pytest.raises((InputError, ModelError), match=said):
+            batch(study[0], model, tmp_path / "out", options=options)
+    with pytest.raises(InputError, match="no such option"):
+        batch(study[0], model, tmp_path / "out", task="segment", options={"confidence": 0.5})
     with pytest.raises(InputNotFoundError):
         batch(tmp_path / "nothing", model, tmp_path / "out")
     assert not (tmp_path / "out").exists()

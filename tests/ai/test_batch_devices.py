@@ -131,6 +131,7 @@ def test_a_device_that_cannot_be_used_is_told_before_the_first_case(plugged: Pat
     model = bright_model(tmp_path / "model")
     with pytest.raises(DeviceError, match="out of order"):
         batch(tmp_path / "in", model, tmp_path / "out", device="several:2")
+    assert not (tmp_path / "out").exists()
 
 
 def test_cases_are_dealt_to_all_workers_first() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,27 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(workers: 
     for name, moment in times.items():
         assert (output / name).stat().st_mtime_ns == moment, "a case with a row was done again"
     assert not list(output.glob(".gpukit-*"))
+
+
+@pytest.mark.slow
+def test_control_c_ends_the_command_at_once_and_quietly(tmp_path: Path) -> None:
+    """Also within a case: threads that were left in the network's library would bring the process down with SIGABRT."""
+    folders = [write_series(tmp_path / "in" / f"s{n}", seed=n, slices=2, size=8) for n in range(4)]
+    model, output = bright_model(tmp_path / "model", rounds=1500), tmp_path / "out"
+    program = Path(sysconfig.get_path("scripts")) / "gpukit"
+    command = [program, "ai", "batch", tmp_path / "in", "--model", model, "--output", output, "--device", "cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        wait_for_rows(output, 1, process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=120)[1]
+    assert (process.returncode, said) == (130, b"")
+    before = len(rows_of_whole_lines(output))
+    assert 1 <= before < 4, "the run was to be interrupted while it works"
+    made = batch(tmp_path / "in", model, output, device="cpu")
+    assert (made.done, made.before) == (4, before)
+    check_outputs(output, folders)
 
 
 def rows_of_whole_lines(output: Path) -> list[dict[str, Any]]:

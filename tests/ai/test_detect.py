@@ -21,6 +21,8 @@ from pydicom.data import get_testdata_file
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
+import gpukit as gk  # noqa: E402
+from gpukit.ai.box_objects import write_gsps, write_sr  # noqa: E402
 from gpukit.ai.boxes import iou, suppress  # noqa: E402
 from gpukit.ai.description import Model, read_description  # noqa: E402
 from gpukit.ai.detection import detect  # noqa: E402
@@ -250,3 +252,17 @@ def test_a_box_on_a_real_image_goes_into_objects(run: Run, tmp_path: Path) -> No
             assert not [s for s in (said.stdout + said.stderr).splitlines() if s.startswith("Error")]
     digest = json.loads((tmp_path / "detections.json").read_text())["model"]["digest"]
     assert all(digest.encode() in (tmp_path / name).read_bytes() for name in ("sr.dcm", "boxes.dcm"))
+
+
+def test_objects_refer_to_images_whose_identity_is_in_the_file_meta_alone(data: Path, tmp_path: Path) -> None:
+    """A real series whose anonymiser blanked the UIDs of instance and class in the data set."""
+    file = min((data / "ct_totalseg/dicom_j2k").iterdir())
+    content = pydicom.dcmread(file, stop_before_pixels=True)
+    assert not content.get("SOPInstanceUID")
+    found = detect(gk.open(file), model(tmp_path, BrightBoxes(-5000.0)))
+    write_gsps(found, tmp_path / "gsps.dcm")
+    write_sr(found, tmp_path / "sr.dcm")
+    named = content.file_meta.MediaStorageSOPInstanceUID
+    assert [one.image.sop_instance_uid for one in read_gsps(tmp_path / "gsps.dcm")] == [named]
+    (group,) = read_measurement_report(tmp_path / "sr.dcm")
+    assert group.images[0].sop_instance_uid == named

@@ -74,10 +74,13 @@ def batch(
         str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
     ] = None,
     flips: Annotated[
-        str | None, typer.Option("--flips", metavar="AXES", help="Segment: also mirrored windows: letters x, y, z.")
+        str | None, typer.Option("--flips", metavar="AXES", help="Also mirrored windows: letters x, y, z, or none.")
     ] = None,
     labels: Annotated[
         str | None, typer.Option("--labels", metavar="LIST", help="Segment: keep only these labels.")
+    ] = None,
+    phase: Annotated[
+        int | None, typer.Option("--phase", metavar="N", min=0, help="Segment: which phase of 4D images, from 0.")
     ] = None,
     window_overlap: Annotated[
         float | None, typer.Option("--window-overlap", metavar="SHARE", min=0.0, max=0.95, help="Segment: of windows.")
@@ -120,10 +123,12 @@ def batch(
     chosen = chosen_models(model, models, trust=trust, runtime=runtime)
     named = [model] if model is not None else [word.strip() for word in str(models).split(",")]
     kind = task or (chosen[0].task if len({one.task for one in chosen}) == 1 else "report")
+    # what is said by default is not part of the job, so that Python continues what the command began
+    exact = None if precision == "auto" else precision
     given: dict[str, Any] = {
-        "runtime": runtime, "precision": precision, "ensemble": ensemble, "weights": weight_list(weights),
+        "runtime": runtime, "precision": exact, "ensemble": ensemble, "weights": weight_list(weights),
         "labels": None if labels is None else labels.split(","), "overlap": window_overlap, "per": per, "top": top,
-        "threshold": threshold, "confidence": confidence, "iou": iou, "batch": batch_size,
+        "threshold": threshold, "phase": phase, "confidence": confidence, "iou": iou, "batch": batch_size,
         "flips": _flips(flips, kind),
     }  # fmt: skip
     with Progress() as progress:
@@ -164,7 +169,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _flips(text: str | None, task: str) -> str | bool | None:
-    """Axes of windows; a classifier's pictures are mirrored left to right only."""
+    """Axes of windows, none by that word; a classifier's pictures are mirrored left to right only."""
+    if text == "none":
+        return False if task == "classify" else ""
     if text is None or task != "classify":
         return text
     if text != "x":
