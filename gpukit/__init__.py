@@ -29,7 +29,7 @@ _PUBLIC = {
     "cobb_angle": "gpukit.measure.angles",
     "classify": "gpukit.ai.classification",
     "compare": "gpukit.measure.compare",
-    "count_transfers": "gpukit.device",
+    "count_transfers": "gpukit.transfers",
     "devices": "gpukit.device",
     "distance": "gpukit.measure.lengths",
     "explain": "gpukit.device",
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from gpukit.ai import segment as segment
     from gpukit.ai.classification import classify as classify
     from gpukit.device import DeviceInfo as DeviceInfo
-    from gpukit.device import count_transfers as count_transfers
     from gpukit.device import devices as devices
     from gpukit.device import explain as explain
     from gpukit.errors import GpukitError as GpukitError
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from gpukit.render.planes import mip as mip
     from gpukit.render.planes import mpr as mpr
     from gpukit.saving import save as save
+    from gpukit.transfers import count_transfers as count_transfers
     from gpukit.volume import Label as Label
     from gpukit.volume import Segmentation as Segmentation
     from gpukit.volume import SourceInstance as SourceInstance

@@ -21,7 +21,7 @@ class Ahead(Generic[T]):
     """The items of an iterable, made in a thread of their own, at most `depth` of them in advance.
 
     An error that the iterable raises comes where its item would have come. Context variables are those of the place
-    where this was made, so what is counted there (`gpukit.device.count_transfers`) counts what the thread does.
+    where this was made, so what is counted there (`gpukit.transfers.count_transfers`) counts what the thread does.
 
     Parameters
     ----------

@@ -16,14 +16,14 @@ import functools
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 from gpukit.errors import DeviceError
 from gpukit.stages import stage
+from gpukit.transfers import count_crossing
 
 __all__ = [
     "Backend",
@@ -31,12 +31,9 @@ __all__ = [
     "DeviceInfo",
     "Kernel",
     "Operation",
-    "Transfer",
     "array_namespace",
     "backend_of",
     "backends",
-    "count_crossing",
-    "count_transfers",
     "device_of",
     "devices",
     "explain",
@@ -258,29 +255,6 @@ def array_namespace(*arrays: Any) -> Any:
 # --- transfers -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """One crossing between devices."""
-
-    source: str
-    target: str
-    nbytes: int
-
-
-_counters: ContextVar[tuple[list[Transfer], ...]] = ContextVar("gpukit_transfers", default=())
-
-
-@contextmanager
-def count_transfers() -> Iterator[list[Transfer]]:
-    """Collect every crossing that `move` makes while the context is open (in this thread or task)."""
-    seen: list[Transfer] = []
-    token = _counters.set((*_counters.get(), seen))
-    try:
-        yield seen
-    finally:
-        _counters.reset(token)
-
-
 def move(array: Any, device: str | None) -> Any:
     """Bring an array to a device: the one place where data crosses between devices.
 
@@ -302,12 +276,6 @@ def move(array: Any, device: str | None) -> Any:
         result = backend.from_host(host, target)
     count_crossing(source, target, int(getattr(host, "nbytes", 0)))
     return result
-
-
-def count_crossing(source: str, target: str, nbytes: int) -> None:
-    """Tell who counts that something crossed that `move` did not carry: compressed frames that a device decodes."""
-    for seen in _counters.get():
-        seen.append(Transfer(source, target, nbytes))
 
 
 def free_memory(device: str) -> int | None:

@@ -14,13 +14,14 @@ import numpy as np
 from array_api_compat import device as place_of
 
 from gpukit.ahead import Ahead
-from gpukit.device import array_namespace, count_crossing, free_memory, move
+from gpukit.device import array_namespace, free_memory, move
 from gpukit.dicom.decoders import BatchDecoder, Encoded, batch_decoder_for
 from gpukit.dicom.frames import allocate, decode_into, read_encoded
 from gpukit.dicom.headers import Progress
 from gpukit.dicom.pixels import FrameDescription, check_memory, describe
 from gpukit.dicom.references import FrameRef
 from gpukit.errors import DecodeError, FormatError, GpukitError, TooLargeError
+from gpukit.transfers import count_crossing
 
 __all__ = ["decode", "decode_batches", "decode_on", "decoder_on", "scaled", "stored"]
 

@@ -14,10 +14,10 @@ import pytest
 import gpukit
 from gpukit.ai.montage import montage, write_montage
 from gpukit.ai.outputs import keep_labels, summary
-from gpukit.device import count_transfers
 from gpukit.dicom.series_writer import write_mr_series
 from gpukit.errors import GeometryError, InputError, OutputExistsError, SelectionError
 from gpukit.geometry import Grid
+from gpukit.transfers import count_transfers
 from gpukit.volume import Label, Segmentation, Volume
 
 CODE = ("85756007", "SCT", "Body tissue structure")

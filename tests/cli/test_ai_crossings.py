@@ -139,7 +139,7 @@ def test_a_batch_crosses_twice_a_case(series: Path, tmp_path: Path, device: set[
     from gpukit.ai import batch_tasks
     from gpukit.ai.batch_cases import Case
     from gpukit.ai.batch_tasks import Job
-    from gpukit.device import count_transfers
+    from gpukit.transfers import count_transfers
 
     model = steps(tmp_path / "model", patch=32)
     out = tmp_path / "out"

@@ -11,8 +11,8 @@ import pytest
 
 import gpukit as gk
 from gpukit.ahead import Ahead
-from gpukit.device import count_crossing
 from gpukit.stages import profile, stage
+from gpukit.transfers import count_crossing
 
 LONG = 30.0  # seconds; only ever waited for where the code is wrong
 

@@ -18,11 +18,11 @@ from seg_whole import by_highdicom
 from web_viewer import read_by_a_web_viewer
 
 import gpukit
-from gpukit.device import count_transfers
 from gpukit.dicom.seg import write_seg
 from gpukit.dicom.seg_read import read_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
+from gpukit.transfers import count_transfers
 from gpukit.volume import Label, Segmentation, Volume
 
 #: What differs from one writing to the next: identifiers, and the moment.

@@ -224,7 +224,7 @@ def test_cuda_memory_is_shared_with_cupy():
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
     if not torch.cuda.is_available() or cupy.cuda.runtime.getDeviceCount() == 0:
         pytest.skip("no CUDA device answers")
-    from gpukit.device import count_transfers
+    from gpukit.transfers import count_transfers
 
     array = cupy.arange(24, dtype=cupy.float32).reshape(2, 3, 4)
     with count_transfers() as seen:

@@ -44,8 +44,8 @@ def profiled(wanted: bool) -> Iterator[Profile | None]:
     if not wanted:
         yield None
         return
-    from gpukit.device import count_transfers
     from gpukit.stages import profile
+    from gpukit.transfers import count_transfers
 
     made = Profile()
     begun = time.perf_counter()
