@@ -18,7 +18,7 @@ from gpukit.ai.batch_cases import Case
 from gpukit.ai.batch_tasks import Job
 from gpukit.ai.description import Model
 from gpukit.ai.kept import keep_networks
-from gpukit.device import resolve
+from gpukit.device import resolve, side_stream
 from gpukit.errors import GpukitError
 from gpukit.stages import profile
 from gpukit.volume import Volume
@@ -168,7 +168,10 @@ class Pipeline:
 
                 item.fetched = Path(self.job.output) / SCRATCH / f"{self.worker}-{case.key}"
                 fetched[name] = fetch(part, item.fetched / str(len(fetched)))
-        item.images = batch_tasks.read(case, self.job, self.models, self.device, fetched, self._passing)
+        # On a stream of its own, which the network's does not wait for. The images live until the case is written: then
+        # nothing reads their memory any more, and it may be given to the next ones.
+        with side_stream(self.device):
+            item.images = batch_tasks.read(case, self.job, self.models, self.device, fetched, self._passing)
 
     def _run(self, item: _Item) -> None:
         item.result = batch_tasks.run(item.images, self.job, self.models, self._passing)

@@ -152,7 +152,12 @@ def _owned(images: list[Any], device: str) -> list[Any]:
     library = import_module(backend.array_module)
     if backend.array_module != "cupy":
         return [library.from_dlpack(np.array(one)) for one in images]
-    with library.cuda.Device(int(device.partition(":")[2] or 0)):
-        made = [library.array(library.from_dlpack(one), copy=True) for one in images]
+    with library.cuda.Device(int(device.partition(":")[2] or 0)) as place:
+        try:
+            shared = [library.from_dlpack(one) for one in images]  # waits for DALI's stream
+        except TypeError:  # where the two speak of different versions of DLPack
+            place.synchronize()
+            shared = [library.asarray(one) for one in images]
+        made = [library.array(one, copy=True) for one in shared]
         library.cuda.get_current_stream().synchronize()
     return made
