@@ -146,10 +146,14 @@ def test_a_batch_crosses_twice_a_case(series: Path, tmp_path: Path, device: set[
     out.mkdir()
     job = Job(task="segment", models=(str(model),), output=str(out), format="dicom-seg", overlay=True)
     case = Case(key="one", source=str(series), files=tuple(str(p) for p in sorted(series.iterdir())))
+
+    def passing(*done: object) -> None:
+        """The pipeline asks whether to go on; here it does."""
+
     with count_transfers() as moved:
         models = job.check()
-        images = batch_tasks.read(case, job, models, "torch-cpu", {})
-        result = batch_tasks.run(images, job, models)
+        images = batch_tasks.read(case, job, models, "torch-cpu", {}, passing)
+        result = batch_tasks.run(images, job, models, passing)
         batch_tasks.write(case, images[0], result, job, models)
     assert [t.nbytes for t in moved if t.nbytes >= VOXELS] == [2 * VOXELS, VOXELS]
     assert device <= ON_THE_CPU_ONLY
