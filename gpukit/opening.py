@@ -117,7 +117,9 @@ def open_each(
     *,
     device: str | None = None,
     fill_gaps: bool = False,
+    phase: str | int | None = None,
     skip_damaged: bool = False,
+    apart: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Opened]:
     """Read every series of a DICOM source, one after the other; see `gpukit.dicom.read_each.read_each`."""
@@ -125,7 +127,10 @@ def open_each(
 
     from gpukit.dicom.read_each import read_each
 
-    each = read_each(source, device=device, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress)
+    each = read_each(
+        source, device=device, fill_gaps=fill_gaps, phase=phase, skip_damaged=skip_damaged, apart=apart,
+        progress=progress,
+    )  # fmt: skip
     for opened in each:
         yield opened if opened.volume is None else replace(opened, volume=_frozen(opened.volume))
 

@@ -18,7 +18,39 @@ from gpukit.errors import GeometryError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 
-__all__ = ["Label", "Segmentation", "SourceInstance", "Volume"]
+__all__ = ["Label", "Segmentation", "SourceInstance", "Voi", "Volume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voi:
+    """The values of interest that an image's own header names: how it wants to be shown (PS3.3 C.11.2.1.2).
+
+    Parameters
+    ----------
+    center, width : float
+        Of its first window; of a table, not used.
+    function : str
+        ``LINEAR``, ``LINEAR_EXACT``, ``SIGMOID``, or ``LUT`` for a table.
+    lut : tuple of float
+        Of a table: what its values become, 0 to 1; the first of them for `first` and all below.
+    first : float
+        Of a table: the value, after the modality's rescaling, that its first entry belongs to; entries are one apart.
+    """
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+    lut: tuple[float, ...] = ()
+    first: float = 0.0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Values that become 0 and 1 where it is linear; of the others, between which most of the change lies."""
+        if self.function == "LUT":
+            return self.first, self.first + len(self.lut) - 1
+        if self.function == "LINEAR":
+            return self.center - 0.5 - (self.width - 1) / 2, self.center - 0.5 + (self.width - 1) / 2
+        return self.center - self.width / 2, self.center + self.width / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +73,8 @@ class SourceInstance:
         Index k of the slice of the *acquired* stack that this frame is (before any tilt removal), else -1.
     phase : int
         Index t of a 4D volume, 0 otherwise.
+    voi : Voi or None
+        How this image wants to be shown; None where its header does not say so.
     """
 
     sop_class_uid: str
@@ -51,6 +85,7 @@ class SourceInstance:
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     index: int = -1
     phase: int = 0
+    voi: Voi | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

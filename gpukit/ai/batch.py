@@ -19,6 +19,7 @@ from gpukit.ai.batch_pipeline import DEPTH, SCRATCH, failed_row
 from gpukit.ai.batch_tasks import FORMATS, Job
 from gpukit.ai.batch_workers import Pool, ProcessPool, ThreadPool, places
 from gpukit.ai.model import find_model
+from gpukit.ai.placed import amount
 from gpukit.errors import GpukitError, InputError, OutputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.documents import json_text
@@ -305,7 +306,7 @@ def _flat(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     words: list[tuple[str, str]] = []
     for key, value in result.items():
         if key == "labels":
-            words += [(entry["name"], f"{entry['volume_ml']:.3f} ml") for entry in value]
+            words += [(entry["name"], amount(entry, 3)) for entry in value]
         elif key == "classes" and isinstance(value, list):
             words += [(entry["name"], f"{entry['probability']:.4f}") for entry in value]
         elif isinstance(value, dict):

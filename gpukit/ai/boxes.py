@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
+from gpukit.ai.memory import not_finite
 from gpukit.ai.picture_spec import DetectSpec
 from gpukit.errors import ModelError
 
@@ -15,6 +16,8 @@ __all__ = ["answers", "iou", "suppress"]
 
 #: A detector that gives more boxes for one picture than this is taken for one that gives something else.
 _MOST_BOXES = 1_000_000
+#: Scores of 0 to 1 may miss these ends by this much, since float16 networks round.
+_NO_SCORE = 1e-3
 
 
 def iou(boxes: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -64,7 +67,8 @@ def answers(output: Any, count: int, model: Model) -> list[tuple[torch.Tensor, t
     assert isinstance(spec, DetectSpec)
     if isinstance(output, dict):
         output = [output]
-    if isinstance(output, torch.Tensor):
+    single = isinstance(output, torch.Tensor)
+    if single:
         found = [_of_tensor(one, spec, model) for one in (output if output.ndim == 3 else output[None])]
     elif isinstance(output, (list, tuple)) and output and all(isinstance(one, dict) for one in output):
         found = [_of_dict(one, model) for one in output]
@@ -76,6 +80,13 @@ def answers(output: Any, count: int, model: Model) -> list[tuple[torch.Tensor, t
         raise _no_boxes(model, f"{type(output).__name__} for {count} pictures")
     if len(found) != count:
         raise _no_boxes(model, f"answers for {len(found)} pictures, and {count} were given")
+    if not single and spec.activation == "softmax":
+        raise ModelError(
+            "the network gives one score a box, and softmax is for one of each class", file=model.file,
+            attribute="$.output.activation", fix="say none or sigmoid",
+        )  # fmt: skip
+    if not single and spec.activation == "sigmoid":
+        found = [(boxes, torch.sigmoid(scores.to(torch.float32)), labels) for boxes, scores, labels in found]
     return [_checked(*one, spec=spec, model=model) for one in found]
 
 
@@ -131,14 +142,17 @@ def _checked(
     if not len(boxes) == len(scores) == len(labels) or len(boxes) > _MOST_BOXES:
         raise _no_boxes(model, f"{len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels")
     if not (bool(torch.isfinite(boxes).all()) and bool(torch.isfinite(scores).all())):
-        raise ModelError("the network gave numbers that are not finite", file=model.file, fix="use precision float32")
+        raise not_finite(model)
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= len(spec.classes)):
         raise ModelError(
             f"the network gives labels up to {int(labels.max()) + spec.first_label}, and the description names "
             f"{len(spec.classes)} classes", file=model.file, attribute="$.output.classes",
         )  # fmt: skip
-    if spec.activation == "sigmoid" and len(scores) and (float(scores.max()) > 1 or float(scores.min()) < 0):
-        scores = torch.sigmoid(scores)
+    if len(scores) and not (float(scores.min()) >= -_NO_SCORE and float(scores.max()) <= 1 + _NO_SCORE):
+        raise ModelError(
+            f"the network gives scores from {float(scores.min()):.3g} to {float(scores.max()):.3g}, which are no "
+            "probabilities", file=model.file, attribute="$.output.activation", fix="say sigmoid, or softmax",
+        )  # fmt: skip
     first, second = boxes[:, :d], boxes[:, d:]
     if spec.boxes == "xywh":
         boxes = torch.cat([first, first + second], dim=1)

@@ -19,7 +19,9 @@ from gpukit.ai.tensors import require
 from gpukit.errors import InputError, ModelError
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Classification", "Prediction", "classify", "classify_each"]
+__all__ = ["Classification", "Prediction", "check_input", "classify", "classify_each"]
+
+_TOGETHER = 16  # pictures, where neither the user nor the description says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Classification:
         The instance or frame that the picture is.
     models : tuple of mapping
         ``name``, ``version`` and ``digest`` of each model that took part.
+    notes : tuple of str
+        What is to be known of how it was made, such as that memory was short.
     """
 
     predictions: tuple[Prediction, ...]
@@ -65,6 +69,7 @@ class Classification:
     phase: int | None = None
     source: SourceInstance | None = None
     models: tuple[dict[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def top(self) -> Prediction:
@@ -79,8 +84,8 @@ def classify(
     device: str | None = None,
     runtime: str | None = None,
     precision: str = "auto",
-    per: str = "frame",
-    batch: int = 16,
+    per: str | None = None,
+    batch: int | None = None,
     ensemble: str = "average",
     weights: Sequence[float] | None = None,
     flips: bool = False,
@@ -97,21 +102,21 @@ def classify(
         As for `gpukit.segment`; several are an ensemble and must have the same classes.
     device, runtime, precision
         As for `gpukit.segment`.
-    per : {"frame", "series"}
-        One answer a slice, or the mean of the probabilities of all slices. A model of three dimensions always gives one
-        answer a volume.
-    batch : int
-        Pictures run together.
+    per : {"frame", "series"}, optional
+        One answer a slice (the default), or the mean of the probabilities of all slices. A model of three dimensions
+        gives one answer a volume, so that it takes ``series`` only.
+    batch : int, optional
+        Pictures run together; by default what the model's description says, else 16.
     ensemble : {"average", "weighted", "vote", "max"}
         How several models become one answer: the mean of the probabilities; the mean with `weights`; each model's most
         probable class (or, for classes on their own, those that reach its threshold) is one vote, shares of votes are
         given; the greatest probability of each class, for exclusive classes scaled to the sum one.
     weights : sequence of float, optional
-        One a model, for ``weighted``.
+        One a model, for ``weighted``, which needs them, and ``vote``.
     flips : bool
         Also run each picture mirrored left to right, and average: test-time augmentation.
     threshold : float, optional
-        In place of the models' own.
+        In place of the models' own, for classes on their own; of exclusive ones the most probable is found.
     progress : callable, optional
         Called as ``progress(done, total)``, pictures times models.
 
@@ -123,14 +128,15 @@ def classify(
     Raises
     ------
     ModelError
-        A model cannot be used, is for another task or modality, gives another number of classes than it names, or NaN;
-        the models of an ensemble have different classes.
+        A model cannot be used, is for another task or modality, cannot run on such pictures, gives another number of
+        classes than it names, or NaN; the models of an ensemble have different classes.
     InputError
         An argument is out of its domain.
     """
     job = _job(model, runtime, per, batch, ensemble, weights, threshold)
     volume = volume if device is None else volume.to(device)
     found: list[Answer] = []
+    told: dict[str, None] = {}
     for number, (one, spec) in enumerate(zip(job.models, job.specs, strict=True)):  # one network at a time in memory
 
         def tell(done: int, total: int, number: int = number) -> None:
@@ -138,9 +144,10 @@ def classify(
                 progress(number * total + done, total * len(job.models))
 
         with inference():
-            lane = Lane(one, spec, load(one, volume, runtime, precision), batch, flips)
+            lane = Lane(one, spec, load(one, volume, runtime, precision), _together(one, batch), flips)
             found += [answers[0] for answers in run_lanes([volume], [lane], tell)]
-    return job.classify(found)
+            told |= dict.fromkeys(lane.notes)
+    return job.classify(found, tuple(told))
 
 
 def classify_each(
@@ -149,8 +156,8 @@ def classify_each(
     *,
     runtime: str | None = None,
     precision: str = "auto",
-    per: str = "frame",
-    batch: int = 16,
+    per: str | None = None,
+    batch: int | None = None,
     ensemble: str = "average",
     weights: Sequence[float] | None = None,
     flips: bool = False,
@@ -188,12 +195,29 @@ def classify_each(
         return
     with inference():
         for one, spec in zip(job.models, job.specs, strict=True):
-            lanes.append(Lane(one, spec, load(one, first, runtime, precision), batch, flips))
+            lanes.append(Lane(one, spec, load(one, first, runtime, precision), _together(one, batch), flips))
     told = progress or (lambda done, total: None)
     rest = itertools.chain(_handed(first), source)
     del first
     for answers in run_lanes(rest, lanes, told):
-        yield job.classify(answers)
+        yield job.classify(answers, tuple(dict.fromkeys(note for lane in lanes for note in lane.notes)))
+
+
+def check_input(volume: Volume, models: Sequence[Model]) -> None:
+    """GpukitError where one of the models cannot see such a volume: of another modality, of several phases ..."""
+    from gpukit.ai.pictures import Pictures, check_modality
+    from gpukit.ai.segmentation import one_image
+
+    for model in models:
+        if model.dimensions == 2:
+            Pictures(volume, model)
+        else:
+            check_modality(volume, model)
+            one_image(volume, model, None)
+
+
+def _together(model: Model, batch: int | None) -> int:
+    return batch or model.inference.pictures or _TOGETHER
 
 
 def _handed(volume: Volume) -> Iterator[Volume]:
@@ -208,12 +232,12 @@ class _Job:
     models: list[Model]
     specs: list[ClassifySpec]
     identity: tuple[dict[str, str], ...]
-    per: str
+    per: str | None
     ensemble: str
     weights: Sequence[float] | None
     threshold: float | None
 
-    def classify(self, answers: Sequence[Answer]) -> tuple[Classification, ...]:
+    def classify(self, answers: Sequence[Answer], notes: tuple[str, ...]) -> tuple[Classification, ...]:
         """The answers of all models on one volume, as one."""
         import torch
 
@@ -239,6 +263,7 @@ class _Job:
                 phase=phase,
                 source=source,
                 models=self.identity,
+                notes=notes,
             )
             for row, (k, phase, source) in zip(together, frames, strict=True)
         )
@@ -247,8 +272,8 @@ class _Job:
 def _job(
     model: str | PathLike[str] | Model | Sequence[str | PathLike[str] | Model],
     runtime: str | None,
-    per: str,
-    batch: int,
+    per: str | None,
+    batch: int | None,
     ensemble: str,
     weights: Sequence[float] | None,
     threshold: float | None,
@@ -258,6 +283,14 @@ def _job(
     models = [(m if isinstance(m, Model) else find_model(m, formats=formats)).for_task("classify") for m in named]
     specs = [_spec(m) for m in models]
     _check(models, specs, per, batch, weights, ensemble)
+    if threshold is not None and specs[0].exclusive:
+        raise InputError(
+            f"a threshold is for classes on their own, and those of {models[0].name} exclude each other: the most "
+            "probable one is found", attribute="threshold",
+        )  # fmt: skip
+    if any(m.dimensions == 3 for m in models) and (per == "frame" or batch is not None):
+        what, word = ("answers per frame", "per") if per == "frame" else ("pictures run together", "batch")
+        raise InputError(f"{models[0].name} classifies whole volumes, so that there are no {what}", attribute=word)
     # digests are known before any weights are opened
     identity = tuple({"name": m.name, "version": m.version, "digest": m.digest} for m in models)
     require("torch", "monai")
@@ -270,13 +303,18 @@ def _spec(model: Model) -> ClassifySpec:
 
 
 def _check(
-    models: Sequence[Model], specs: Sequence[ClassifySpec], per: str, batch: int, weights: Any, ensemble: str
+    models: Sequence[Model],
+    specs: Sequence[ClassifySpec],
+    per: str | None,
+    batch: int | None,
+    weights: Any,
+    ensemble: str,
 ) -> None:
     if not models:
         raise InputError("no model was given", attribute="model")
-    if per not in ("frame", "series"):
+    if per not in (None, "frame", "series"):
         raise InputError(f"there is no answer per {per!r}", attribute="per", fix="use frame or series")
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
     first = {one.name for one in specs[0].classes}
     for model, spec in zip(models[1:], specs[1:], strict=True):
@@ -287,8 +325,10 @@ def _check(
                 f"the models {models[0].name} and {model.name} have different classes: {odd}", file=model.file,
                 attribute="$.output.classes", fix="an ensemble needs models of the same classes",
             )  # fmt: skip
-    if (weights is not None) != (ensemble == "weighted"):
-        raise InputError("weights belong to the ensemble 'weighted', and it needs them", attribute="weights")
+    if weights is None and ensemble == "weighted":
+        raise InputError("the ensemble 'weighted' needs weights", attribute="weights", fix="give one a model")
+    if weights is not None and (ensemble not in ("weighted", "vote") or len(models) == 1):
+        raise InputError("weights are for several models and the ensembles 'weighted' and 'vote'", attribute="weights")
 
 
 def _predictions(spec: ClassifySpec, row: Any, limit: float) -> tuple[Prediction, ...]:

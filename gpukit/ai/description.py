@@ -223,6 +223,7 @@ def read_description(
         network = root["network"].object((), None).value
     elif root.has("network"):
         raise root["network"].error(f"is for the format state-dict; {form} holds its own network", fix="remove it")
+    answer = _answer(root["output"], task, dimensions)
     return Model(
         name=root["name"].text(),
         version=root["version"].text(),
@@ -234,8 +235,8 @@ def read_description(
         sha256=sha256,
         network=MappingProxyType(dict(network)),
         input=read_picture(root["input"]) if dimensions == 2 else read_input(root["input"]),
-        inference=read_inference(root["inference"]) if root.has("inference") else InferenceSpec(),
-        output=_answer(root["output"], task, dimensions),
+        inference=read_inference(root["inference"], task, dimensions) if root.has("inference") else InferenceSpec(),
+        output=answer,
         file=file,
     )
 

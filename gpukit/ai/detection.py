@@ -6,19 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpukit.ai.boxes import answers, suppress
 from gpukit.ai.description import Model
+from gpukit.ai.memory import Frugal
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, DetectSpec
 from gpukit.ai.pictures import Pictures, check_modality
+from gpukit.ai.placed import is_placed
 from gpukit.ai.preprocess import model_grid, prepare
 from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.segmentation import one_image
 from gpukit.ai.tensors import require, torch_device
+from gpukit.ai.window import Layout
+from gpukit.ai.windows import cut_windows, window_of
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
 from gpukit.stages import in_stage, stage
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Detection", "Detections", "detect"]
+
+_TOGETHER = 8  # pictures, where neither the user nor the description says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,8 @@ class Detections:
         The limits that were used.
     sources : tuple of SourceInstance
         The image's.
+    notes : tuple of str
+        What is to be known of how they were made, such as that memory was short.
     classes : tuple of Class
         What was looked for.
     """
@@ -89,6 +97,7 @@ class Detections:
     confidence: float
     iou: float
     sources: tuple[SourceInstance, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     classes: tuple[Class, ...] = ()
 
 
@@ -101,7 +110,7 @@ def detect(
     precision: str = "auto",
     confidence: float | None = None,
     iou: float | None = None,
-    batch: int = 8,
+    batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Detections:
     """Boxes around what a model finds.
@@ -117,15 +126,16 @@ def detect(
     iou : float, optional
         Of two boxes of one class that overlap by more than this share (intersection over union), the one with the lower
         score is dropped; the model's own by default.
-    batch : int
-        Pictures run together.
+    batch : int, optional
+        Pictures or windows run together; by default what the model's description says, else 8 pictures or 1 window.
     progress : callable, optional
-        Called as ``progress(done, total)``.
+        Called as ``progress(done, total)``, pictures or windows.
 
     Returns
     -------
     Detections
-        Cut off at the borders of the image; boxes wholly outside are dropped.
+        Cut off at the borders of the image; boxes wholly outside are dropped. A model over volumes with a declared
+        patch is moved over the volume, and the boxes of all windows are suppressed together.
 
     Raises
     ------
@@ -143,7 +153,7 @@ def detect(
     for name, value in (("confidence", least), ("iou", most)):
         if not 0.0 <= value <= 1.0:
             raise InputError(f"{name} must be from 0 to 1, not {value:g}", attribute=name)
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
     require("torch", "monai")
     volume = volume if device is None else volume.to(device)
@@ -152,15 +162,17 @@ def detect(
 
     with torch.inference_mode():
         with stage("loading the network"):
-            network = choose(described, runtime).load(described, torch_device(volume.array), precision)
+            loaded = choose(described, runtime).load(described, torch_device(volume.array), precision)
+        network = Frugal(loaded, described)
+        together = batch or described.inference.pictures
         if described.dimensions == 3:
-            found, grid = _in_volume(volume, described, spec, network, least, most)
+            found, grid = _in_volume(volume, described, spec, network, least, most, batch, progress)
         else:
-            found, grid = _in_slices(volume, described, spec, network, least, most, batch, progress)
+            found, grid = _in_slices(volume, described, spec, network, least, most, together or _TOGETHER, progress)
     identity = {"name": described.name, "version": described.version, "digest": digest}
     return Detections(
         boxes=tuple(found), grid=grid, model=identity, confidence=least, iou=most, sources=volume.sources,
-        classes=spec.classes,
+        classes=spec.classes, notes=(*described.notes, *network.notes),
     )  # fmt: skip
 
 
@@ -168,25 +180,25 @@ def _in_slices(
     volume: Volume,
     model: Model,
     spec: DetectSpec,
-    network: object,
+    network: Frugal,
     least: float,
     most: float,
     batch: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Detection], Grid]:
     pictures = Pictures(volume, model)
-    step = getattr(network, "batch", None) or batch
-    run: Callable[[torch.Tensor], object] = network  # type: ignore[assignment]
     grid, placement = pictures.volume.grid, pictures.placement
     _, rows, columns = grid.shape
-    placed = any("no patient geometry" in note for note in volume.notes) is False
+    placed = is_placed(volume)
     found: list[Detection] = []
-    for start in range(0, len(pictures), step):
-        numbers = list(range(start, min(len(pictures), start + step)))
+    several = _Several(network, model, batch)
+    start = 0
+    while start < len(pictures):
+        numbers = list(range(start, min(len(pictures), start + several.step)))
         given = pictures.batch(numbers)
         height, width = given.shape[1:3] if pictures.spec.layout == "channels-last" else given.shape[2:4]
         with stage("inference"):
-            each = _each(run, given, numbers, model, network)
+            each = several(given)
         for n, (boxes, scores, labels) in zip(numbers, each, strict=True):
             if spec.normalized:
                 boxes = boxes * boxes.new_tensor([width, height, width, height])
@@ -212,26 +224,38 @@ def _in_slices(
                         source=pictures.source(n),
                     )
                 )
+        start += len(numbers)
         if progress is not None:
-            progress(numbers[-1] + 1, len(pictures))
+            progress(start, len(pictures))
     return found, grid
 
 
-def _each(
-    run: Callable[[torch.Tensor], object], given: torch.Tensor, numbers: list[int], model: Model, network: object
-) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Answers for each picture; a graph that gives three tensors is run picture by picture."""
+class _Several:
+    """A detector that is asked for several pictures at a time, as far as its graph and its kind of answer allow."""
+
+    def __init__(self, network: Frugal, model: Model, batch: int) -> None:
+        self._network, self._model = network, model
+        self.step: int = network.batch or batch
+
+    def __call__(self, given: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Boxes, scores and class numbers of each picture ``[n, ...]``."""
+        import torch
+
+        count = len(given)
+        fixed = self._network.batch
+        if fixed is not None and count < fixed:
+            given = torch.cat([given, given[-1:].expand(fixed - count, *given.shape[1:])])
+        output = self._network(given)
+        if fixed is None and count > 1 and _is_of_one(output):
+            self.step = 1  # boxes, scores and labels as three tensors are those of one picture
+            return [answers(self._network(given[n : n + 1]), 1, self._model)[0] for n in range(count)]
+        return answers(output, len(given), self._model)[:count]
+
+
+def _is_of_one(output: Any) -> bool:
     import torch
 
-    if getattr(network, "batch", None) not in (None, 1) and len(numbers) < given.shape[0]:
-        raise InputError("a batch was filled where none can be")
-    output = run(given) if len(numbers) == 1 else None
-    if output is not None:
-        return answers(output, 1, model)
-    output = run(given)
-    if isinstance(output, (list, tuple)) and output and isinstance(output[0], torch.Tensor) and len(output) == 3:
-        return [answers(run(given[n : n + 1]), 1, model)[0] for n in range(len(numbers))]
-    return answers(output, len(numbers), model)
+    return isinstance(output, (list, tuple)) and len(output) == 3 and isinstance(output[0], torch.Tensor)
 
 
 @in_stage("postprocessing")
@@ -271,20 +295,23 @@ def _patient(grid: Grid, low: tuple[float, ...], high: tuple[float, ...]) -> tup
 
 
 def _in_volume(
-    volume: Volume, model: Model, spec: DetectSpec, network: object, least: float, most: float
+    volume: Volume,
+    model: Model,
+    spec: DetectSpec,
+    network: Frugal,
+    least: float,
+    most: float,
+    batch: int | None,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Detection], Grid]:
     check_modality(volume, model)
     with stage("preprocessing"):
         volume = one_image(volume, model, None)
         seen = model_grid(volume.grid, model.volume_input)
-        image = prepare(volume, model.volume_input, seen)[None]
-    run: Callable[[torch.Tensor], object] = network  # type: ignore[assignment]
+        image = prepare(volume, model.volume_input, seen)
     with stage("inference"):
-        ((boxes, scores, labels),) = answers(run(image), 1, model)
-    if spec.normalized:
-        sizes = list(seen.shape[::-1])
-        boxes = boxes * boxes.new_tensor([*sizes, *sizes])
-    to_source = volume.grid.matrix_from(seen)
+        boxes, scores, labels = _swept(image, model, spec, network, batch or model.inference.batch, progress)
+    to_source, placed = volume.grid.matrix_from(seen), is_placed(volume)
     found = []
     for found_at, score, label in _kept(boxes, scores, labels, least, most):
         edges = np.array(found_at) - 0.5
@@ -301,7 +328,39 @@ def _in_volume(
                 score=score,
                 box=tuple(map(float, box)),
                 code=one.code,
-                patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))),
+                patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))) if placed else None,
             )
         )
     return found, volume.grid
+
+
+def _swept(
+    image: torch.Tensor,
+    model: Model,
+    spec: DetectSpec,
+    network: Frugal,
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Boxes, scores and class numbers of an image ``[c, x, y, z]``, of all windows together."""
+    import torch
+
+    size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
+    layout = Layout.plan(size, window_of(network, model, size), model.inference.overlap)
+    several = _Several(network, model, batch)
+    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    corners, waiting = [], []
+    for corner, window in cut_windows(image, layout):
+        corners.append(corner)
+        waiting.append(window)
+        if len(waiting) >= several.step or len(corners) == layout.count:
+            parts += several(torch.stack(waiting))
+            waiting = []
+            if progress is not None:
+                progress(len(corners), layout.count)
+    moved = []
+    for (boxes, _, _), corner in zip(parts, corners, strict=True):
+        if spec.normalized:
+            boxes = boxes * boxes.new_tensor([*layout.patch, *layout.patch])
+        moved.append(boxes + boxes.new_tensor([*corner, *corner]))
+    return torch.cat(moved), torch.cat([part[1] for part in parts]), torch.cat([part[2] for part in parts])

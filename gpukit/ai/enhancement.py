@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
-from gpukit.ai.memory import Frugal
+from gpukit.ai.memory import Frugal, not_finite
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import EnhanceSpec
 from gpukit.ai.pictures import Pictures, check_modality
@@ -16,7 +16,8 @@ from gpukit.ai.preprocess import build_transform, model_grid, prepare
 from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.segmentation import one_image
 from gpukit.ai.tensors import as_array, as_tensor, require, torch_device
-from gpukit.ai.window import Layout, slide
+from gpukit.ai.window import Layout, importance
+from gpukit.ai.windows import cut_windows, window_of
 from gpukit.dicom.identity import short_text
 from gpukit.errors import InputError, ModelError
 from gpukit.files.provenance import made_by
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["enhance"]
 
+_TOGETHER = 4  # pictures, where neither the user nor the description says it
 #: A transform counts as linear when no value is further from the line than this share of the range.
 _LINEAR = 1e-3
 
@@ -42,7 +44,7 @@ def enhance(
     device: str | None = None,
     runtime: str | None = None,
     precision: str = "auto",
-    batch: int = 4,
+    batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Volume:
     """A denoised or finer image.
@@ -53,8 +55,8 @@ def enhance(
         One value a voxel, 3D, on the device where the network is to run.
     model, device, runtime, precision
         As for `gpukit.segment`.
-    batch : int
-        Pictures run together.
+    batch : int, optional
+        Pictures or windows run together; by default what the model's description says, else 4 pictures or 1 window.
     progress : callable, optional
         Called as ``progress(done, total)``.
 
@@ -78,22 +80,27 @@ def enhance(
     described = found.for_task("enhance")
     spec = described.output
     assert isinstance(spec, EnhanceSpec)
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
     require("torch", "monai")
+    if volume.axes.endswith("c"):
+        raise InputError("the image is in colour, and one of one value a pixel is enhanced", fix="give a grey image")
     volume = one_image(volume if device is None else volume.to(device), replace_channels(described), None)
     digest = described.digest
     import torch
 
     with torch.inference_mode():
         with stage("loading the network"):
-            network = Frugal(choose(described, runtime).load(described, torch_device(volume.array), precision))
+            loaded = choose(described, runtime).load(described, torch_device(volume.array), precision)
+        network = Frugal(loaded, described)
+        told: tuple[str, ...] = ()
         if described.dimensions == 2:
-            result, grid = _slices(volume, described, spec, network, batch, progress)
+            together = batch or described.inference.pictures or _TOGETHER
+            result, grid, told = _slices(volume, described, spec, network, together, progress)
         else:
-            result, grid = _volume(volume, described, spec, network, progress)
+            result, grid = _volume(volume, described, spec, network, batch, progress)
         if not bool(torch.isfinite(result).all()):
-            raise ModelError("the network gave values that are not finite", file=described.file, fix="use float32")
+            raise not_finite(described)
         if volume.padding is not None and grid is volume.grid:
             low, high = volume.padding
             given = as_tensor(volume.array).to(torch.float32)
@@ -114,7 +121,7 @@ def enhance(
         unit=volume.unit if spec.restore else ValueUnit.NONE,
         metadata=facts,
         padding=volume.padding if grid is volume.grid else None,
-        notes=(*volume.notes, *described.notes, *network.notes),
+        notes=(*volume.notes, *described.notes, *told, *network.notes),
         algorithm=identity,
     )
 
@@ -133,7 +140,7 @@ def _slices(
     network: Any,
     batch: int,
     progress: Callable[[int, int], None] | None,
-) -> tuple[torch.Tensor, Grid]:
+) -> tuple[torch.Tensor, Grid, tuple[str, ...]]:
     import torch
 
     if model.picture_input.size is not None or model.picture_input.spacing is not None:
@@ -143,7 +150,7 @@ def _slices(
         )  # fmt: skip
     if model.picture_input.plane != "stored":
         raise ModelError("slices are enhanced as they are stored", file=model.file, attribute="$.input.plane")
-    pictures = Pictures(volume, model)
+    pictures = Pictures(volume, model, linear=True)
     _, rows, columns = volume.grid.shape
     x, y = spec.scale
     step = network.batch or batch
@@ -166,7 +173,15 @@ def _slices(
         if progress is not None:
             progress(numbers[-1] + 1, len(pictures))
     grid = volume.grid if x == y == 1 else _finer(volume.grid, (x, y, 1))
-    return torch.stack(made).to(torch.float32), grid
+    told: tuple[str, ...] = ()
+    if spec.restore and (cut := sum(pictures.cut(n) for n in range(len(pictures)))):
+        low, high = pictures.window_of(0) or (0.0, 1.0)
+        each = "the model's window" if model.picture_input.window else "the images' own windows"
+        told = (
+            f"on {cut} of {len(pictures)} images values outside {each}, of the first {low:g} to {high:g}, were cut off "
+            "at its ends, since the model sees no others",
+        )
+    return torch.stack(made).to(torch.float32), grid, told
 
 
 def _grey(output: torch.Tensor, size: Sequence[int], model: Model) -> torch.Tensor:
@@ -227,7 +242,12 @@ def _finer(grid: Grid, scale: Sequence[int]) -> Grid:
 
 
 def _volume(
-    volume: Volume, model: Model, spec: EnhanceSpec, network: Any, progress: Callable[[int, int], None] | None
+    volume: Volume,
+    model: Model,
+    spec: EnhanceSpec,
+    network: Any,
+    batch: int | None,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[torch.Tensor, Grid]:
     """On the network's grid, and from there back in the source's order of axes."""
     import torch
@@ -238,12 +258,8 @@ def _volume(
         plain = prepare(volume, replace(model.volume_input, intensity=()), seen)
         image = prepare(volume, model.volume_input, seen) if model.volume_input.intensity else plain
     x, y, z = spec.scale
-    size = tuple(n * f for n, f in zip(image.shape[1:], spec.scale, strict=True))
     with stage("inference"):
-        if max(spec.scale) == 1:
-            result = _swept(image, model, network, progress)
-        else:
-            result = _grey(network(image[None]), size, model)[0]
+        result = _swept(image, model, network, batch or model.inference.batch, spec.scale, progress)
     if spec.residual:
         result = result + image[0]
     if spec.restore:
@@ -270,19 +286,45 @@ def _pairs(codes: str) -> list[str]:
 
 
 def _swept(
-    image: torch.Tensor, model: Model, network: Any, progress: Callable[[int, int], None] | None
+    image: torch.Tensor,
+    model: Model,
+    network: Any,
+    batch: int,
+    scale: Sequence[int],
+    progress: Callable[[int, int], None] | None,
 ) -> torch.Tensor:
-    """The network's image ``[x, y, z]``, window by window."""
+    """The network's image ``[x, y, z]``, `scale` times as fine, window by window; where they overlap their mean."""
     import torch
 
+    size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
     inference = model.inference
-    layout = Layout.plan(tuple(image.shape[1:]), inference.patch, inference.overlap)
-    result = torch.empty(tuple(image.shape[1:]), device=image.device)
-    blocks = slide(
-        image, network, layout, channels=1, blend=inference.blend,
-        batch=inference.batch if network.batch is None else min(inference.batch, network.batch),
-        skip_below=None, progress=progress,
-    )  # fmt: skip
-    for block in blocks:
-        result[block.box] = block.sums[0] if block.weights is None else block.sums[0] / block.weights
-    return result
+    layout = Layout.plan(size, window_of(network, model, size), inference.overlap)
+    fine = [n * f for n, f in zip(layout.patch, scale, strict=True)]
+    weight = importance(fine, inference.blend, image.device)
+    sums = torch.zeros([n * f for n, f in zip(size, scale, strict=True)], device=image.device)
+    weights = torch.zeros_like(sums)
+    step, done = network.batch or batch, 0
+    waiting: list[tuple[tuple[int, int, int], torch.Tensor]] = []
+    for corner, window in cut_windows(image, layout):
+        waiting.append((corner, window))
+        done += 1
+        if len(waiting) < step and done < layout.count:
+            continue
+        given = torch.stack([one for _, one in waiting])
+        if network.batch and len(waiting) < step:
+            given = torch.cat([given, given[-1:].expand(step - len(waiting), *given.shape[1:])])
+        for (first, _), output in zip(waiting, _grey(network(given), fine, model), strict=False):
+            # a window that is larger than the image reaches beyond it
+            place = [slice(max(0, c) * f, min(n, c + p) * f) for c, p, n, f in _sides(first, layout, scale)]
+            inner = [slice(max(0, -c) * f, (min(n, c + p) - c) * f) for c, p, n, f in _sides(first, layout, scale)]
+            part = weight[tuple(inner)]
+            sums[tuple(place)] += output[tuple(inner)].to(torch.float32) * part
+            weights[tuple(place)] += part
+        waiting = []
+        if progress is not None:
+            progress(done, layout.count)
+    return sums / weights
+
+
+def _sides(corner: Sequence[int], layout: Layout, scale: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    return list(zip(corner, layout.patch, layout.size, scale, strict=True))

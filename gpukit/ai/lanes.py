@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpukit.ai.description import Model
-from gpukit.ai.memory import Frugal
+from gpukit.ai.memory import Frugal, not_finite
 from gpukit.ai.picture_spec import ClassifySpec
 from gpukit.ai.pictures import Pictures, check_modality
 from gpukit.ai.runtimes import Network, choose
@@ -39,7 +39,7 @@ def load(model: Model, volume: Volume, runtime: str | None, precision: str) -> N
     with stage("loading the network"):
         import monai.transforms  # noqa: F401 - takes seconds, which are not the first picture's
 
-        network: Network = Frugal(choose(model, runtime).load(model, torch_device(volume.array), precision))
+        network: Network = Frugal(choose(model, runtime).load(model, torch_device(volume.array), precision), model)
     return network
 
 
@@ -94,6 +94,11 @@ class Lane:
     def __post_init__(self) -> None:
         if self.network.batch is not None:
             self.size = self.network.batch
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of how it ran."""
+        return tuple(getattr(self.network, "notes", ()))
 
     def answer(self, volume: Volume) -> tuple[Answer, Iterator[int]]:
         """An answer to be filled, and an iterator that fills it: of each step, the pictures that were run in it."""
@@ -242,7 +247,7 @@ def probabilities(logits: torch.Tensor, spec: ClassifySpec, model: Model) -> tor
             file=model.file, attribute="$.output.classes", fix="name every class, in the order of the channels",
         )  # fmt: skip
     if not bool(torch.isfinite(values).all()):
-        raise ModelError("the network gave numbers that are not finite", file=model.file, fix="use precision float32")
+        raise not_finite(model)
     if spec.activation == "softmax":
         return torch.softmax(values, dim=1)
     if spec.activation == "sigmoid":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from gpukit.errors import DeviceError, GpukitError
+from gpukit.errors import DeviceError, GpukitError, ModelError
 
-__all__ = ["Frugal", "OutOfMemoryError", "smaller"]
+if TYPE_CHECKING:
+    from gpukit.ai.description import Model
+
+__all__ = ["Frugal", "OutOfMemoryError", "not_finite", "reason", "smaller"]
 
 #: Words by which libraries without an error class of their own say it.
 _WORDS = ("out of memory", "bad_alloc", "failed to allocate memory", "can't allocate memory", "bad allocation")
@@ -27,10 +31,12 @@ class Frugal:
     ----------
     network : Network
         Any.
+    model : Model, optional
+        Whose it is, for messages.
     """
 
-    def __init__(self, network: Any) -> None:
-        self._network = network
+    def __init__(self, network: Any, model: Model | None = None) -> None:
+        self._network, self._model = network, model
         self.batch, self.patch, self.summary = network.batch, network.patch, network.summary
         self._most: int | None = None
 
@@ -48,6 +54,8 @@ class Frugal:
         ------
         OutOfMemoryError
             Not even a single window fits.
+        ModelError
+            The network cannot run on such a batch.
         """
         import torch
 
@@ -57,10 +65,10 @@ class Frugal:
                 if step >= len(batch):
                     return self._network(batch)
                 found = [self._network(batch[n : n + step]) for n in range(0, len(batch), step)]
-                return torch.cat(found)
-            except (RuntimeError, MemoryError, ValueError) as error:
+                return _joined(found)
+            except Exception as error:  # each library has its own classes for what it cannot run
                 if not _is_memory(error):
-                    raise
+                    raise self._cannot(batch, error) from error
                 single = step == 1 or self.batch is not None
             # the error's traceback held the tensors of the failed run, and is gone here
             if single:
@@ -74,6 +82,50 @@ class Frugal:
             if batch.device.type == "cuda":
                 torch.cuda.empty_cache()
             step = self._most = max(1, step // 2)
+
+    def _cannot(self, batch: Any, error: Exception) -> Exception:
+        """What to raise for an error of the network's own: one line that names the model."""
+        if isinstance(error, GpukitError):
+            if self._model is not None and error.file is None:
+                error.file = str(self._model.file)
+            return error
+        size = " x ".join(map(str, batch.shape[1:]))
+        return ModelError(
+            f"the network cannot run on an input of {size}: {reason(error)}",
+            file=None if self._model is None else self._model.file,
+            attribute="$.input",
+            fix="check the channels, the size and the layout that the description declares",
+        )
+
+
+def not_finite(model: Model) -> ModelError:
+    """What to raise where a network gives NaN or infinity."""
+    return ModelError(
+        f"the network {model.name} gave values that are not finite (NaN or infinity)", file=model.file,
+        fix="with float16 or bfloat16 try --precision float32; else the weights, or what the description makes of the "
+        "image, are at fault",
+    )  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """What a library says is wrong, in one short line: of a traceback within a message, its last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[-1] if any("Traceback" in one for one in lines[:2]) else " ".join(lines)
+    line = re.sub(r"^(RuntimeError: |\[ONNXRuntimeError\] : \d+ : \w+ : )", "", line).partition(
+        "Exception raised from"
+    )[0]
+    return line.strip()[:200].rstrip(".")
+
+
+def _joined(parts: list[Any]) -> Any:
+    """One answer of the answers to the parts of a batch."""
+    import torch
+
+    if all(isinstance(part, torch.Tensor) for part in parts):
+        return torch.cat(parts)
+    if all(isinstance(part, list) for part in parts):  # a detector's, a dictionary a picture
+        return [one for part in parts for one in part]
+    return parts[0]  # boxes, scores and labels of one picture: `detect` sees that and goes on picture by picture
 
 
 def _is_memory(error: BaseException) -> bool:

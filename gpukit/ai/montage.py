@@ -11,6 +11,7 @@ from array_api_compat import device as place_of
 from numpy.typing import NDArray
 
 from gpukit.ai.outputs import summary
+from gpukit.ai.placed import amount
 from gpukit.device import array_namespace, move
 from gpukit.dicom.colors import label_color
 from gpukit.errors import DependencyError, GeometryError
@@ -239,7 +240,7 @@ def _letters(draw: Any, letters: str, left: int, top: int, width: int, height: i
 
 
 def _entry_text(entry: dict[str, Any]) -> str:
-    return f"{entry['name']}  {entry['volume_ml']:.1f} ml"
+    return f"{entry['name']}  {amount(entry)}"
 
 
 def _legend_layout(entries: list[dict[str, Any]], width: int) -> tuple[list[tuple[int, int]], int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.checked import Node
 from gpukit.ai.parts import literal
+from gpukit.ai.weight_files import first_sentence
 from gpukit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise anything; pickles that would run code raise UnpicklingError
         raise ModelError(
-            f"the weights cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"the weights cannot be read: {first_sentence(error)}",
             file=file,
             fix="save a plain state dict, with torch.save(model.state_dict(), ...) or as .safetensors",
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpukit.ai.placed import has_spacing
 from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops.histogram import histogram
@@ -34,7 +35,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
         Ready for JSON: ``model`` (name, version, digest), ``device``, ``source`` (modality, series, number of
         instances; nothing that identifies the patient), ``grid`` (shape k j i, spacing i j k and affine (i, j, k, 1) to
         LPS in mm, voxel volume in mm³), ``labels`` and ``notes``. A label's ``volume_ml`` is its voxels times the
-        determinant of the affine.
+        determinant of the affine; None where the image does not say how large its pixels are.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
             "category": dict(zip(("value", "scheme", "meaning"), label.category, strict=True)),
             "type": dict(zip(("value", "scheme", "meaning"), label.type, strict=True)),
             "voxels": count,
-            "volume_ml": count * grid.voxel_volume / 1000,
+            "volume_ml": count * grid.voxel_volume / 1000 if has_spacing(segmentation) else None,
         }
         if volume is not None:
             entry["mean"] = None if np.isnan(means[label.value]) else means[label.value]

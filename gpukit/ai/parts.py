@@ -46,6 +46,16 @@ INTENSITY = (
 POSTPROCESS = ("FillHoles", "KeepLargestConnectedComponent", "KeepMainBody", "LabelFilter", "RemoveSmallObjects")
 
 _LARGEST_SIDE = 4096
+#: What ``inference`` may say, by task and dimensions.
+_EFFECTIVE: Mapping[tuple[str, int], tuple[str, ...]] = MappingProxyType(
+    {
+        **{(task, 2): ("batch",) for task in ("segment", "classify", "detect", "enhance")},
+        ("segment", 3): ("patch", "overlap", "blend", "batch", "skip_background"),
+        ("classify", 3): (),
+        ("detect", 3): ("patch", "overlap", "batch"),
+        ("enhance", 3): ("patch", "overlap", "blend", "batch"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,8 @@ class InferenceSpec:
         on windows that are spread evenly.
     batch : int
         Windows run together.
+    pictures : int or None
+        Pictures run together, of a network of two dimensions; None where the description does not say.
     skip_below : float or None
         Windows whose preprocessed values are all below this are background and are not run; None to run all.
     mirror : tuple of int
@@ -123,6 +135,7 @@ class InferenceSpec:
     batch: int = 1
     skip_below: float | None = None
     mirror: tuple[int, ...] = ()
+    pictures: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,9 +206,16 @@ def read_names(node: Node, channels: int) -> tuple[str, ...]:
     return names
 
 
-def read_inference(node: Node) -> InferenceSpec:
-    """Check the part ``inference`` of a description."""
+def read_inference(node: Node, task: str, dimensions: int) -> InferenceSpec:
+    """Check the part ``inference`` of a description: what has no effect for the kind of network is refused."""
     node.object((), ("patch", "overlap", "blend", "batch", "skip_background"))
+    kind = "pictures" if dimensions == 2 else "whole volumes" if task == "classify" else "volumes"
+    known = _EFFECTIVE[task, dimensions]
+    for key in node.value:
+        if node.has(key) and key not in known:
+            raise node[key].error(f"has no effect on a network that is to {task} {kind}", fix="remove it")
+    if dimensions == 2:
+        return InferenceSpec(pictures=node["batch"].integer(1, 1024) if node.has("batch") else None)
     below = None
     if node.has("skip_background"):
         below = node["skip_background"].object(("below",))["below"].number()

@@ -7,18 +7,20 @@ are (x, y) in its pixels with (0, 0) the centre of the first one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gpukit.ai.description import Model
 from gpukit.ai.picture_spec import PictureSpec
+from gpukit.ai.placed import check_spacing, is_placed
 from gpukit.ai.preprocess import build_transform
 from gpukit.ai.tensors import as_tensor
 from gpukit.device import array_namespace
 from gpukit.errors import InputError, ModelError
-from gpukit.files.picture import header_window
+from gpukit.files.picture import header_window, is_inverse
 from gpukit.geometry import Grid
 from gpukit.stages import stage
-from gpukit.volume import SourceInstance, Volume
+from gpukit.volume import SourceInstance, Voi, Volume
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,10 @@ __all__ = ["Pictures", "Placement", "check_modality", "in_plane"]
 
 #: Plane -> directions in which columns, rows and slices grow: the radiological convention, slices as DICOM counts them.
 _PLANES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
+#: How far, in pixels, the first pixel of an instance may be from that of the slice that is taken for it.
+_SAME_PLACE = 0.25
+#: And in slices, among slices that were interpolated.
+_SAME_SLICE = 0.05
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as DICOM's YBR_FULL has it (PS3.3 C.7.6.3.1.2)
 
 
@@ -54,6 +60,8 @@ class Pictures:
         Grey or colour, 3D or 4D (the slices of all phases, one after the other).
     model : Model
         Of two dimensions.
+    linear : bool
+        Take windows as linear and no tables, so that values can be brought back.
 
     Raises
     ------
@@ -61,12 +69,13 @@ class Pictures:
         The model is for other modalities, or for volumes.
     """
 
-    def __init__(self, volume: Volume, model: Model) -> None:
+    def __init__(self, volume: Volume, model: Model, *, linear: bool = False) -> None:
         self.spec: PictureSpec = model.picture_input
         check_modality(volume, model)
+        check_spacing(volume, model)
         self.volume = in_plane(volume, self.spec.plane)
-        self._inverted = str(volume.metadata.get("PhotometricInterpretation", "")) == "MONOCHROME1"
-        self._window = self._chosen_window()
+        self._inverted = is_inverse(volume)
+        self._linear = linear
 
     def __len__(self) -> int:
         """Number of slices, of all phases."""
@@ -82,14 +91,32 @@ class Pictures:
         return k, phase
 
     def source(self, n: int) -> SourceInstance | None:
-        """The instance or frame that picture n is; None where the plane is not the acquired one."""
-        k, phase = self.slice_of(n)
-        found = [s for s in self.volume.sources if s.index == k and s.phase == phase]
-        if self.volume.metadata.get(_TURNED):
-            return None
-        if len(self.volume.sources) == 1 and len(self) == 1:
-            return self.volume.sources[0]
-        return found[0] if len(found) == 1 else None
+        """The instance or frame that picture n is, pixel for pixel; None where it is none.
+
+        That is so where the plane is not the acquired one, where slices were interpolated between others, and where a
+        gantry tilt was removed by moving their rows.
+        """
+        return self._shown.get(self.slice_of(n))
+
+    @cached_property
+    def _shown(self) -> dict[tuple[int, int], SourceInstance]:
+        """The instance of each (slice, phase) that is one."""
+        volume = self.volume
+        if volume.metadata.get(_TURNED) or not volume.sources:
+            return {}
+        if len(volume.sources) == 1 and len(self) == 1:
+            return {(0, 0): volume.sources[0]}
+        places = volume.grid.to_index([source.position for source in volume.sources])
+        if not is_placed(volume):
+            return {(source.index, source.phase): source for source in volume.sources}
+        filled = len({source.index for source in volume.sources}) != volume.grid.shape[0]
+        found: dict[tuple[int, int], SourceInstance] = {}
+        for source, (i, j, k) in zip(volume.sources, places, strict=True):
+            at = round(float(k)) if filled else source.index
+            # A stack of evenly spaced slices may be off by parts of a slice; one that was filled holds its own slices.
+            if max(abs(i), abs(j)) < _SAME_PLACE and abs(k - at) < (_SAME_SLICE if filled else 0.5):
+                found[at, source.phase] = source
+        return found
 
     def __getitem__(self, n: int) -> torch.Tensor:
         """Picture n as a tensor ``[c, y, x]`` float32 (or ``[y, x, c]``), on the volume's device."""
@@ -100,7 +127,7 @@ class Pictures:
         if spec.neighbours:
             last = self.volume.grid.shape[0] - 1
             near = [min(max(k + d, 0), last) for d in range(-spec.neighbours, spec.neighbours + 1)]
-            values = torch.cat([self._slice(at, phase) for at in near])
+            values = torch.cat([self._slice(at, phase, shown=k) for at in near])
         else:
             values = self._slice(k, phase)
         values, _ = self._fitted(values)
@@ -133,7 +160,17 @@ class Pictures:
         if self.spec.values != "window" or self.volume.axes.endswith("c"):
             return None
         k, phase = self.slice_of(n)
-        return self._range(self._measured(self._stored(k, phase)))
+        voi = self._voi(k, phase)
+        return voi.limits if voi is not None else self._range(self._measured(self._stored(k, phase)))
+
+    def cut(self, n: int) -> bool:
+        """Whether values of picture n lie outside the window, so that a network cannot tell them apart."""
+        window = self.window_of(n)
+        if window is None:
+            return False
+        values = self._measured(self._stored(*self.slice_of(n)))
+        slack = 1e-3 * (window[1] - window[0])
+        return bool((values < window[0] - slack).any()) or bool((values > window[1] + slack).any())
 
     def plain(self, n: int) -> torch.Tensor:
         """Picture n before the intensity transforms, ``[c, y, x]``."""
@@ -148,33 +185,68 @@ class Pictures:
 
     # ---- values
 
-    def _chosen_window(self) -> tuple[float, float] | None:
-        if self.spec.values != "window" or self.volume.axes.endswith("c"):
-            return None
-        return self.spec.window or header_window(self.volume.metadata)
+    def _voi(self, k: int, phase: int) -> Voi | None:
+        """What is shown of a slice: the description's window, else the image's own; None for the slice's range."""
+        if self.spec.window is not None:
+            low, high = self.spec.window
+            return Voi((low + high) / 2, high - low, "LINEAR_EXACT")
+        if not self.volume.sources:
+            window = header_window(self.volume.metadata)
+            return None if window is None else Voi(sum(window) / 2, window[1] - window[0], "LINEAR_EXACT")
+        source = self._shown.get((k, phase)) or self.volume.sources[0]
+        voi = source.voi
+        if voi is not None and self._linear and voi.function != "LINEAR":
+            return Voi(voi.center, voi.width, "LINEAR_EXACT") if voi.function != "LUT" else None
+        return voi
 
-    def _slice(self, k: int, phase: int) -> torch.Tensor:
-        """One slice ``[c, y, x]`` in the values that the description asks for, as many channels as it wants."""
+    def _slice(self, k: int, phase: int, shown: int | None = None) -> torch.Tensor:
+        """One slice ``[c, y, x]`` in the values that the description asks for, as many channels as it wants.
+
+        `shown` is the slice whose window it has; its own by default.
+        """
         import torch
 
         values = self._stored(k, phase)
         spec = self.spec
         if self.volume.axes.endswith("c"):
-            values = values.permute(2, 0, 1)
-            if spec.values == "window":
-                values = values / 255.0
+            values = values.permute(2, 0, 1) / self._brightest
+            if spec.values != "window":
+                values = values * 255.0
             if spec.channels != 3:
                 weights = torch.tensor(_LUMINANCE, device=values.device)[:, None, None]
                 values = (values * weights).sum(0, keepdim=True)
             return values
         values = self._measured(values)
         if spec.values == "window":
-            low, high = self._range(values)
-            values = ((values - low) / max(high - low, 1e-30)).clamp(0.0, 1.0)
+            values = self._windowed(values, self._voi(k if shown is None else shown, phase))
             if self._inverted:
                 values = 1.0 - values
         values = values[None]
         return values.expand(3, -1, -1) if spec.channels == 3 and not spec.neighbours else values
+
+    @cached_property
+    def _brightest(self) -> float:
+        """The number that full red, green or blue has: colour of 8 bits, seldom of 16."""
+        kind = str(self.volume.array.dtype).rpartition(".")[2]
+        if kind == "uint8":
+            return 255.0
+        bits = self.volume.metadata.get("BitsStored")
+        most = {"uint16": 16, "int16": 15, "uint32": 32, "int32": 31}.get(kind)
+        if most is None:  # floats: as the package that made them has it
+            return 255.0
+        return float((1 << min(int(bits or most), most)) - 1)
+
+    def _windowed(self, values: torch.Tensor, voi: Voi | None) -> torch.Tensor:
+        """Values as the network's 0 to 1, by PS3.3 C.11.2.1 and C.11.2.1.3; their range where there is no window."""
+        import torch
+
+        if voi is not None and voi.function == "SIGMOID":
+            return torch.sigmoid(4.0 * (values - voi.center) / voi.width)
+        if voi is not None and voi.function == "LUT":
+            table = torch.tensor(voi.lut, dtype=torch.float32, device=values.device)
+            return table[(values - voi.first).round().clamp(0, len(voi.lut) - 1).to(torch.int64)]
+        low, high = voi.limits if voi is not None else self._range(values)
+        return ((values - low) / max(high - low, 1e-30)).clamp(0.0, 1.0)
 
     def _stored(self, k: int, phase: int) -> torch.Tensor:
         """One slice as it is, float32."""
@@ -183,8 +255,9 @@ class Pictures:
         array = self.volume.array[phase] if self.volume.axes.startswith("t") else self.volume.array
         return as_tensor(array[k]).to(torch.float32)
 
-    def _range(self, values: torch.Tensor) -> tuple[float, float]:
-        return self._window or (float(values.min()), float(values.max()))
+    @staticmethod
+    def _range(values: torch.Tensor) -> tuple[float, float]:
+        return float(values.min()), float(values.max())
 
     def _measured(self, values: torch.Tensor) -> torch.Tensor:
         """Padding and NaN as the lowest measured value of the slice."""

@@ -12,6 +12,7 @@ from gpukit.ai.classification import Classification, Prediction, classify
 from gpukit.ai.description import Model
 from gpukit.ai.detection import Detections, detect
 from gpukit.ai.outputs import summary
+from gpukit.ai.placed import amount
 from gpukit.ai.segment_objects import WrittenSeg, absent_group, headers_of, reported_segments
 from gpukit.ai.segmentation import segment
 from gpukit.dicom.annotations import ImageReference
@@ -41,9 +42,9 @@ class Finding:
     name : str
         Of the class or label.
     value : float
-        Probability, score, or millilitres.
+        Probability, score, or millilitres (voxels).
     unit : str
-        UCUM: ``1`` or ``ml``.
+        UCUM: ``1`` or ``ml``; ``{pixels}`` where the image does not say how large they are.
     present : bool
         Whether the model holds it for found.
     code : (str, str, str) or None
@@ -161,9 +162,10 @@ def _of_labels(labels: Segmentation) -> list[Finding]:
     codes = {label.value: label.type for label in labels.labels}
     return [
         Finding(
-            text=f"{entry['name']}: {entry['volume_ml']:.1f} ml", model=model, kind="segmentation", name=entry["name"],
-            value=entry["volume_ml"], unit="ml", present=entry["voxels"] > 0, code=codes[entry["value"]],
-            facts={"voxels": entry["voxels"]},
+            text=f"{entry['name']}: {amount(entry)}", model=model, kind="segmentation", name=entry["name"],
+            value=entry["voxels"] if entry["volume_ml"] is None else entry["volume_ml"],
+            unit="{pixels}" if entry["volume_ml"] is None else "ml", present=entry["voxels"] > 0,
+            code=codes[entry["value"]], facts={"voxels": entry["voxels"]},
         )
         for entry in summary(labels)["labels"]
     ]  # fmt: skip

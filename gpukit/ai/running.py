@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from gpukit.ai.slices import label_slices
 from gpukit.ai.tensors import torch_device
 from gpukit.ai.together import Mirrored, combined
 from gpukit.ai.window import central, slide
+from gpukit.ai.windows import window_of
 from gpukit.errors import GpukitError, ModelError
 from gpukit.stages import stage, staged
 from gpukit.volume import Volume
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Job", "alone", "in_step", "postprocessed"]
+
+_PICTURES = 8  # run together, where neither the user nor the description says it
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Job:
 def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     """As `_once`; where a window does not fit into the device's memory with smaller ones, which a note says."""
     try:
-        return _once(volume, model, chosen, job, part)
+        with naming(model):
+            return _once(volume, model, chosen, job, part)
     except OutOfMemoryError as error:
         if model.dimensions == 2 or error.fixed:
             raise
@@ -87,15 +92,27 @@ def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) ->
     return labels, (f"the device's memory was too small for windows of {sizes[0]}, so {sizes[1]} were run", *notes)
 
 
+@contextmanager
+def naming(model: Model) -> Iterator[None]:
+    """What is said to be wrong with a network without saying whose names the model's file."""
+    try:
+        yield
+    except ModelError as error:
+        error.file = error.file or str(model.file)
+        raise
+
+
 def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Label map of one model, postprocessed where it is the only one."""
     notes: tuple[str, ...] = ()
     if model.dimensions == 2:
         with stage("loading the network"):
             loaded = chosen.load(model, _place(volume), job.precision)
-        network = Frugal(_mirrored(loaded, model, job.flips))
+        network = Frugal(_mirrored(loaded, model, job.flips), model)
         with stage("inference"):
-            labels = label_slices(volume, model, network, job.batch or 8, job.tell(part))
+            labels = label_slices(
+                volume, model, network, job.batch or model.inference.pictures or _PICTURES, job.tell(part)
+            )
     else:
         network, seen, notes = _loaded(volume, model, chosen, job)
         labels = _label(volume, model, network, seen, job, part)
@@ -148,7 +165,7 @@ def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Fr
     notes: tuple[str, ...] = ()
     if quick is not None:
         network, notes = _tried(network, quick, chosen, model, central(seen.image, layout))
-    return Frugal(_mirrored(network, model, job.flips)), seen, (*told, *notes)
+    return Frugal(_mirrored(network, model, job.flips), model), seen, (*told, *notes)
 
 
 def in_step(
@@ -216,19 +233,7 @@ def _label(
     spec = model.inference
     image = seen.image
     size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
-    patch = spec.patch
-    if any(fixed is not None for fixed in network.patch):
-        wanted = patch or size
-        fixed = tuple(f or w for f, w in zip(network.patch, wanted, strict=True))
-        if fixed != wanted and (patch is not None or any(f < s for f, s in zip(fixed, size, strict=True))):
-            raise ModelError(
-                f"the network's graph is fixed to windows of {fixed}, and it would be given {wanted}",
-                file=model.file,
-                attribute="$.inference.patch",
-                fix="declare the patch of the graph",
-            )
-        patch = (fixed[0], fixed[1], fixed[2])
-    layout = lay_windows(size, model, job.overlap, patch)
+    layout = lay_windows(size, model, job.overlap, window_of(network, model, size))
     target = job.target(volume, model, seen)
     together = job.batch or spec.batch
     blocks = slide(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpukit.ai.outputs import summary
+from gpukit.ai.placed import amount
 from gpukit.device import move
 from gpukit.dicom.annotations import ImageReference
 from gpukit.dicom.identity import source_header
@@ -103,7 +104,7 @@ def reported_segments(
                 numbers=_numbers(content[label.value]),
                 tracking_uid=str(generate_uid(prefix=None)),
                 tracking_id=label.name,
-                label=f"{label.name}: {content[label.value]['volume_ml']:.1f} ml",
+                label=f"{label.name}: {amount(content[label.value])}",
                 finding=Code(*label.type),
                 category=Code(*label.category),
                 sites=(Code(*label.type),) if label.category[:2] in _ANATOMY else (),
@@ -166,7 +167,9 @@ def write_sr(
 
 
 def _numbers(entry: dict[str, Any]) -> tuple[ReportedNumber, ...]:
-    numbers = [ReportedNumber(code=_VOLUME, value=round(entry["volume_ml"], 4), unit="ml")]
+    ml = entry["volume_ml"]
+    volume = (entry["voxels"], "{pixels}") if ml is None else (round(ml, 4), "ml")
+    numbers = [ReportedNumber(code=_VOLUME, value=volume[0], unit=volume[1])]
     mean = entry.get("mean")
     if mean is not None and entry.get("unit") in _MEANS:
         code, unit = _MEANS[entry["unit"]]

@@ -11,6 +11,7 @@ from gpukit.ai.channels import Given, check_modality, expected, in_order, on_fir
 from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
 from gpukit.ai.outputs import chosen_labels, keep_labels
+from gpukit.ai.placed import check_spacing
 from gpukit.ai.running import Job, alone, in_step, postprocessed
 from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.tensors import as_array, require
@@ -208,6 +209,11 @@ def check_settings(
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
     if not set(flips or "") <= set("xyz"):
         raise InputError(f"flips are of the axes x, y and z, not {flips!r}", attribute="flips")
+    flat = next((one for one in models if one.dimensions == 2), None)
+    if flat is not None and overlap is not None:
+        raise InputError(f"{flat.name} labels slice by slice, so that no windows overlap", attribute="overlap")
+    if flat is not None and "z" in (flips or ""):
+        raise InputError(f"{flat.name} sees pictures, which are flipped along x and y only", attribute="flips")
     if len(models) > 1:
         check_way(ensemble, models, weights)
     elif weights is not None:
@@ -228,6 +234,7 @@ def one_image(volume: Volume, model: Model, phase: int | None, channel: int | No
             fix="use a model of one channel",
         )
     check_modality(volume, model, channel or 0)
+    check_spacing(volume, model)
     if "c" in volume.axes and model.dimensions == 3:
         raise InputError("a colour volume cannot be segmented", fix="give a volume of one value a voxel")
     if not volume.axes.startswith("t"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
+from gpukit.ai.memory import not_finite
 from gpukit.ai.parts import OutputSpec
 from gpukit.ai.pictures import Pictures
 from gpukit.errors import ModelError
@@ -71,7 +72,7 @@ def _check(logits: torch.Tensor, given: torch.Tensor, spec: OutputSpec, model: M
             file=model.file, attribute="$.output.labels", fix="describe each channel of the network",
         )  # fmt: skip
     if not bool(torch.isfinite(logits).all()):
-        raise ModelError("the network gave values that are not finite", file=model.file, fix="use precision float32")
+        raise not_finite(model)
 
 
 def _activated(logits: torch.Tensor, activation: str) -> torch.Tensor:

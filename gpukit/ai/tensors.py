@@ -28,7 +28,7 @@ def require(*modules: str) -> None:
     for module in modules:
         if find_spec(module) is None:
             raise DependencyError(
-                f"segmentation needs the package {module}", fix="install it with: pip install 'gpukit[ai]'"
+                f"networks need the package {module}", fix="install it with: pip install 'gpukit[ai]'"
             )
 
 

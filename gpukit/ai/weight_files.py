@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpukit.errors import ModelError
 
-__all__ = ["digest_of_list", "digest_of_weights", "root_of", "weight_files"]
+__all__ = ["first_sentence", "digest_of_list", "digest_of_weights", "root_of", "weight_files"]
 
 #: A Core ML package holds a handful of files; anything near this is not one.
 _MOST_FILES = 1000
@@ -67,3 +67,9 @@ def digest_of_list(files: Mapping[str, str]) -> str:
         return next(iter(files.values()))
     text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a library says first of a damaged file, without its advice: torch's is to load it with all it may run."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].partition(". ")[0].rstrip(".")[:200]

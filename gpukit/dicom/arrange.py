@@ -59,7 +59,7 @@ def arrange(planes: Sequence[Plane]) -> Layout:
     if not placed:
         return _picture(planes)
     if len(placed) != len(planes):
-        raise _nowhere(next(plane for plane in planes if not plane.has_geometry))
+        raise _nowhere([plane for plane in planes if not plane.has_geometry], among=len(planes))
     first = planes[0]
     orientation = _common_orientation([plane.orientation for plane in planes if plane.orientation is not None])
     try:
@@ -169,7 +169,9 @@ def _thickness(plane: Plane) -> tuple[float, str]:
     return mean, f"a single slice without thickness: {mean:g} mm, its pixel spacing, is assumed"
 
 
-def _nowhere(plane: Plane) -> GeometryError:
+def _nowhere(lacking: Sequence[Plane], *, among: int) -> GeometryError:
+    """Of slices that do not say where they lie, `lacking` of so many."""
+    plane = lacking[0]
     missing = next(
         keyword
         for keyword, value in (
@@ -179,12 +181,23 @@ def _nowhere(plane: Plane) -> GeometryError:
         )
         if value is None
     )
-    return GeometryError(
-        "a slice that does not say where it lies in the patient",
-        file=plane.name,
-        attribute=missing,
-        fix="leave the file out" if plane.frames == 1 else "the file lacks its functional groups: get it anew",
-    )
+    if plane.frames > 1:
+        what, fix = "a slice that does not say where it lies in the patient", (
+            "the file lacks its functional groups: get it anew"
+        )  # fmt: skip
+    elif len(lacking) < among:
+        what, fix = f"one of {len(lacking)} slices of {among} that do not say where they lie in the patient", (
+            "leave them out, where they are no part of the volume"
+        )  # fmt: skip
+    elif missing == "PixelSpacing":
+        what, fix = f"none of the {among} slices says how large its pixels are", (
+            "get the series anew, put the spacing that the scanner states into the files, or give the images one by one"
+        )  # fmt: skip
+    else:
+        what, fix = f"none of the {among} slices says where it lies in the patient", (
+            "get the series anew, or give the images one by one"
+        )  # fmt: skip
+    return GeometryError(what, file=plane.name, attribute=missing, fix=fix)
 
 
 def _picture(planes: Sequence[Plane]) -> Layout:
@@ -192,7 +205,7 @@ def _picture(planes: Sequence[Plane]) -> Layout:
     first = planes[0]
     modality = str(first.get("Modality", ""))
     if len(planes) > 1 and (modality not in PROJECTIONS or any(plane.file != first.file for plane in planes)):
-        raise _nowhere(first)
+        raise _nowhere(planes, among=len(planes))
     spacing, note = _detector_spacing(first)
     grid = Grid.from_axes((1, first.rows, first.columns), spacing=(spacing[1], spacing[0], min(spacing)))
     names = tuple(f"Frame {plane.index + 1}" for plane in planes) if len(planes) > 1 else ()

@@ -46,6 +46,7 @@ _FACTS = (
     ("PixelValueTransformationSequence", "RescaleType", "RescaleType"),
     ("FrameVOILUTSequence", "WindowCenter", "WindowCenter"),
     ("FrameVOILUTSequence", "WindowWidth", "WindowWidth"),
+    ("FrameVOILUTSequence", "VOILUTFunction", "VOILUTFunction"),
 )  # fmt: skip
 _FRAME_TYPES = (
     "CTImageFrameTypeSequence",

@@ -19,6 +19,7 @@ from gpukit.dicom.on_device import decode
 from gpukit.dicom.pixels import NATIVE, available_memory
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
+from gpukit.dicom.voi import voi_of
 from gpukit.errors import FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.memory import prepared
@@ -286,6 +287,7 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
                     position=plane.position or (0.0, 0.0, 0.0),
                     index=k,
                     phase=t,
+                    voi=voi_of(plane),
                 )
             )
     return tuple(found)

@@ -8,11 +8,12 @@ from typing import Any
 
 from gpukit.device import resolve
 from gpukit.dicom import rescale
-from gpukit.dicom.arrange import arrange
+from gpukit.dicom.arrange import arrange, choose_phase
 from gpukit.dicom.decoders import batch_decoder_for
 from gpukit.dicom.inputs import Source
 from gpukit.dicom.on_device import decode_batches
 from gpukit.dicom.pixels import describe
+from gpukit.dicom.planes import Plane
 from gpukit.dicom.read import Progress, Ready, collect_source, left_aside, volume_of
 from gpukit.dicom.series import Candidate, Series, select
 from gpukit.errors import GpukitError
@@ -40,12 +41,18 @@ class Opened:
         Its voxels.
     error : GpukitError or None
         Why there are none.
+    file : str
+        The file, where it is one of a series that is read file by file, or one that belongs to no series.
+    why : str
+        For the first file of such a series: why that is no volume.
     """
 
-    series: Series
+    series: Series | None
     count: int
     volume: Volume | None = None
     error: GpukitError | None = None
+    file: str = ""
+    why: str = ""
 
 
 def read_each(
@@ -53,7 +60,9 @@ def read_each(
     *,
     device: str | None = None,
     fill_gaps: bool = False,
+    phase: str | int | None = None,
     skip_damaged: bool = False,
+    apart: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Opened]:
     """Read every image series of a source, in the order and with the numbers of `gpukit.find_series`.
@@ -63,13 +72,16 @@ def read_each(
 
     Parameters
     ----------
-    source, device, fill_gaps, skip_damaged, progress
+    source, device, fill_gaps, phase, skip_damaged, progress
         As for `gpukit.open`.
+    apart : bool
+        Images stand on their own: a file that cannot be read is an error of itself and costs no series, and a series
+        that is no volume, since a slice is missing or damaged, is read file by file.
 
     Yields
     ------
     Opened
-        One that cannot be read has its error, and the others go on.
+        One that cannot be read has its error, and the others go on. With `apart` files that cannot be read come first.
 
     Raises
     ------
@@ -83,18 +95,44 @@ def read_each(
     if not candidates:
         select(collection, None, str(source) if not isinstance(source, (list, tuple)) else f"{len(source)} inputs")
     notes = (f"left aside, being no images: {', '.join(collection.others)}",) if collection.others else ()
+    if apart and not skip_damaged:
+        for file, problem in collection.problems:
+            yield Opened(None, len(candidates), error=problem, file=file)
     for group in _groups(candidates, target):
         ready = _together(group, target) if len(group) > 1 else {}
         for candidate in group:
             try:
+                aside = () if apart and not skip_damaged else left_aside(collection, skip_damaged)
                 volume = volume_of(
-                    arrange(candidate.planes), device=target, fill=fill_gaps, progress=progress, ready=ready,
-                    notes=(*notes, *left_aside(collection, skip_damaged)),
+                    choose_phase(arrange(candidate.planes), phase), device=target, fill=fill_gaps, progress=progress,
+                    ready=ready, notes=(*notes, *aside),
                 )  # fmt: skip
                 yield Opened(candidate.series, len(candidates), volume)
                 del volume
             except GpukitError as error:
-                yield Opened(candidate.series, len(candidates), error=error)
+                files = _by_file(candidate) if apart else []
+                if len(files) < 2:
+                    yield Opened(candidate.series, len(candidates), error=error)
+                    continue
+                why = str(error)
+            else:
+                continue
+            for file, planes in files:
+                try:
+                    volume = volume_of(choose_phase(arrange(planes), phase), device=target, notes=notes)
+                    yield Opened(candidate.series, len(candidates), volume, file=file, why=why)
+                    del volume
+                except GpukitError as error:
+                    yield Opened(candidate.series, len(candidates), error=error, file=file, why=why)
+                why = ""
+
+
+def _by_file(candidate: Candidate) -> list[tuple[str, list[Plane]]]:
+    """The images of each file of a series, by the names of the files."""
+    found: dict[str, list[Plane]] = {}
+    for plane in candidate.planes:
+        found.setdefault(plane.file, []).append(plane)
+    return sorted(found.items())
 
 
 def _groups(candidates: Sequence[Candidate], device: str) -> Iterator[list[Candidate]]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gpukit.errors import DependencyError, InputError, OutputError, SelectionError
 from gpukit.files.atomic import atomic_path
-from gpukit.volume import Volume
+from gpukit.volume import Voi, Volume
 
-__all__ = ["header_window", "shown_plane", "write_picture"]
+__all__ = ["header_window", "is_inverse", "shown_plane", "write_picture"]
 
 _INCH = 25.4  # mm
 
@@ -37,8 +37,9 @@ def write_picture(
     path : path-like
         ``.png``.
     window : (float, float) or None
-        The values shown black and white, linear between; None takes the series' own WindowCenter and WindowWidth, else
-        the range of the slice without its padding. Colour is written as it is. Padding and NaN are black.
+        The values shown black and white (MONOCHROME1: white and black), linear between; None takes the series' own
+        WindowCenter and WindowWidth, else the range of the slice without its padding. Colour is written as it is.
+        Padding and NaN are black.
     slice : int or None
         Index k from 0; may be None where there is only one slice.
     rulers : bool
@@ -84,11 +85,19 @@ def shown_plane(volume: Volume, *, window: tuple[float, float] | None = None, sl
     plane = np.asarray(volume.with_array(volume.array).to("cpu").array[slice])
     if volume.axes.endswith("c"):
         return plane
-    return _grey(plane, window or header_window(volume.metadata), volume.padding)
+    return _grey(plane, window or header_window(volume.metadata), volume.padding, inverse=is_inverse(volume))
+
+
+def is_inverse(volume: Volume) -> bool:
+    """Whether its lowest values are meant to be shown white (MONOCHROME1, PS3.3 C.7.6.3.1.2)."""
+    return not volume.axes.endswith("c") and volume.metadata.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
 def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
-    """What a series' first window shows black and white, by DICOM PS3.3 C.11.2.1.2.1 (linear); None without one."""
+    """What a series' first window shows black and white, by DICOM PS3.3 C.11.2.1.2; None without one.
+
+    Of a window whose VOILUTFunction is SIGMOID, the two ends of its width, as of LINEAR_EXACT.
+    """
     values = []
     for keyword in ("WindowCenter", "WindowWidth"):
         value = metadata.get(keyword)
@@ -99,9 +108,11 @@ def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
         except (TypeError, ValueError):
             return None
     centre, width = values
-    if not math.isfinite(centre) or not width >= 1:
+    exact = str(metadata.get("VOILUTFunction") or "LINEAR").upper() != "LINEAR"
+    if not math.isfinite(centre) or not (width > 0 if exact else width >= 1):
         return None
-    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    function = str(metadata.get("VOILUTFunction") or "LINEAR").upper()
+    return Voi(centre, width, function).limits
 
 
 def value_range(volume: Volume) -> tuple[float, float] | None:
@@ -119,7 +130,11 @@ def _valid(values: NDArray[Any], padding: tuple[float, float] | None) -> NDArray
 
 
 def _grey(
-    plane: NDArray[Any], window: tuple[float, float] | None, padding: tuple[float, float] | None
+    plane: NDArray[Any],
+    window: tuple[float, float] | None,
+    padding: tuple[float, float] | None,
+    *,
+    inverse: bool = False,
 ) -> NDArray[np.uint8]:
     values = plane.astype(np.float64)
     valid = _valid(values, padding)
@@ -130,6 +145,7 @@ def _grey(
         raise InputError(f"the window {window} is empty or not finite", fix="give its lowest and its highest value")
     # A window of width one is a threshold.
     shown = (values > high).astype(np.float64) if low == high else (values - low) / (high - low)
-    shown = np.where(valid, shown, 0.0)
-    grey: NDArray[np.uint8] = np.rint(np.clip(shown, 0.0, 1.0) * 255.0).astype(np.uint8)
+    shown = np.clip(shown, 0.0, 1.0)
+    shown = np.where(valid, 1.0 - shown if inverse else shown, 0.0)
+    grey: NDArray[np.uint8] = np.rint(shown * 255.0).astype(np.uint8)
     return grey

@@ -84,8 +84,9 @@ def test_other_errors_are_not_taken_for_memory(volume: Volume, tmp_path: Path, m
         raise RuntimeError("no such operator")
 
     monkeypatch.setattr(module.TorchNetwork, "__call__", fail)
-    with pytest.raises(RuntimeError, match="no such operator"):
+    with pytest.raises(ModelError, match="cannot run on an input of 1 x 16 x 16 x 16: no such operator") as caught:
         segment(volume, write_model(tmp_path / "m"), runtime="torch")
+    assert not isinstance(caught.value, OutOfMemoryError)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

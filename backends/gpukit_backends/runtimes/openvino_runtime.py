@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gpukit.ai.description import Model
+from gpukit.ai.memory import reason
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
 from gpukit_backends.cpu.threads import thread_count
@@ -191,8 +192,9 @@ class OpenVinoNetwork:
         except Exception as error:  # OpenVINO and torch's tracer raise many kinds
             lines = (str(error).strip() or repr(error)).splitlines()
             why = [line for line in lines if not line.startswith("Exception from ")] or lines
+            traced = any("Traceback" in line for line in lines[:2])
             raise ModelError(
-                f"OpenVINO cannot run the network: {why[0]}",
+                f"OpenVINO cannot run the network: {reason(error) if traced else why[0].rstrip('.')}",
                 file=self._model.file,
                 fix="use the runtime torch",
             ) from error

@@ -13,6 +13,7 @@ from typing import Any
 from gpukit.ai.description import Model
 from gpukit.ai.networks import build_network, load_weights
 from gpukit.ai.nnunet_network import load_folds
+from gpukit.ai.weight_files import first_sentence
 from gpukit.errors import ModelError
 
 #: Functions and names that a symbolic size in an exported program may use; torch evaluates such texts.
@@ -44,7 +45,7 @@ def _torchscript(file: Path, device: Any) -> Any:
         return torch.jit.load(file, map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(
-            f"the TorchScript file cannot be loaded: {str(error).splitlines()[0]}",
+            f"the TorchScript file cannot be loaded: {first_sentence(error)}",
             file=file,
             fix="save it with torch.jit.save; a state dict needs the format state-dict",
         ) from error
@@ -61,7 +62,7 @@ def _exported(file: Path, device: Any) -> Any:
             program = move_to_device_pass(program, device)
         return program.module()
     except Exception as error:  # torch raises many kinds on damaged archives
-        raise ModelError(f"the exported program cannot be loaded: {str(error).splitlines()[0]}", file=file) from error
+        raise ModelError(f"the exported program cannot be loaded: {first_sentence(error)}", file=file) from error
 
 
 def check_exported(file: Path) -> None:

@@ -9,7 +9,16 @@ import typer
 
 from gpukit_cli.commands import ai_batch, ai_classify, ai_convert, ai_detect, ai_enhance, ai_models, ai_report
 from gpukit_cli.commands.ai_channels import Channels, open_channels
-from gpukit_cli.commands.ai_options import Models, Precision, Runtime, Trust, chosen_models, weight_list
+from gpukit_cli.commands.ai_options import (
+    Models,
+    Precision,
+    Runtime,
+    Trust,
+    check_ensemble,
+    check_targets,
+    chosen_models,
+    weight_list,
+)
 from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
@@ -49,9 +58,9 @@ def segment(
     ] = None,
     several: Models = None,
     ensemble: Annotated[
-        Literal["average", "weighted", "max", "vote", "staple"],
-        typer.Option("--ensemble", help="How several models become one."),
-    ] = "average",
+        Literal["average", "weighted", "max", "vote", "staple"] | None,
+        typer.Option("--ensemble", help="How several models become one [default: average]"),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
     ] = None,
@@ -121,7 +130,6 @@ def segment(
     from gpukit.ai.outputs import keep_labels, summary
     from gpukit.ai.segment_objects import write_sr, written_seg
     from gpukit.errors import InputError
-    from gpukit.files.atomic import check_output
     from gpukit.stages import stage
 
     kind = format_of(output, form)
@@ -136,11 +144,11 @@ def segment(
     if as_json and str(output) == "-":
         raise typer.BadParameter("--json and --output - both want standard output")
     targets = [path for path in (output, overlay, create_sr) if path is not None and str(path) != "-"]
-    for target in targets:
-        check_output(target, force=force)
+    check_targets(*targets, force=force)
     fractional = segmentation_type == "fractional"
-    described = chosen_models(model, several, trust=trust, runtime=runtime)
+    described = [one.for_task("segment") for one in chosen_models(model, several, trust=trust, runtime=runtime)]
     shares = weight_list(weights)
+    way = check_ensemble(described, ensemble, shares, ("weighted", "vote"))
     with Progress() as progress, profiled(profile) as seen:
         images = open_channels(
             inputs or [],
@@ -170,7 +178,7 @@ def segment(
             precision=precision,
             overlap=window_overlap,
             batch=batch_size,
-            ensemble=ensemble,
+            ensemble=way,
             weights=shares,
             flips="" if flips == "none" else flips,
             probabilities=fractional and (True if labels is None else labels.split(",")),
@@ -259,6 +267,12 @@ def draw(image: Volume | None, result: Segmentation, overlay: Path, *, force: bo
 def as_table(content: dict[str, Any]) -> str:
     """Labels for people: value, name, voxels, millilitres."""
     rows = [
-        (entry["value"], entry["name"], entry["voxels"], f"{entry['volume_ml']:.3f}") for entry in content["labels"]
+        (
+            entry["value"],
+            entry["name"],
+            entry["voxels"],
+            "" if entry["volume_ml"] is None else f"{entry['volume_ml']:.3f}",
+        )
+        for entry in content["labels"]
     ]
     return table(("LABEL", "NAME", "VOXELS", "ML"), rows)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands.ai_options import Precision, Runtime, find, format_by_name
+from gpukit_cli.commands.ai_options import Precision, Runtime, check_targets, deliver, find, format_by_name
 from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.commands.opening import Opening
+from gpukit_cli.failures import warn
 from gpukit_cli.output import csv_text, emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_SUFFIXES: dict[str, tuple[str, ...]] = {"json": (".json",), "csv": (".csv",), "text": (".txt",)}
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "json": (".json",),
+    "csv": (".csv",),
+    "text": (".txt",),
+    "gsps": (".dcm",),
+    "sr": (".dcm",),
+}
 
 
 def detect(
@@ -49,7 +56,15 @@ def detect(
     create_sr: Annotated[
         Path | None, typer.Option("--create-sr", metavar="FILE", help="Also write the boxes as a DICOM SR.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures run together.")] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            help="Pictures or windows run together [default: the model's, else 8 or 1]",
+        ),
+    ] = None,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -63,7 +78,7 @@ def detect(
 ) -> None:
     """Find things in pictures, series or volumes: boxes with class and score, in pixels and in the patient."""
     from gpukit.ai.detection import detect as run
-    from gpukit.files.atomic import check_output
+    from gpukit.errors import InputError
     from gpukit.stages import stage
 
     if render_overlay is not None and render_overlay.suffix.lower() != ".png":
@@ -71,30 +86,39 @@ def detect(
     kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
     if kind in ("gsps", "sr") and (output is None or str(output) == "-"):
         raise typer.BadParameter(f"--format {kind} needs an --output FILE")
-    for target in (output, render_overlay, create_sr):
-        if target is not None and str(target) != "-":
-            check_output(target, force=force)
-    described = find(model, runtime=runtime)
+    for name, path in (("--create-sr", create_sr), ("--render-overlay", render_overlay)):
+        if path is not None and str(path) == "-":
+            raise typer.BadParameter(f"{name} needs a FILE")
+    check_targets(output, render_overlay, create_sr, force=force)
+    described = find(model, runtime=runtime).for_task("detect")
     with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        if (create_sr is not None or kind in ("gsps", "sr")) and not volume.sources:
+            raise InputError(
+                "a DICOM SR or GSPS must refer to DICOM images, and the input is none", file=inputs[0],
+                fix="write JSON or CSV instead",
+            )  # fmt: skip
         found = run(
             volume, described, runtime=runtime, precision=precision, confidence=confidence, iou=iou, batch=batch_size,
             progress=lambda done, total: progress("inference", done, total),
         )  # fmt: skip
         from gpukit.ai.box_objects import draw_boxes, write_gsps, write_sr
 
-        with stage("writing"):
-            if render_overlay is not None:
-                plane = described.picture_input.plane if described.dimensions == 2 else "stored"
-                draw_boxes(volume, found, render_overlay, plane=plane, force=force)
+        for note in found.notes:
+            warn(note)
+        with stage("writing"):  # what may be impossible comes first, so that a refusal leaves nothing behind
             if create_sr is not None:
                 write_sr(found, create_sr, force=force)
             if kind in ("gsps", "sr") and output is not None:
                 (write_gsps if kind == "gsps" else write_sr)(found, output, force=force)
-    if kind in ("gsps", "sr"):
-        emit(f"{output}\n")
+            if render_overlay is not None:
+                plane = described.picture_input.plane if described.dimensions == 2 else "stored"
+                draw_boxes(volume, found, render_overlay, plane=plane, force=force)
+    measured = None if seen is None else seen.content()
+    if kind not in ("gsps", "sr"):
+        deliver(lambda form: _text(form, found, str(inputs[0]), measured), kind, output, as_json=as_json, force=force)
     else:
-        emit(_text(kind, found, str(inputs[0]), None if seen is None else seen.content()), output, force=force)
+        emit(_text("json", found, str(inputs[0]), measured) if as_json else f"{output}\n")
 
 
 def register(app: typer.Typer) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gpukit_cli.commands.ai_options import Precision, Runtime, find
+from gpukit_cli.commands.ai_options import Precision, Runtime, check_targets, find
 from gpukit_cli.commands.ai_profile import Wanted, profiled
 from gpukit_cli.commands.opening import Opening
+from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
@@ -39,7 +40,15 @@ def enhance(
         typer.Option("--format", help="[default: by the suffix; a folder is DICOM]"),
     ] = None,
     nifti: Annotated[Path | None, typer.Option("--nifti", metavar="FILE", help="Also write it as NIfTI.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Pictures run together.")] = 4,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            help="Pictures or windows run together [default: the model's, else 4 or 1]",
+        ),
+    ] = None,
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
@@ -55,7 +64,7 @@ def enhance(
     import gpukit
     from gpukit.ai.enhancement import enhance as run
     from gpukit.dicom.derived import check_series_folder
-    from gpukit.files.atomic import check_output
+    from gpukit.errors import InputError
     from gpukit.stages import stage
 
     name = output.name.lower()
@@ -64,19 +73,36 @@ def enhance(
         raise typer.BadParameter(f"--format dicom contradicts the name {output.name}")
     if nifti is not None and not nifti.name.lower().endswith((".nii", ".nii.gz")):
         raise typer.BadParameter(f"--nifti {nifti} must end in .nii or .nii.gz")
+    if str(output) == "-" or str(nifti) == "-":
+        raise typer.BadParameter("images are files: name one, not -")
+    by_name = {".nii": "nifti", ".nii.gz": "nifti", ".mha": "metaimage", ".mhd": "metaimage", ".nrrd": "nrrd"}
+    suffix = next((end for end in (*_VOLUMES, ".dcm") if name.endswith(end)), "")
+    if form is not None and suffix and form != {".nhdr": "nrrd", ".dcm": "dicom", **by_name}[suffix]:
+        raise typer.BadParameter(f"--format {form} contradicts the name {output.name}")
+    if form not in (None, "dicom") and not suffix:
+        raise typer.BadParameter(f"--format {form} needs a name that ends as such files do, not {output.name}")
     if kind == "dicom" and not name.endswith(".dcm"):
+        if suffix == "" and output.suffix and not output.is_dir() and form is None:
+            known = ", ".join((".dcm", *_VOLUMES))
+            raise typer.BadParameter(f"{output} has none of the suffixes {known}: say --format dicom for a folder")
         check_series_folder(output, force=force)
+        check_targets(nifti, force=force)
     else:
-        check_output(output, force=force)
-    if nifti is not None:
-        check_output(nifti, force=force)
-    described = find(model, runtime=runtime)
+        check_targets(output, nifti, force=force)
+    described = find(model, runtime=runtime).for_task("enhance")
     with Progress() as progress, profiled(profile) as seen:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        if kind == "dicom" and not volume.sources:
+            raise InputError(
+                "a derived DICOM image must refer to DICOM images, and the input is none", file=inputs[0],
+                fix="name a .nii.gz, .mha or .nrrd file",
+            )  # fmt: skip
         made = run(
             volume, described, runtime=runtime, precision=precision, batch=batch_size,
             progress=lambda done, total: progress("inference", done, total),
         )  # fmt: skip
+        for note in made.notes[len(volume.notes) :]:
+            warn(note)
         progress("writing", 0, 1)
         made = made.to("cpu")  # one download for all that is written
         with stage("writing"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gpukit_cli.failures import warn
+from gpukit_cli.output import emit
 from gpukit_cli.params import numbers, source_of
 from gpukit_cli.progress import Progress
 
@@ -22,7 +24,10 @@ __all__ = [
     "Precision",
     "Runtime",
     "Trust",
+    "check_ensemble",
+    "check_targets",
     "chosen_models",
+    "deliver",
     "each_volume",
     "find",
     "format_by_name",
@@ -86,24 +91,65 @@ def weight_list(text: str | None) -> tuple[float, ...] | None:
     return None if text is None else numbers(text)
 
 
+def check_ensemble(models: Sequence[Any], ensemble: str | None, weights: Any, weighted: tuple[str, ...]) -> str:
+    """The way in which models are put together; usage errors for what has no effect with these."""
+    if len(models) == 1 and (ensemble is not None or weights is not None):
+        word = "--ensemble" if ensemble is not None else "--weights"
+        raise typer.BadParameter(f"{word} is for several models: name them with --models A,B")
+    way = ensemble or "average"
+    if weights is not None and way not in weighted:
+        raise typer.BadParameter(f"--weights is for --ensemble {' or '.join(weighted)}, and it is {way}")
+    if weights is None and way == "weighted":
+        raise typer.BadParameter("--ensemble weighted needs --weights, one a model")
+    return way
+
+
+def check_targets(*targets: Path | None, force: bool) -> None:
+    """Each file that is to be written can be, and is another one; ``-`` and None are none."""
+    from gpukit.files.atomic import check_output
+
+    named = [target for target in targets if target is not None and str(target) != "-"]
+    for n, target in enumerate(named):
+        if any(target.absolute() == other.absolute() for other in named[:n]):
+            raise typer.BadParameter(f"{target} is named for two results")
+    for target in named:
+        check_output(target, force=force)
+
+
 def format_by_name(
     output: Path | None, form: str | None, suffixes: dict[str, tuple[str, ...]], *, as_json: bool = False
 ) -> str:
-    """The format that was named, else the one of the suffix, else text; a contradiction is a usage error."""
-    if as_json:
-        if form not in (None, "json"):
-            raise typer.BadParameter(f"--json and --format {form} contradict each other")
-        form = "json"
-    if form is not None:
-        return form
+    """The format of the output: that which was named, else that of the suffix, else text.
+
+    With ``--json`` and no file it is JSON; with a file JSON is printed beside it. What contradicts is a usage error.
+    """
     if output is None or str(output) == "-":
-        return "text"
+        if as_json and form not in (None, "json"):
+            raise typer.BadParameter(f"--json and --format {form} contradict each other")
+        return "json" if as_json else form or "text"
     name = output.name.lower()
-    found = next((kind for kind, ends in suffixes.items() if name.endswith(ends)), None)
-    if found is None:
-        known = ", ".join(end for ends in suffixes.values() for end in ends)
+    found = [kind for kind, ends in suffixes.items() if name.endswith(ends)]
+    if form is not None:
+        if found and form not in found:
+            raise typer.BadParameter(f"--format {form} contradicts the name {output.name}")
+        return form
+    if len(found) > 1:
+        raise typer.BadParameter(f"{output} may be {' or '.join(found)}: say --format")
+    if not found:
+        known = ", ".join(dict.fromkeys(end for ends in suffixes.values() for end in ends))
         raise typer.BadParameter(f"{output} has none of the suffixes {known}: say --format")
-    return found
+    return found[0]
+
+
+def deliver(text: Callable[[str], str], kind: str, output: Path | None, *, as_json: bool, force: bool) -> None:
+    """Write the result in its format where it is to go, and with ``--json`` print it as JSON too.
+
+    `text` makes it, given a format.
+    """
+    here = output is None or str(output) == "-"
+    emit(text(kind), output, force=force)
+    if as_json and not here:
+        emit(text("json"))
 
 
 @contextmanager
@@ -112,49 +158,81 @@ def each_volume(
     *,
     device: str | None,
     series: str | None,
+    phase: str | None,
     fill_gaps: bool,
     skip_damaged: bool,
+    apart: bool,
     progress: Progress,
     failures: list[dict[str, str]],
 ) -> Iterator[Iterator[tuple[str, Volume]]]:
-    """Every series of the inputs (or the chosen one) with the name to show; one that cannot be read is a failure.
+    """Every volume file and every series of the inputs (or the chosen one) with the name to show.
 
-    The next ones are read in a thread, on a stream of their own, while the caller works on the one that it has.
+    One that cannot be read is a failure, unless it is the only one. With `apart` pictures stand on their own: a file
+    that cannot be read is a failure of itself, and a series that is no volume is read file by file. The next ones are
+    read in a thread, on a stream of their own, while the caller works on the one that it has.
     """
     import gpukit
     from gpukit.ahead import Ahead
     from gpukit.device import side_stream
-    from gpukit.opening import file_reader, open_each
+    from gpukit.opening import file_reader
 
-    source = source_of(inputs)
-    shown = str(inputs[0]) if len(inputs) == 1 else f"{len(inputs)} inputs"
-    if series is not None or (isinstance(source, str) and file_reader(source) is not None):
-        volume = gpukit.open(
-            source, device=device, series=series, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=progress
-        )
+    files = [path for path in inputs if file_reader(str(path)) is not None]
+    others = [path for path in inputs if path not in files]
+    options: dict[str, Any] = {"device": device, "phase": phase}
+    only = {**options, "series": series, "fill_gaps": fill_gaps, "skip_damaged": skip_damaged}
+    if (others and series is not None) or (len(files) == 1 and not others):
+        source = source_of(others or files)
+        volume = gpukit.open(source, **only, progress=progress)
         for note in volume.notes:
             warn(note)
-        yield iter([(shown, volume)])
+        yield iter([(_shown(others or files), volume)])
         return
 
     def tell(stage: str, done: int, total: int) -> None:
         if stage == "headers":  # later stages would take turns with those of the network
             progress(stage, done, total)
 
-    each = open_each(source, device=device, fill_gaps=fill_gaps, skip_damaged=skip_damaged, progress=tell)
+    options |= {"fill_gaps": fill_gaps, "skip_damaged": skip_damaged, "apart": apart, "progress": tell}
+    each = itertools.chain(_volumes(files, only), _series(others, options))
     with Ahead(each, around=lambda: side_stream(device)) as opened:
-        yield _named(opened, shown, progress, failures)
+        yield _named(opened, len(files), _shown(others or files), progress, failures)
+
+
+def _shown(paths: Sequence[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{len(paths)} inputs"
+
+
+def _volumes(files: Sequence[Path], options: dict[str, Any]) -> Iterator[Opened]:
+    import gpukit
+    from gpukit.dicom.read_each import Opened
+    from gpukit.errors import GpukitError
+
+    for path in files:
+        try:
+            yield Opened(None, 1, gpukit.open(str(path), **options), file=str(path))
+        except GpukitError as error:
+            yield Opened(None, 1, error=error, file=str(path))
+
+
+def _series(inputs: Sequence[Path], options: dict[str, Any]) -> Iterator[Opened]:
+    from gpukit.opening import open_each
+
+    if inputs:
+        yield from open_each(source_of(inputs), **options)
 
 
 def _named(
-    each: Iterable[Opened], shown: str, progress: Progress, failures: list[dict[str, str]]
+    each: Iterable[Opened], files: int, shown: str, progress: Progress, failures: list[dict[str, str]]
 ) -> Iterator[tuple[str, Volume]]:
     for done, one in enumerate(each, 1):
-        name = shown if one.count == 1 else f"{shown} series {one.series.number}"
-        if one.count > 1:
-            progress("series", done, one.count)
+        total = files + one.count
+        name = one.file or (shown if one.count == 1 else f"{shown} series {one.series.number if one.series else ''}")
+        if total > 1:
+            progress("series", min(done, total), total)
+        if one.why:
+            warn(f"each file of it is a picture of its own, since the series is no volume: {one.why}")
         if one.error is not None:
-            if one.count == 1:
+            if total == 1 and not one.file:
                 raise one.error
             failures.append({"file": name, "error": str(one.error)})
             warn(str(one.error))

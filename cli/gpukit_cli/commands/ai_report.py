@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from gpukit_cli.commands.ai_options import Models, Precision, Runtime, chosen_models, format_by_name
+from gpukit_cli.commands.ai_options import (
+    Models,
+    Precision,
+    Runtime,
+    check_targets,
+    chosen_models,
+    deliver,
+    format_by_name,
+)
 from gpukit_cli.commands.opening import Opening
-from gpukit_cli.output import emit, json_text
+from gpukit_cli.output import json_text
 from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
@@ -61,22 +69,27 @@ def report(
     from gpukit.ai.reporting import as_markdown, segmentations, write_sr
     from gpukit.ai.reporting import report as run
     from gpukit.ai.segment_objects import written_seg
-    from gpukit.files.atomic import check_output
+    from gpukit.errors import InputError
     from gpukit.saving import save
 
     kind = format_by_name(output, form, _SUFFIXES, as_json=as_json)
     segs = create_seg or []
-    for target in (output, create_sr, *segs):
-        if target is not None and str(target) != "-":
-            check_output(target, force=force)
+    if any(str(path) == "-" for path in (create_sr, *segs)):
+        raise typer.BadParameter("--create-sr and --create-seg need a FILE")
+    check_targets(output, create_sr, *segs, force=force)
     chosen = chosen_models(model, models, runtime=runtime)
+    if confidence is not None and all(one.task != "detect" for one in chosen):
+        raise typer.BadParameter("--confidence is for models that detect, and none of these does")
     segmenting = sum(one.task == "segment" for one in chosen)
     if segs and len(segs) != segmenting:
         raise typer.BadParameter(f"--create-seg was given {len(segs)} times, and {segmenting} models segment")
-    if len(set(segs)) < len(segs):
-        raise typer.BadParameter("--create-seg names one file twice")
     with Progress() as progress:
         volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        if (create_sr is not None or segs) and not volume.sources:
+            raise InputError(
+                "a DICOM SR or SEG must refer to DICOM images, and the input is none", file=inputs[0],
+                fix="write JSON instead",
+            )  # fmt: skip
         made = run(
             volume, chosen, runtime=runtime, precision=precision, confidence=confidence,
             progress=lambda done, total: progress("models", done, total),
@@ -87,10 +100,10 @@ def report(
             written.append(written_seg(path, result))
         if create_sr is not None:
             write_sr(made, create_sr, segs=written, force=force)
-    if kind == "json":
-        emit(json_text("report", report_document(made, title)), output, force=force)
-    else:
-        emit(as_markdown(made, title), output, force=force)
+    deliver(
+        lambda form: json_text("report", report_document(made, title)) if form == "json" else as_markdown(made, title),
+        kind, output, as_json=as_json, force=force,
+    )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

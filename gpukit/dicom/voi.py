@@ -1,0 +1,90 @@
+"""How an image wants to be shown: its first window with the function of it, else its first VOI LUT."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gpukit.dicom.planes import PROJECTIONS, Plane
+from gpukit.errors import FormatError
+from gpukit.volume import Voi
+
+__all__ = ["FUNCTIONS", "voi_of"]
+
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+#: A table of more entries than 16 bits can count is none.
+_MOST_ENTRIES = 1 << 16
+
+
+def voi_of(plane: Plane) -> Voi | None:
+    """The plane's own window, or the table that stands in its place; None where it names neither.
+
+    A window comes before a table, since of two alternatives readers must choose one and windows are what all of them
+    know. Tables are looked for in projections only: no scanner of slices writes them, and finding one needs the whole
+    header.
+    """
+    return _window(plane) or (_table(plane) if str(plane.get("Modality", "")) in PROJECTIONS else None)
+
+
+def _window(plane: Plane) -> Voi | None:
+    center, width = (_number(plane.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None:
+        return None
+    if plane.get("PhilipsScaleSlope") is not None and plane.get("Modality") == "MR":
+        # The window is for what Philips displays, RS * stored + RI, and the values are that divided by RS * SS.
+        shown = _number(plane.header.get("RescaleSlope"))
+        if shown is None or shown * plane.slope <= 0:
+            return None
+        center, width = center * plane.slope / shown, width * plane.slope / shown
+    function = str(plane.get("VOILUTFunction") or "LINEAR").upper()
+    if function not in FUNCTIONS:
+        function = "LINEAR"
+    return Voi(center, width, function) if (width >= 1 if function == "LINEAR" else width > 0) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, (tuple, list)):
+        value = value[0] if value else None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _table(plane: Plane) -> Voi | None:
+    if int(plane.get("SamplesPerPixel", 1)) != 1 or str(plane.get("PhotometricInterpretation")) == "PALETTE COLOR":
+        return None
+    try:
+        items = plane.header.dataset().get("VOILUTSequence")
+    except FormatError:  # the pixels were read without pydicom, and how they are shown is not worth refusing them
+        return None
+    if not items:
+        return None
+    described, data = items[0].get("LUTDescriptor"), items[0].get("LUTData")
+    if described is None or data is None or len(described) != 3:
+        return None
+    count, first, bits = (int(value) for value in described)
+    count = count or _MOST_ENTRIES
+    # The second number has the sign of the pixels, whatever the VR of the descriptor says (PS3.3 C.11.2.1.1).
+    if int(plane.get("PixelRepresentation", 0)) == 1 and first >= 1 << 15:
+        first -= 1 << 16
+    entries = _entries(data, count, bits)
+    if entries is None:
+        return None
+    most = float((1 << bits) - 1)
+    return Voi(0.0, 0.0, "LUT", tuple(min(value / most, 1.0) for value in entries), float(first))
+
+
+def _entries(data: Any, count: int, bits: int) -> list[int] | None:
+    """The table's numbers, from words or from bytes of either order of packing; None where it is not one."""
+    if not (1 <= bits <= 16 and 2 <= count <= _MOST_ENTRIES):
+        return None
+    if isinstance(data, (bytes, bytearray)):
+        if len(data) in (count, count + 1) and bits <= 8:
+            return list(data[:count])
+        if len(data) < 2 * count:
+            return None
+        return [int.from_bytes(data[2 * n : 2 * n + 2], "little") for n in range(count)]
+    values = [int(value) for value in data] if hasattr(data, "__iter__") else []
+    return values[:count] if len(values) >= count else None
