@@ -142,7 +142,8 @@ def test_what_does_not_go_together_is_told(models: list[Model], tmp_path: Path) 
 
 
 def flat(folder: Path, name: str, **given: Any) -> Model:
-    return made(folder, name, *SETS[0], input={"dimensions": 2, "channels": 1, "values": "rescaled", **given})
+    seen = {"dimensions": 2, "channels": 1, "values": "rescaled", **given}
+    return made(folder, name, *SETS[0], input=seen, inference={})
 
 
 def test_slices_are_labelled_pixel_by_pixel(tmp_path: Path) -> None:
@@ -166,6 +167,7 @@ def test_labels_of_scaled_pictures_lie_where_the_body_is(fit: str, tmp_path: Pat
     model = made(
         tmp_path, "box", [0.0, 1.0, 0.0], [0.0, -5.0, -99.0],
         input={"dimensions": 2, "channels": 1, "values": "rescaled", "size": [120, 120], "fit": fit},
+        inference={},
     )  # fmt: skip
     found = gk.segment(Volume(array=image, grid=Grid((2, 60, 80), np.eye(4))), model).array
     # doubling the size moves an edge by less than half a source pixel
