@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpukit.ai.late import LateWindow
 from gpukit.ai.schedule import Cell, Schedule
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Sums:
         self._memory = weight.new_empty(self._layers * plan.room)
         self._begun: set[int] = set()
 
-    def add(self, window: int, output: torch.Tensor | None) -> Iterator[tuple[Cell, torch.Tensor | None]]:
+    def add(self, window: int, output: torch.Tensor | LateWindow | None) -> Iterator[tuple[Cell, torch.Tensor | None]]:
         """Add a window's output ``[channels, x, y, z]``, None where it was skipped, by its number in the plan.
 
         Yields the cells that no later window has voxels in, with their sums ``[channels + 1, x, y, z]``, of which the
@@ -96,7 +97,7 @@ class Sums:
         begin = self._layers * cell.place
         return self._memory[begin : begin + self._layers * a * b * c].view(self._layers, a, b, c)
 
-    def _add(self, cell: Cell, window: int, output: torch.Tensor) -> None:
+    def _add(self, cell: Cell, window: int, output: torch.Tensor | LateWindow) -> None:
         """Add what of a window's weighted output is in the cell."""
         import torch
 

@@ -57,13 +57,20 @@ class Frugal:
         ModelError
             The network cannot run on such a batch.
         """
+        return self._run(batch, self._network)
+
+    def late(self, batch: Any) -> Any:
+        """As a call; where the network can, with logits that are made when they are asked for."""
+        return self._run(batch, getattr(self._network, "late", self._network))
+
+    def _run(self, batch: Any, network: Any) -> Any:
         import torch
 
         step = min(self._most or len(batch), len(batch))
         while True:
             try:
                 if step >= len(batch):
-                    return self._network(batch)
+                    return network(batch)
                 found = [self._network(batch[n : n + step]) for n in range(0, len(batch), step)]
                 return _joined(found)
             except Exception as error:  # each library has its own classes for what it cannot run

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.blocks import LARGEST, Block, Sums
+from gpukit.ai.late import Late
 from gpukit.ai.runtimes import Network
 from gpukit.ai.schedule import Cell, Schedule
 from gpukit.errors import ModelError
@@ -187,7 +188,7 @@ def slide(
         if skip_below is not None and not bool((image >= skip_below).any()):
             yield _empty((0, 0, 0), layout.size, channels, image.device)
         else:
-            sums = _run(network, [image], channels, layout.patch)[0]
+            sums = _run(network, image[None], channels, layout.patch)[0]
             _check(sums)
             yield Block((0, 0, 0), sums, None)
         advance(1)
@@ -195,6 +196,7 @@ def slide(
 
     padded = _pad(image, layout)
     plan = Schedule.plan(layout.starts, layout.patch, LARGEST // (channels + 1))
+    late = getattr(network, "late", network)
     kept = Sums(plan, importance(layout.patch, blend, image.device), channels)
     # windows in hand: their numbers, and what is to be run of them (None over air)
     hand: list[tuple[int, torch.Tensor | None]] = []
@@ -205,7 +207,7 @@ def slide(
         stack = [one for _, one in hand if one is not None]
         if stack and len(stack) < batch and number + 1 < len(plan.corners):
             continue
-        outputs = iter(_run(network, stack, channels, layout.patch) if stack else ())
+        outputs = iter(_run(late, _stacked(stack), channels, layout.patch) if stack else ())
         for done_one, one in hand:
             for cell, found in kept.add(done_one, None if one is None else next(outputs)):
                 yield from _within(cell, found, channels, layout, image.device)
@@ -263,12 +265,20 @@ def _check(values: torch.Tensor) -> None:
         raise ModelError("the network gave values that are not finite (NaN or infinity)", fix="use precision float32")
 
 
-def _run(network: Network, windows: list[torch.Tensor], channels: int, patch: tuple[int, int, int]) -> torch.Tensor:
+def _stacked(windows: list[torch.Tensor]) -> torch.Tensor:
     import torch
 
-    stack = windows[0][None] if len(windows) == 1 else torch.stack(windows)
-    output = network(stack)
-    if not isinstance(output, torch.Tensor) or output.ndim != 5:
+    return windows[0][None] if len(windows) == 1 else torch.stack(windows)
+
+
+def _run(
+    network: Callable[[torch.Tensor], Any], batch: torch.Tensor, channels: int, patch: tuple[int, int, int]
+) -> Any:
+    """What the network makes of a batch; ModelError where it has not the shape that it must have."""
+    import torch
+
+    output = network(batch)
+    if not isinstance(output, (torch.Tensor, Late)) or output.ndim != 5:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(f"the network's output must be one tensor [n, classes, x, y, z], not {shape}")
     if output.shape[1] != channels:

@@ -30,15 +30,19 @@ def volume() -> Volume:
 
 def limit(monkeypatch: pytest.MonkeyPatch, voxels: int) -> list[tuple[int, ...]]:
     """A device whose memory holds inputs of so many voxels: torch's own error comes for larger ones."""
-    real, seen = module.TorchNetwork.__call__, []
+    seen: list[tuple[int, ...]] = []
 
-    def call(self: Any, batch: Any) -> Any:
-        if batch.numel() > voxels:
-            torch.empty(1 << 60)  # more than any machine has
-        seen.append(tuple(batch.shape))
-        return real(self, batch)
+    def limited(real: Any) -> Any:
+        def call(self: Any, batch: Any) -> Any:
+            if batch.numel() > voxels:
+                torch.empty(1 << 60)  # more than any machine has
+            seen.append(tuple(batch.shape))
+            return real(self, batch)
 
-    monkeypatch.setattr(module.TorchNetwork, "__call__", call)
+        return call
+
+    for name in ("__call__", "late"):
+        monkeypatch.setattr(module.TorchNetwork, name, limited(getattr(module.TorchNetwork, name)))
     return seen
 
 

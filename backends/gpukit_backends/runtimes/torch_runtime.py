@@ -11,6 +11,7 @@ from typing import Any
 from gpukit.ai.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError
+from gpukit_backends.runtimes.last_layer import LastLayer, first_of
 from gpukit_backends.runtimes.torch_loading import load_module
 
 
@@ -86,6 +87,9 @@ class TorchNetwork:
                 if tensor.ndim == self._rank:
                     tensor.data = tensor.data.contiguous(memory_format=self._layout)
         self.summary = f"torch on {device}, {precision}"
+        # In single precision on a CPU alone: a GPU is better given one large layer than many small ones.
+        alone = device.type == "cpu" and self._cast is None and dimensions == 3 and not every
+        self._last = LastLayer(module) if alone else None
 
     def __call__(self, batch: Any) -> Any:
         """Run the module without gradients, in mixed precision where that was chosen."""
@@ -97,11 +101,12 @@ class TorchNetwork:
             # a module with its channels last is given a tensor that is no picture to torch
             layout = self._layout if batch.ndim == self._rank else torch.contiguous_format
             output = self._module(batch.contiguous(memory_format=layout))
-        if self._every:
-            return output
-        if isinstance(output, (list, tuple)) and output:
-            output = output[0]  # deep supervision: the first is the full resolution
-        return output
+        return output if self._every else first_of(output)
+
+    def late(self, batch: Any) -> Any:
+        """As a call, or `gpukit.ai.late.Late`, whose logits are made when they are asked for."""
+        found = None if self._last is None else self._last.run(batch.contiguous())
+        return self(batch) if found is None else found
 
     def _contexts(self) -> list[AbstractContextManager[Any]]:
         import torch
