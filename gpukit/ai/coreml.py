@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from gpukit.ai.checked import LARGEST, Node
 from gpukit.ai.description import FORMATS, Model, read_description
+from gpukit.ai.protobuf import fields
 from gpukit.errors import DependencyError, ModelError
 
 __all__ = ["METADATA_KEY", "SUFFIXES", "elsewhere", "find_coreml", "runs_here", "twin", "user_metadata"]
@@ -115,7 +116,7 @@ def user_metadata(path: Path) -> dict[str, str]:
             stream.seek(0, 2)
             end = stream.tell()
             stream.seek(0)
-            for number, size in _fields(stream, end):
+            for number, size in fields(stream, end):
                 if number == _DESCRIPTION and size <= LARGEST:
                     return _pairs(stream.read(size))
                 stream.seek(size, 1)
@@ -137,39 +138,7 @@ def _pairs(description: bytes) -> dict[str, str]:
 
 def _values(stream: BinaryIO, wanted: int) -> Iterator[bytes]:
     end = len(stream.getbuffer())  # type: ignore[attr-defined]
-    for number, size in _fields(stream, end):
+    for number, size in fields(stream, end):
         value = stream.read(size)
         if number == wanted:
             yield value
-
-
-def _fields(stream: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Number and length of every field of bytes, the stream at its first byte; the caller reads or skips it."""
-    while stream.tell() < end:
-        key = _varint(stream)
-        kind = key & 7
-        if kind == 0:
-            _varint(stream)
-        elif kind == 1:
-            stream.seek(8, 1)
-        elif kind == 5:
-            stream.seek(4, 1)
-        elif kind == 2:
-            size = _varint(stream)
-            if size > end - stream.tell():
-                raise ValueError("a field reaches beyond the end")
-            yield key >> 3, size
-        else:
-            raise ValueError("no message of protocol buffers")
-
-
-def _varint(stream: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = stream.read(1)
-        if not byte:
-            raise ValueError("ends within a number")
-        value |= (byte[0] & 127) << shift
-        if byte[0] < 128:
-            return value
-    raise ValueError("a number without end")

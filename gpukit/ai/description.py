@@ -38,7 +38,7 @@ Answer = OutputSpec | ClassifySpec | DetectSpec | EnhanceSpec
 #: Formats of weights and the suffixes that their files have.
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "state-dict": (".safetensors", ".pt", ".pth"),
+        "state-dict": (".safetensors", ".pt", ".pth", ".ckpt"),
         "torchscript": (".ts", ".pt", ".pth"),
         "torch-export": (".pt2",),
         "onnx": (".onnx",),

@@ -6,12 +6,14 @@ weights from the network.
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpukit.ai.archives import check_archive
 from gpukit.ai.checked import Node
 from gpukit.ai.parts import literal
 from gpukit.ai.weight_files import first_sentence
@@ -90,7 +92,7 @@ def load_weights(network: torch.nn.Module, file: Path) -> torch.nn.Module:
 
     ``.safetensors`` holds numbers only; other files are read by torch's unpickler that builds tensors only, so no file
     can run code. A state dict one level down (``{"state_dict": ...}``, as training scripts leave it) is found, and the
-    prefix ``module.`` of parallel training is taken off.
+    prefix ``module.`` of parallel training, or ``model.`` of a training loop's class, is taken off.
 
     Raises
     ------
@@ -101,6 +103,10 @@ def load_weights(network: torch.nn.Module, file: Path) -> torch.nn.Module:
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     wanted = network.state_dict()
+    for prefix in ("model.", "net.", "network."):  # of a training loop's own class
+        if state.keys() == {f"{prefix}{key}" for key in wanted}:
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+            break
     missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     wrong = [
         f"{key} is {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
@@ -131,10 +137,17 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
 
             found: Any = load_file(file)
         else:
+            check_archive(file)
             found = torch.load(file, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except Exception as error:  # damaged files raise anything; pickles that would run code raise UnpicklingError
+        why = first_sentence(error)
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to run it all the same
+            more = "unsupported" in str(error).lower()
+            why = "they are a pickle of more than tensors, which could run code" if more else "they are damaged"
         raise ModelError(
-            f"the weights cannot be read: {first_sentence(error)}",
+            f"the weights cannot be read: {why}",
             file=file,
             fix="save a plain state dict, with torch.save(model.state_dict(), ...) or as .safetensors",
         ) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpukit.ai.archives import check_archive
 from gpukit.ai.checked import Node
 from gpukit.ai.nnunet_preprocess import NnUNetInput
 from gpukit.ai.parts import literal
@@ -51,6 +52,7 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
     if not file.is_file():
         raise InputNotFoundError("no such checkpoint", file=file)
     found: Any = None
+    check_archive(file)
     try:
         with torch.serialization.safe_globals(_numbers()):
             try:
@@ -60,6 +62,9 @@ def read_checkpoint(file: Path) -> Mapping[str, Any]:
     except Exception as error:  # damaged files raise anything; pickles that would run code raise UnpicklingError
         why = "would run code" if isinstance(error, pickle.UnpicklingError) else "cannot be read"
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        first = (
+            "it is a pickle of more than tensors and numbers" if isinstance(error, pickle.UnpicklingError) else first
+        )
         raise ModelError(f"the checkpoint {why}: {first}", file=file, fix="use one that nnU-Net v2 wrote") from error
     state = found.get("network_weights") if isinstance(found, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gpukit.ai.onnx_files import external_files
 from gpukit.errors import ModelError
 
 __all__ = ["first_sentence", "digest_of_list", "digest_of_weights", "root_of", "weight_files"]
@@ -17,13 +18,13 @@ _MOST_FILES = 1000
 def weight_files(weights: Path) -> tuple[Path, ...]:
     """Every file of the weights, the named one first; of a folder (``.mlpackage``) all of its files by name.
 
-    OpenVINO keeps the numbers of ``NAME.xml`` in ``NAME.bin``, and large ONNX graphs keep theirs in ``NAME.onnx.data``
-    or ``NAME.onnx_data``.
+    OpenVINO keeps the numbers of ``NAME.xml`` in ``NAME.bin``, and large ONNX graphs keep theirs in files that the
+    graph names.
 
     Raises
     ------
     ModelError
-        The folder holds links, or too many files.
+        The folder holds links, or too many files; a graph's numbers lie outside of its folder.
     """
     if weights.is_dir():
         inside = sorted(weights.rglob("*"))
@@ -34,7 +35,7 @@ def weight_files(weights: Path) -> tuple[Path, ...]:
     if weights.suffix.lower() == ".xml":
         beside = (weights.with_suffix(".bin"),)
     elif weights.suffix.lower() == ".onnx":
-        beside = (weights.with_name(f"{weights.name}.data"), weights.with_name(f"{weights.name}_data"))
+        beside = external_files(weights)
     return (weights, *(path for path in beside if path.is_file()))
 
 

@@ -166,9 +166,9 @@ def test_what_is_not_found_is_said(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match=r"neither net\.json nor model\.json"):
         find_model(tmp_path / "net.onnx")
-    (tmp_path / "net.h5").write_bytes(b"")
+    (tmp_path / "net.caffemodel").write_bytes(b"")
     with pytest.raises(ModelError, match=r"no weights that gpukit reads"):
-        find_model(tmp_path / "net.h5")
+        find_model(tmp_path / "net.caffemodel")
 
 
 def test_other_weights_than_described_are_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ _PROVIDERS = {
     ),
     "coreml": ("CoreMLExecutionProvider", "mps", "use it on a Mac, or the runtime onnx-cpu"),
 }  # fmt: skip
+#: How ONNX Runtime says that memory is short, in the text of errors of many kinds.
+_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
 _TITLES = {"cpu": "the CPU", "cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "Core ML"}
 
 
@@ -175,7 +178,7 @@ class OnnxNetwork:
         types = {"tensor(float)": "float32", "tensor(float16)": "float16"}
         if inputs[0].type not in types:
             raise ModelError(f"the graph's input must be float32 or float16, not {inputs[0].type}", file=model.weights)
-        self._session, self._number = session, number
+        self._session, self._number, self._file = session, number, model.weights
         self._on_cuda = provider in ("cuda", "tensorrt")
         self._input, self._type = inputs[0].name, types[inputs[0].type]
         self._outputs = [output.name for output in outputs]
@@ -189,7 +192,7 @@ class OnnxNetwork:
 
         given = batch.contiguous().to(torch.float16 if self._type == "float16" else torch.float32)
         if not self._on_cuda:
-            results = self._session.run(self._outputs, {self._input: given.cpu().numpy()})
+            results = self._ran(self._session.run, self._outputs, {self._input: given.cpu().numpy()})
             return self._answer([torch.from_numpy(np.asarray(result)).to(batch.device) for result in results])
         return self._bound(given)
 
@@ -207,11 +210,21 @@ class OnnxNetwork:
         binding.bind_input(self._input, kind, self._number, element, tuple(given.shape), given.data_ptr())
         for name in self._outputs:
             binding.bind_output(name, kind, self._number)
-        self._session.run_with_iobinding(binding)
+        self._ran(self._session.run_with_iobinding, binding)
         # The values' memory belongs to the binding, so they are copied on the device before the binding goes.
         return self._answer(
             [torch.utils.dlpack.from_dlpack(_capsule(value)).clone() for value in binding.get_outputs()]
         )
+
+    def _ran(self, run: Callable[..., Any], *arguments: Any) -> Any:
+        """What the session gives; its errors, which are of no class that anybody knows, as gpukit's or MemoryError."""
+        try:
+            return run(*arguments)
+        except Exception as error:
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            if any(words in str(error).lower() for words in _MEMORY):
+                raise MemoryError(lines[0]) from error
+            raise ModelError(f"ONNX Runtime cannot run the graph: {lines[0][:300]}", file=self._file) from error
 
     def _answer(self, tensors: list[Any]) -> Any:
         """One tensor of float32, or all outputs of a detector."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gpukit.ai.archives import check_archive, check_script
 from gpukit.ai.description import Model
 from gpukit.ai.networks import build_network, load_weights
 from gpukit.ai.nnunet_network import load_folds
@@ -38,9 +39,10 @@ def load_module(model: Model, device: Any) -> Any:
 
 
 def _torchscript(file: Path, device: Any) -> Any:
-    """TorchScript is a language of its own without access to files or processes, so it is loaded as it is."""
+    """TorchScript is a language of its own, whose two ways to files are looked for before it is loaded."""
     import torch
 
+    check_script(file)
     try:
         return torch.jit.load(file, map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
@@ -74,6 +76,8 @@ def check_exported(file: Path) -> None:
     sizes that are more than arithmetic.
     """
     import torch
+
+    check_archive(file)
 
     def refuse(why: str) -> ModelError:
         return ModelError(
@@ -119,6 +123,8 @@ def _check_json(content: Any, name: str, refuse: Any) -> None:
                 raise refuse(f"has the symbolic size {str(value)[:40]!r}")
             if key == "target" and isinstance(value, str) and "." in value and not value.startswith(_TARGETS):
                 raise refuse(f"calls {value[:40]!r}")
+            if key == "target" and "from_file" in str(value):
+                raise refuse(f"calls {str(value)[:40]!r}")
 
 
 def _is_arithmetic(text: Any) -> bool:
