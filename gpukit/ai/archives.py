@@ -14,8 +14,8 @@ __all__ = ["check_archive", "check_script"]
 _MOST_COMPRESSED = 64 << 20
 _MOST_MEMBERS = 200_000
 #: TorchScript has two ways to files: ``torch.from_file`` maps one, also for writing, and ``torch.save`` writes one. Any
-#: other name for them needs the name itself, or ``getattr``, which torch never writes into an archive.
-_REACHES_OUT = re.compile(rb"\bfrom_file\b|\.\s*save\b|\bgetattr\b")
+#: other name for them needs the name itself, or ``getattr``, which torch writes for submodules such as ``"0"``.
+_REACHES_OUT = re.compile(rb"\bfrom_file\b|\.\s*save\b|\bgetattr\s*\([^)]*(?:save\b|\\)")
 
 
 def check_archive(file: Path) -> None:
