@@ -30,8 +30,10 @@ _PUBLIC = {
     "classify": "gpukit.ai.classification",
     "compare": "gpukit.measure.compare",
     "count_transfers": "gpukit.transfers",
+    "detect": "gpukit.ai.detection",
     "devices": "gpukit.device",
     "distance": "gpukit.measure.lengths",
+    "enhance": "gpukit.ai.enhancement",
     "explain": "gpukit.device",
     "find_series": "gpukit.opening",
     "hu": "gpukit.measure.values",
@@ -55,6 +57,8 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from gpukit.ai import segment as segment
     from gpukit.ai.classification import classify as classify
+    from gpukit.ai.detection import detect as detect
+    from gpukit.ai.enhancement import enhance as enhance
     from gpukit.device import DeviceInfo as DeviceInfo
     from gpukit.device import devices as devices
     from gpukit.device import explain as explain
