@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gpukit.device import array_namespace, move, resolve
 from gpukit.dicom import rescale
 from gpukit.dicom.arrange import Layout, arrange, choose_phase
@@ -19,6 +21,7 @@ from gpukit.dicom.on_device import decode
 from gpukit.dicom.pixels import NATIVE, available_memory
 from gpukit.dicom.planes import Plane
 from gpukit.dicom.series import Collection, collect, select
+from gpukit.dicom.tables import apply_modality_tables, has_modality_table
 from gpukit.dicom.voi import voi_of
 from gpukit.errors import FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
@@ -189,7 +192,7 @@ def volume_of(
     unit, remark = rescale.value_unit(first)
     if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
         told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")
-    padding, doubt = rescale.declared_padding(planes)
+    padding, doubt = (None, "") if has_modality_table(first) else rescale.declared_padding(planes)
     told += [text for text in (remark, doubt) if text]
     if padding is None and unit == ValueUnit.HU and (padding := rescale.corner_padding(array)) is not None:
         told.append(f"{padding[0]:g} HU in every corner is taken for padding")
@@ -246,9 +249,13 @@ def _decode(planes: list[Plane], layout: Layout, device: str, progress: Progress
     if rescale.is_colour(first):
         shape = (*shape, 3)
     known = ready.get((id(first.header), first.index)) if len(planes) == 1 else None
-    if known is not None:
+    if known is not None and not has_modality_table(first):
         return known.reshape(1, *shape)
-    out = decode(references, shape, rescale.output_types(planes), device, progress=_stage(progress, "pixels"))
+    by_table = has_modality_table(first)
+    place = "cpu" if by_table else device
+    out = decode(references, shape, rescale.output_types(planes), place, progress=_stage(progress, "pixels"))
+    if by_table:
+        out = apply_modality_tables(np.asarray(out), planes)
     return out.reshape(len(layout.planes), len(layout.planes[0]), *shape[1:])
 
 

@@ -6,14 +6,13 @@ import math
 from typing import Any
 
 from gpukit.dicom.planes import PROJECTIONS, Plane
+from gpukit.dicom.tables import table_of
 from gpukit.errors import FormatError
 from gpukit.volume import Voi
 
 __all__ = ["FUNCTIONS", "voi_of"]
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-#: A table of more entries than 16 bits can count is none.
-_MOST_ENTRIES = 1 << 16
 
 
 def voi_of(plane: Plane) -> Voi | None:
@@ -61,30 +60,8 @@ def _table(plane: Plane) -> Voi | None:
         return None
     if not items:
         return None
-    described, data = items[0].get("LUTDescriptor"), items[0].get("LUTData")
-    if described is None or data is None or len(described) != 3:
+    table = table_of(items[0], signed=int(plane.get("PixelRepresentation", 0)) == 1)
+    if table is None:
         return None
-    count, first, bits = (int(value) for value in described)
-    count = count or _MOST_ENTRIES
-    # The second number has the sign of the pixels, whatever the VR of the descriptor says (PS3.3 C.11.2.1.1).
-    if int(plane.get("PixelRepresentation", 0)) == 1 and first >= 1 << 15:
-        first -= 1 << 16
-    entries = _entries(data, count, bits)
-    if entries is None:
-        return None
-    most = float((1 << bits) - 1)
-    return Voi(0.0, 0.0, "LUT", tuple(min(value / most, 1.0) for value in entries), float(first))
-
-
-def _entries(data: Any, count: int, bits: int) -> list[int] | None:
-    """The table's numbers, from words or from bytes of either order of packing; None where it is not one."""
-    if not (1 <= bits <= 16 and 2 <= count <= _MOST_ENTRIES):
-        return None
-    if isinstance(data, (bytes, bytearray)):
-        if len(data) in (count, count + 1) and bits <= 8:
-            return list(data[:count])
-        if len(data) < 2 * count:
-            return None
-        return [int.from_bytes(data[2 * n : 2 * n + 2], "little") for n in range(count)]
-    values = [int(value) for value in data] if hasattr(data, "__iter__") else []
-    return values[:count] if len(values) >= count else None
+    most = float((1 << table.bits) - 1)
+    return Voi(0.0, 0.0, "LUT", tuple(min(value / most, 1.0) for value in table.entries), float(table.first))

@@ -182,3 +182,25 @@ def test_an_image_in_colour_is_not_enhanced(tmp_path: Path) -> None:
     described = model(tmp_path, Same(), "enhance", {})
     with pytest.raises(gk.errors.InputError, match="the image is in colour"):
         enhance(gk.open(get_testdata_file("examples_rgb_color.dcm")), described)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_modality_table_gives_the_values(signed: bool, tmp_path: Path) -> None:
+    """Of digitized film, say: stored numbers mean optical density by a table in the header (PS3.3 C.11.1)."""
+    table = (np.linspace(0, 1, 900) ** 0.5 * 4000).astype(int)
+    first = -100 if signed else 50
+    item = pydicom.Dataset()
+    item.add_new("LUTDescriptor", "SS" if signed else "US", [len(table), first, 16])
+    item.add_new("LUTData", "US", [int(value) for value in table])
+    item.ModalityLUTType = "OD"
+    image = radiograph(ModalityLUTSequence=Sequence([item]))
+    del image.RescaleSlope, image.RescaleIntercept
+    image.PixelRepresentation = int(signed)
+    image.save_as(tmp_path / "i.dcm")
+    wanted = apply_modality_lut(image.pixel_array, image)
+    volume = gk.open(tmp_path / "i.dcm")
+    np.testing.assert_array_equal(volume.array[0], wanted)
+    assert wanted.std() > 100
+    np.testing.assert_allclose(
+        sees(tmp_path, volume), (wanted - wanted.min()) / np.ptp(wanted.astype(float)), atol=1e-6
+    )
