@@ -164,6 +164,10 @@ def _jpeg(data: bytes, frame: FrameDescription) -> Codestream:
             if len(body) < 6:
                 break
             precision, rows, columns, components = struct.unpack_from(">BHHB", body)
+            if marker != 0xF7 and not all(
+                1 <= half <= 4 for f in body[7 : 6 + 3 * components : 3] for half in divmod(f, 16)
+            ):
+                raise DecodeError("the sampling of the JPEG codestream is impossible", attribute="PixelData")
             ids = body[6 : 6 + 3 * components : 3]
             lossless = marker in (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
             transform = components == 3 and not lossless and _is_transformed(adobe, jfif, ids, frame)
@@ -194,12 +198,14 @@ def _jpeg2000(data: bytes, frame: FrameDescription) -> Codestream:
     xsize, ysize, xorigin, yorigin = struct.unpack_from(">4I", data, start + 8)
     components = struct.unpack_from(">H", data, start + 40)[0]
     depth = data[start + 42]
+    _verify_tiles(data, start, components)
     transform = False
     position = start + 4 + struct.unpack_from(">H", data, start + 4)[0]
     lossless = False
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
         marker, length = data[position + 1], struct.unpack_from(">H", data, position + 2)[0]
         if marker == 0x52 and length >= 12 and position + 14 <= len(data):  # COD
+            _verify_coding(data[position + 4 : position + 14])
             transform = data[position + 8] == 1
             lossless = data[position + 13] == 1  # reversible 5/3
             break
@@ -213,6 +219,29 @@ def _jpeg2000(data: bytes, frame: FrameDescription) -> Codestream:
         lossless,
         components == 3 and (transform or not frame.photometric.startswith("YBR_FULL")),
     )
+
+
+def _verify_tiles(data: bytes, start: int, components: int) -> None:
+    """Tiles and samplings that T.800 A.5.1 allows; a parser that divides by one of these without a look crashes."""
+    x, y, x0, y0, width, height, left, top = struct.unpack_from(">8I", data, start + 8)
+    sampling = data[start + 42 : start + 42 + 3 * components]
+    possible = (
+        x0 < x < 1 << 31 and y0 < y < 1 << 31
+        and left <= x0 < left + width and top <= y0 < top + height
+        and struct.unpack_from(">H", data, start + 4)[0] == 38 + 3 * components == 38 + len(sampling)
+        and all(sampling[1::3]) and all(sampling[2::3])
+        and -(-(x - left) // width) * -(-(y - top) // height) <= 65535
+    )  # fmt: skip
+    if not possible:
+        raise DecodeError("the size marker of the JPEG 2000 codestream is impossible", attribute="PixelData")
+
+
+def _verify_coding(body: bytes) -> None:
+    """Style of T.800 A.6.1: Scod, progression, layers (2 bytes), component transform, levels, code-block exponents."""
+    layers = body[2] << 8 | body[3]
+    levels, width, height, transform = body[5], body[6] & 15, body[7] & 15, body[9]
+    if not layers or body[1] > 4 or body[4] > 1 or levels > 32 or width + height > 8 or transform > 1:
+        raise DecodeError("the coding style of the JPEG 2000 codestream is impossible", attribute="PixelData")
 
 
 def _jpeg_xl_size(data: bytes) -> tuple[int, int]:

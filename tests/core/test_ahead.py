@@ -53,6 +53,23 @@ def test_no_more_are_made_than_may_wait() -> None:
     assert len(made) <= 4  # left: the thread ends
 
 
+def test_items_wait_as_long_as_they_weigh_little() -> None:
+    made: list[int] = []
+    full = threading.Event()
+
+    def source() -> Iterator[int]:
+        for n in [3, 3, 3, 9, 1]:
+            made.append(n)
+            if n == 9:
+                full.set()
+            yield n
+
+    with Ahead(source(), depth=10, cost=lambda n: n, most=10) as items:
+        assert full.wait(LONG)  # three of weight 3 wait, and 9 more would be too much
+        assert made == [3, 3, 3, 9]
+        assert list(items) == [3, 3, 3, 9, 1]  # one that is heavy waits alone
+
+
 def test_an_error_comes_in_its_place_and_the_source_is_closed() -> None:
     closed = threading.Event()
 
@@ -76,7 +93,7 @@ def test_leaving_early_ends_the_thread() -> None:
             yield np.zeros(3)
 
     before = threading.active_count()
-    with Ahead(source(), depth=2) as items:
+    with Ahead(source(), depth=2, most=10) as items:
         next(iter(items))
     assert threading.active_count() == before
 

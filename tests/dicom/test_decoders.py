@@ -303,6 +303,52 @@ def test_an_unknown_transfer_syntax_is_named(data: Path, tmp_path: Path) -> None
         read_frame(header_of(tmp_path / "x"), 0)
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (24, b"\0\0\0\0"),  # no tile width: NVIDIA's parser divides by it
+        (28, b"\0\0\0\0"),  # no tile height
+        (24, b"\0\0\0\1"),  # a tile for every column, more tiles than there can be
+        (32, b"\0\1\0\0"),  # tiles that begin behind the image
+        (43, b"\0"),  # samples nought columns apart
+        (4, b"\0\x2f"),  # a marker that is too long for its components
+    ],
+)
+def test_a_jpeg2000_size_that_cannot_be_is_refused(data: Path, offset: int, value: bytes) -> None:
+    """Before any codec sees it: codecs have crashed, and taken the interpreter with them, over such numbers."""
+    body, description = codestream(header_of(data / NEMA / "CT1" / "CT1_J2KR"))
+    start = body.find(b"\xff\x4f\xff\x51")
+    changed = body[: start + offset] + value + body[start + offset + len(value) :]
+    if value == b"\0\0\0\1":  # of height too
+        changed = changed[: start + 28] + value + changed[start + 32 :]
+    with pytest.raises(DecodeError, match="impossible"):
+        decode_frame(changed, description)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(5, 5), (6, 0), (7, 2), (8, 0), (9, 33), (10, 9), (13, 2)])
+def test_a_jpeg2000_coding_style_that_cannot_be_is_refused(data: Path, offset: int, value: int) -> None:
+    body, description = codestream(header_of(data / NEMA / "CT1" / "CT1_J2KR"))
+    start = body.find(b"\xff\x52")
+    changed = bytearray(body)
+    changed[start + offset] = value
+    if offset == 6:
+        changed[start + 7] = 0  # no layer: two bytes
+    if offset in (7, 8):
+        changed[start + 8] = 2  # a component transform that there is not
+    with pytest.raises(DecodeError, match="impossible"):
+        decode_frame(bytes(changed), description)
+
+
+@pytest.mark.parametrize("sampling", [0x00, 0x10, 0x01, 0x55])
+def test_a_jpeg_sampling_that_cannot_be_is_refused(data: Path, sampling: int) -> None:
+    body, description = codestream(header_of(data / "compressed/jpeg_colour/SC_rgb_dcmtk_+eb+cy+n1.dcm"))
+    start = body.find(b"\xff\xc0")
+    changed = bytearray(body)
+    changed[start + 11] = sampling
+    with pytest.raises(DecodeError, match="sampling"):
+        decode_frame(bytes(changed), description)
+
+
 def test_built_in_decoders_state_what_they_need() -> None:
     found = {decoder.name: decoder for decoder in decoders()}
     assert set(found) >= {"imagecodecs", "gdcm", "pylibjpeg", "python-rle", "zlib", "dali"}

@@ -152,6 +152,10 @@ def deliver(text: Callable[[str], str], kind: str, output: Path | None, *, as_js
         emit(text("json"))
 
 
+#: Bytes of volumes that wait for the network, at most (one may be larger): some batches of radiographs.
+_READ_AHEAD = 256 << 20
+
+
 @contextmanager
 def each_volume(
     inputs: Sequence[Path],
@@ -194,7 +198,7 @@ def each_volume(
 
     options |= {"fill_gaps": fill_gaps, "skip_damaged": skip_damaged, "apart": apart, "progress": tell}
     each = itertools.chain(_volumes(files, only), _series(others, options))
-    with Ahead(each, around=lambda: side_stream(device)) as opened:
+    with Ahead(each, depth=64, cost=_bytes, most=_READ_AHEAD, around=lambda: side_stream(device)) as opened:
         yield _named(opened, len(files), _shown(others or files), progress, failures)
 
 
@@ -219,6 +223,11 @@ def _series(inputs: Sequence[Path], options: dict[str, Any]) -> Iterator[Opened]
 
     if inputs:
         yield from open_each(source_of(inputs), **options)
+
+
+def _bytes(opened: Opened) -> int:
+    array: Any = None if opened.volume is None else opened.volume.array
+    return 0 if array is None else int(array.nbytes)
 
 
 def _named(
