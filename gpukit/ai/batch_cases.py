@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpukit.dicom.inputs import discover
 from gpukit.dicom.read import collect_source
 from gpukit.dicom.series import Collection, Series, main_candidate
 from gpukit.errors import FormatError, GpukitError, InputNotFoundError
@@ -231,11 +232,10 @@ def _local(source: str, skip_damaged: bool) -> list[Case]:
     if source.lower().endswith(VOLUMES) and path.is_file():
         return [_volume_file(path, path.parent)]
     volumes = []
-    if path.is_dir():
-        volumes = [_volume_file(p, path) for p in sorted(path.rglob("*")) if _is_volume(p)]
-    elif glob.has_magic(source) and not path.exists():
-        matches = map(Path, sorted(glob.glob(source, recursive=True)))  # noqa: PTH207 - the pattern may be absolute
-        volumes = [_volume_file(p, p.parent) for p in matches if _is_volume(p)]
+    if path.is_dir() or (glob.has_magic(source) and not path.exists()):
+        # the same walk as for DICOM: links to folders are followed, hidden files are not there
+        files = [Path(place.path) for place in discover(source) if place.member is None]
+        volumes = [_volume_file(p, path if path.is_dir() else p.parent) for p in files if _is_volume(p)]
     try:
         collection = collect_source(source)
     except InputNotFoundError:
@@ -246,7 +246,7 @@ def _local(source: str, skip_damaged: bool) -> list[Case]:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith(VOLUMES) and not path.name.startswith(".")
+    return path.name.lower().endswith(VOLUMES)
 
 
 def _series(collection: Collection, source: Path, skip_damaged: bool) -> Iterator[Case]:
@@ -334,6 +334,8 @@ def file_key(source: str, name: str | None = None) -> str:
     """A name for people, by default the file's, made one of its kind by a digest of the whole path."""
     stem = stem_of(Path(source).name) if name is None else name
     clean = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip(".-")[:60]
+    # a name of a file has at most 255 bytes, which the suffix and those of unfinished files are part of
+    clean = clean.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")
     whole = source if "://" in source else str(Path(source).absolute())
     return f"{clean or 'case'}-{digest(whole)}"
 

@@ -17,7 +17,7 @@ from gpukit.ai.description import Model
 from gpukit.ai.model import find_model
 from gpukit.ai.outputs import chosen_labels
 from gpukit.ai.runtimes import choose, formats_of
-from gpukit.ai.segmentation import check_settings, one_image
+from gpukit.ai.segmentation import check_settings, one_phase
 from gpukit.errors import InputError, ModelError, OutputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.documents import json_text, plain
@@ -43,10 +43,10 @@ TASKS = tuple(FORMATS)
 #: What may be set for each task, with the names of the task's own function.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "segment": ("runtime", "precision", "overlap", "batch", "ensemble", "weights", "flips", "labels", "phase"),
-    "classify": ("runtime", "precision", "per", "batch", "ensemble", "weights", "flips", "threshold", "top"),
-    "detect": ("runtime", "precision", "confidence", "iou", "batch"),
-    "enhance": ("runtime", "precision", "batch"),
-    "report": ("runtime", "precision", "confidence"),
+    "classify": ("runtime", "precision", "per", "batch", "ensemble", "weights", "flips", "threshold", "top", "phase"),
+    "detect": ("runtime", "precision", "confidence", "iou", "batch", "phase"),
+    "enhance": ("runtime", "precision", "batch", "phase"),
+    "report": ("runtime", "precision", "confidence", "phase"),
 }
 
 
@@ -180,14 +180,11 @@ def read(
             )
         )
         _check_sources(images[-1], job, part)
-    if job.task != "segment":
-        return tuple(images)
-    images = in_order(images, models[0])
+    if job.task == "segment":
+        images = in_order(images, models[0])
     phase = job.options.get("phase")
-    if phase is not None:
-        # now and not by the task: what is written and drawn is then of that phase too
-        images = [one_image(one, models[0], phase, n) if "t" in one.axes else one for n, one in enumerate(images)]
-    return tuple(images)
+    # now and not by the task: what is written and drawn is then of that phase too
+    return tuple(images if phase is None else [one_phase(one, phase) for one in images])
 
 
 def _check_sources(volume: Volume, job: Job, part: Case) -> None:
@@ -202,13 +199,13 @@ def _check_sources(volume: Volume, job: Job, part: Case) -> None:
 def run(images: tuple[Volume, ...], job: Job, models: tuple[Model, ...], passing: Passing) -> Any:
     """What the models say of the images of one case; `passing` as for `read`."""
     options: dict[str, Any] = {**job.options, "progress": passing}
+    options.pop("phase", None)  # chosen when it was read
     volume = images[0]
     if job.task == "segment":
         from gpukit.ai.outputs import keep_labels
         from gpukit.ai.segmentation import segment
 
         labels = options.pop("labels", None)
-        options.pop("phase", None)  # chosen when it was read
         result = segment(images, models, **options)
         return result if labels is None else keep_labels(result, list(labels))
     if job.task == "classify":

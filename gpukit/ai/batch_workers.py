@@ -205,6 +205,9 @@ def _serve(link: Any, job: Job, device: str, name: str, threads: int, parent: in
     except GpukitError as error:
         tell(str(error))
         return
+    except Exception as error:  # the next one would fare no better, and no case is to blame
+        tell(f"a worker cannot begin: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return
     while True:
         try:
             case = link.recv()

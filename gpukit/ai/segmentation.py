@@ -22,7 +22,7 @@ from gpukit.volume import Segmentation, Volume
 if TYPE_CHECKING:
     pass
 
-__all__ = ["PRECISIONS", "check_settings", "one_image", "segment"]
+__all__ = ["PRECISIONS", "check_settings", "one_image", "one_phase", "segment"]
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
@@ -237,9 +237,20 @@ def one_image(volume: Volume, model: Model, phase: int | None, channel: int | No
     check_spacing(volume, model)
     if "c" in volume.axes and model.dimensions == 3:
         raise InputError("a colour volume cannot be segmented", fix="give a volume of one value a voxel")
+    if not volume.axes.startswith("t") and phase:
+        raise SelectionError(f"there is no phase {phase}: the volume is 3D", attribute="phase")
+    return one_phase(volume, phase)
+
+
+def one_phase(volume: Volume, phase: int | None) -> Volume:
+    """One phase of a 4D volume with the instances that it was read from; a 3D volume as it is.
+
+    Raises
+    ------
+    SelectionError
+        There are several and none was chosen, or not so many.
+    """
     if not volume.axes.startswith("t"):
-        if phase:
-            raise SelectionError(f"there is no phase {phase}: the volume is 3D", attribute="phase")
         return volume
     count = volume.shape[0]
     if phase is None and count > 1:

@@ -154,6 +154,18 @@ def test_objects_that_refer_to_dicom_images_are_refused_for_others_before_the_wo
     assert "a DICOM SEG must refer to DICOM images" in made.failed[0]["error"] and "nifti" in made.failed[0]["error"]
 
 
+def test_links_and_long_names_of_other_letters(model: Path, tmp_path: Path) -> None:
+    """Links to folders are followed as for DICOM, also one that leads back; a name may have 4 bytes a letter."""
+    name = "\U00020000" * 60  # a Chinese character beyond the first plane
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "in").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), tmp_path / "elsewhere" / f"{name}.nii")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    made = batch(tmp_path / "in", model, tmp_path / "out", format="nifti", device="cpu", overlay=True)
+    assert len(made.rows) == made.done == 1, made.failed
+
+
 def test_files_that_a_shell_writes_out_are_one_series(study: list[Path], model: Path, tmp_path: Path) -> None:
     made = batch(sorted(study[1].glob("*.dcm")), model, tmp_path / "out", device="cpu")
     check_outputs(tmp_path / "out", [study[1]])
@@ -394,5 +406,5 @@ def test_formats_and_options_name_real_arguments() -> None:
     from gpukit.ai.segmentation import segment
 
     for function in (segment, classify, detect, enhance, report):
-        known = set(inspect.signature(function).parameters) | {"labels", "top"}
+        known = set(inspect.signature(function).parameters) | {"labels", "phase", "top"}
         assert set(batch_tasks.OPTIONS[function.__name__]) <= known

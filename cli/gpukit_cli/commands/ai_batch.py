@@ -80,7 +80,7 @@ def batch(
         str | None, typer.Option("--labels", metavar="LIST", help="Segment: keep only these labels.")
     ] = None,
     phase: Annotated[
-        int | None, typer.Option("--phase", metavar="N", min=0, help="Segment: which phase of 4D images, from 0.")
+        int | None, typer.Option("--phase", metavar="N", min=0, help="Which phase of 4D images, from 0.")
     ] = None,
     window_overlap: Annotated[
         float | None, typer.Option("--window-overlap", metavar="SHARE", min=0.0, max=0.95, help="Segment: of windows.")
