@@ -129,6 +129,7 @@ def test_a_file_with_truncated_pixels_does_not_cost_its_series(did: Did, tmp_pat
     assert [Path(one["file"]).name for one in content["results"]] == ["0.dcm", "1.dcm"]
     (failure,) = content["failures"]
     assert failure["file"].endswith("2.dcm") and "truncated" in failure["error"]
+    assert err.count("a single slice: its extent of") == 1  # what is noted of each file is said once
     code, out, err = did("classify", "0.dcm", "1.dcm", "2.dcm", "--model", halves(), "--per", "series")
     assert (code, out) == (1, "") and "uneven" in err  # the mean of a part would be another number
 

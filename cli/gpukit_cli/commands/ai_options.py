@@ -233,6 +233,7 @@ def _bytes(opened: Opened) -> int:
 def _named(
     each: Iterable[Opened], files: int, shown: str, progress: Progress, failures: list[dict[str, str]]
 ) -> Iterator[tuple[str, Volume]]:
+    told: set[str] = set()
     for done, one in enumerate(each, 1):
         total = files + one.count
         name = one.file or (shown if one.count == 1 else f"{shown} series {one.series.number if one.series else ''}")
@@ -248,6 +249,8 @@ def _named(
             continue
         assert one.volume is not None
         for note in one.volume.notes:
-            warn(note)
+            if note not in told:  # that of a hundred files is said once
+                warn(note)
+                told.add(note)
         yield name, one.volume
         del one
