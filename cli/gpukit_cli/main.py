@@ -187,8 +187,12 @@ def _warning_in_one_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning as users need it: what it says, not which line of whose code said it."""
-    if not issubclass(category, (DeprecationWarning, FutureWarning)):
+    """A warning as users need it: what it says, not which line of whose code said it.
+
+    Those of pydicom and highdicom quote the values they find odd, such as names and dates of birth, and are left out.
+    """
+    quoting = {"pydicom", "highdicom"} & set(PurePath(filename).parts)
+    if not quoting and not issubclass(category, (DeprecationWarning, FutureWarning)):
         sys.stderr.write(f"Warning: {' '.join(str(message).split())}\n")
 
 

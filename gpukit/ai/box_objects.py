@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +13,15 @@ import numpy as np
 from gpukit.ai.detection import Detection, Detections
 from gpukit.ai.pictures import in_plane
 from gpukit.ai.segment_objects import absent_group, headers_of
-from gpukit.dicom.annotations import Annotation, Figure, ImageReference
+from gpukit.dicom.acquired import Acquired, Points
+from gpukit.dicom.annotations import Annotation, Figure, ImageReference, image_size
 from gpukit.dicom.identity import source_header
 from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import DependencyError, InputError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.picture import shown_plane
 from gpukit.files.provenance import png_texts
-from gpukit.volume import Volume
+from gpukit.volume import SourceInstance, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -41,37 +44,54 @@ def finding_code(name: str, code: tuple[str, str, str] | None) -> Code:
     return Code(*code) if code is not None else Code(f"F{zlib.crc32(name.encode()):08X}", _PRIVATE, name[:64])
 
 
-def _outline(box: Sequence[float], size: tuple[int, int]) -> Figure:
-    """The rectangle as a closed line; drawn lines may not leave the image."""
-    columns, rows = size
-    x0, x1 = (min(max(v, -0.5), columns - 0.5) for v in (box[0], box[2]))
-    y0, y1 = (min(max(v, -0.5), rows - 0.5) for v in (box[1], box[3]))
-    return Figure("POLYLINE", ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)))
+def _outline(points: Points, header: Dataset) -> Figure:
+    """The corners as a closed line; drawn lines may not leave the image."""
+    columns, rows = image_size(header)
+    inside = tuple((min(max(x, -0.5), columns - 0.5), min(max(y, -0.5), rows - 0.5)) for x, y in points)
+    return Figure("POLYLINE", inside)
 
 
-def _drawable(found: Detections) -> list[Detection]:
-    """Boxes on instances; InputError where there are boxes and none is on one."""
-    flat = [one for one in found.boxes if len(one.box) == 4 and one.source is not None]
-    if found.boxes and not flat:
-        raise InputError(
-            "these boxes are on no single DICOM image",
-            fix="write JSON, or use a model for pictures in the acquired plane",
-        )
-    return flat
+@dataclass(frozen=True)
+class _Drawn:
+    """A box as outlines on the images that it cuts, and in the patient."""
+
+    box: Detection
+    images: list[tuple[ImageReference, Figure]]
+    patient: tuple[Figure, ...]
 
 
-def _headers(boxes: Sequence[Detection], found: Detections) -> dict[str, Dataset]:
-    sources = [one.source for one in boxes if one.source is not None] or list(found.sources[:1])
-    return {s.sop_instance_uid: source_header(s) for s in {s.sop_instance_uid: s for s in sources}.values()}
+def _drawn(found: Detections) -> list[_Drawn]:
+    header = source_header(found.sources[0])
+    acquired: dict[int | None, Acquired] = {}
+    made = []
+    for one in found.boxes:
+        if one.phase not in acquired:
+            of_phase = tuple(s for s in found.sources if s.phase == one.phase) or found.sources
+            acquired[one.phase] = Acquired(found.grid, of_phase, header)
+        flat = len(one.box) == 4
+        x0, y0, x1, y1 = one.box if flat else (*one.box[:2], *one.box[3:5])
+        low, high = (one.index or 0, one.index or 0) if flat else (one.box[2], one.box[5])
+        slices = list(range(math.ceil(low), math.floor(high) + 1)) or [round((low + high) / 2)]  # thinner than a slice
+        corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
+        images, patient = [], []
+        for k in slices:
+            images += [
+                (_reference(s), _outline(points, header)) for s, points in acquired[one.phase].places(corners, k)
+            ]
+            world = found.grid.to_world([(x, y, k) for x, y in corners])
+            patient.append(Figure("POLYLINE", tuple((float(x), float(y), float(z)) for x, y, z in world)))
+        made.append(_Drawn(one, images, tuple(patient)))
+    return made
 
 
-def _size(found: Detections) -> tuple[int, int]:
-    return found.grid.shape[2], found.grid.shape[1]
+def _headers(images: Sequence[ImageReference], found: Detections) -> dict[str, Dataset]:
+    used = {image.sop_instance_uid for image in images}
+    sources = {s.sop_instance_uid: s for s in found.sources if s.sop_instance_uid in used}
+    return {uid: source_header(source) for uid, source in sources.items()}
 
 
-def _reference(one: Detection) -> ImageReference:
-    assert one.source is not None
-    return ImageReference(one.source.sop_class_uid, one.source.sop_instance_uid, one.source.frame)
+def _reference(source: SourceInstance) -> ImageReference:
+    return ImageReference(source.sop_class_uid, source.sop_instance_uid, source.frame)
 
 
 def write_gsps(found: Detections, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -80,23 +100,22 @@ def write_gsps(found: Detections, path: str | os.PathLike[str], *, force: bool =
 
     if not found.sources:
         raise InputError("a GSPS must refer to DICOM images, and this image was not read from any", fix="write JSON")
-    boxes = _drawable(found)
-    first = found.sources[0]
+    words = f"{found.model['name']} {found.model['version']}: nothing found"
+    drawn = _drawn(found)
+    if not all(one.images for one in drawn):
+        raise InputError(
+            "a box lies on no DICOM image as it was acquired", fix="write SR or JSON, which place it in mm"
+        )
     annotations = [
-        Annotation(
-            image=_reference(one), figures=(_outline(one.box, _size(found)),), text=f"{one.name} {one.score:.2f}"
-        )
-        for one in boxes
-    ] or [
-        Annotation(
-            image=ImageReference(first.sop_class_uid, first.sop_instance_uid, first.frame), figures=(),
-            text=f"{found.model['name']} {found.model['version']}: nothing found",
-        )
-    ]  # fmt: skip
+        Annotation(image=image, figures=(figure,), text=f"{one.box.name} {one.box.score:.2f}")
+        for one in drawn
+        for image, figure in one.images
+    ] or [Annotation(image=_reference(found.sources[0]), figures=(), text=words)]
+    headers = _headers([one.image for one in annotations], found)
     model = found.model
     with atomic_path(path, force=force) as temporary:
         write(
-            annotations, _headers(boxes, found), temporary, description=f"Detections by {model['name']}",
+            annotations, headers, temporary, description=f"Detections by {model['name']}",
             software=(f"{model['name']} {model['version']}", model["digest"]),
         )  # fmt: skip
 
@@ -105,27 +124,33 @@ def reported_boxes(found: Detections) -> list[ReportedGroup]:
     """A group of a measurement report for each box, and one for the classes that no box is of."""
     from pydicom.uid import generate_uid
 
-    boxes = _drawable(found)
     model = found.model
     algorithm = (model["name"], model["version"], model["digest"])
-    groups = [
-        ReportedGroup(
-            numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * one.score, 4), unit="%"),),
-            tracking_uid=str(generate_uid(prefix=None)),
-            tracking_id=_TOOL,
-            label=one.name,
-            images=(_reference(one),),
-            figures=(_outline(one.box, _size(found)),),
-            finding=finding_code(one.name, one.code),
-            algorithm=algorithm,
+    groups = []
+    for drawn in _drawn(found):
+        one = drawn.box
+        place: dict[str, Any] = {"regions": tuple(drawn.images), "tracking_id": one.name}
+        if not drawn.images:  # on a resampled plane: in the patient
+            frame = str(source_header(found.sources[0]).FrameOfReferenceUID)
+            place = {"figures": drawn.patient, "frame_of_reference_uid": frame, "tracking_id": one.name}
+            place["images"] = (_reference(found.sources[0]),)
+        elif len(one.box) == 4 and len(drawn.images) == 1:
+            place = {"images": (drawn.images[0][0],), "figures": (drawn.images[0][1],), "tracking_id": _TOOL}
+        groups.append(
+            ReportedGroup(
+                numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * one.score, 4), unit="%"),),
+                tracking_uid=str(generate_uid(prefix=None)),
+                label=one.name,
+                finding=finding_code(one.name, one.code),
+                algorithm=algorithm,
+                **place,
+            )
         )
-        for one in boxes
-    ]
     there = {one.name for one in found.boxes}
     absent = [(one.name, finding_code(one.name, one.code)) for one in found.classes if one.name not in there]
     if absent or not groups:
-        images = tuple(ImageReference(s.sop_class_uid, s.sop_instance_uid, s.frame) for s in found.sources)
-        groups.append(absent_group(absent, tuple(dict.fromkeys(images)), algorithm))
+        images = tuple(dict.fromkeys(map(_reference, found.sources)))
+        groups.append(absent_group(absent, images, algorithm))
     return groups
 
 

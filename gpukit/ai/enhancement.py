@@ -82,6 +82,8 @@ def enhance(
     assert isinstance(spec, EnhanceSpec)
     if batch is not None and batch < 1:
         raise InputError(f"the batch must be at least 1, not {batch}", attribute="batch")
+    if "c" in volume.axes:
+        raise InputError("a colour image cannot be enhanced", fix="give an image of one value a pixel")
     require("torch", "monai")
     if volume.axes.endswith("c"):
         raise InputError("the image is in colour, and one of one value a pixel is enhanced", fix="give a grey image")

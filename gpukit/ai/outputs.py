@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.ai.placed import has_spacing
+from gpukit.ai.placed import is_placed
 from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops.histogram import histogram
@@ -35,7 +35,8 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
         Ready for JSON: ``model`` (name, version, digest), ``device``, ``source`` (modality, series, number of
         instances; nothing that identifies the patient), ``grid`` (shape k j i, spacing i j k and affine (i, j, k, 1) to
         LPS in mm, voxel volume in mm³), ``labels`` and ``notes``. A label's ``volume_ml`` is its voxels times the
-        determinant of the affine; None where the image does not say how large its pixels are.
+        determinant of the affine; None for a picture without a place in the patient, such as a radiograph, which has no
+        depth.
 
     Raises
     ------
@@ -46,6 +47,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     if volume is not None and (volume.axes != "kji" or not volume.grid.same_as(grid)):
         raise GeometryError("the volume is not on the segmentation's grid", fix="give the volume that was segmented")
     voxels, means = _counts(segmentation, volume)
+    placed = is_placed(segmentation)
     labels = []
     for label in segmentation.labels:
         count = voxels[label.value]
@@ -55,7 +57,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
             "category": dict(zip(("value", "scheme", "meaning"), label.category, strict=True)),
             "type": dict(zip(("value", "scheme", "meaning"), label.type, strict=True)),
             "voxels": count,
-            "volume_ml": count * grid.voxel_volume / 1000 if has_spacing(segmentation) else None,
+            "volume_ml": count * grid.voxel_volume / 1000 if placed else None,
         }
         if volume is not None:
             entry["mean"] = None if np.isnan(means[label.value]) else means[label.value]

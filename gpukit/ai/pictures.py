@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from gpukit.ai.description import Model
 from gpukit.ai.picture_spec import PictureSpec
-from gpukit.ai.placed import check_spacing, is_placed
+from gpukit.ai.placed import check_spacing
 from gpukit.ai.preprocess import build_transform
 from gpukit.ai.tensors import as_tensor
 from gpukit.device import array_namespace
+from gpukit.dicom.acquired import Acquired
+from gpukit.dicom.identity import source_header
 from gpukit.errors import InputError, ModelError
 from gpukit.files.picture import header_window, is_inverse
 from gpukit.geometry import Grid
@@ -29,10 +31,6 @@ __all__ = ["Pictures", "Placement", "check_modality", "in_plane"]
 
 #: Plane -> directions in which columns, rows and slices grow: the radiological convention, slices as DICOM counts them.
 _PLANES = {"axial": "LPS", "coronal": "LIP", "sagittal": "PIL"}
-#: How far, in pixels, the first pixel of an instance may be from that of the slice that is taken for it.
-_SAME_PLACE = 0.25
-#: And in slices, among slices that were interpolated.
-_SAME_SLICE = 0.05
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as DICOM's YBR_FULL has it (PS3.3 C.7.6.3.1.2)
 
 
@@ -76,6 +74,7 @@ class Pictures:
         self.volume = in_plane(volume, self.spec.plane)
         self._inverted = is_inverse(volume)
         self._linear = linear
+        self._acquired: dict[int, Acquired] = {}
 
     def __len__(self) -> int:
         """Number of slices, of all phases."""
@@ -91,32 +90,17 @@ class Pictures:
         return k, phase
 
     def source(self, n: int) -> SourceInstance | None:
-        """The instance or frame that picture n is, pixel for pixel; None where it is none.
-
-        That is so where the plane is not the acquired one, where slices were interpolated between others, and where a
-        gantry tilt was removed by moving their rows.
-        """
-        return self._shown.get(self.slice_of(n))
-
-    @cached_property
-    def _shown(self) -> dict[tuple[int, int], SourceInstance]:
-        """The instance of each (slice, phase) that is one."""
-        volume = self.volume
-        if volume.metadata.get(_TURNED) or not volume.sources:
-            return {}
-        if len(volume.sources) == 1 and len(self) == 1:
-            return {(0, 0): volume.sources[0]}
-        places = volume.grid.to_index([source.position for source in volume.sources])
-        if not is_placed(volume):
-            return {(source.index, source.phase): source for source in volume.sources}
-        filled = len({source.index for source in volume.sources}) != volume.grid.shape[0]
-        found: dict[tuple[int, int], SourceInstance] = {}
-        for source, (i, j, k) in zip(volume.sources, places, strict=True):
-            at = round(float(k)) if filled else source.index
-            # A stack of evenly spaced slices may be off by parts of a slice; one that was filled holds its own slices.
-            if max(abs(i), abs(j)) < _SAME_PLACE and abs(k - at) < (_SAME_SLICE if filled else 0.5):
-                found[at, source.phase] = source
-        return found
+        """The instance or frame that picture n is, pixel for pixel; None where it is none as it was acquired."""
+        if not self.volume.sources or self.volume.metadata.get(_TURNED):
+            return None
+        k, phase = self.slice_of(n)
+        if phase not in self._acquired:
+            sources = self.volume.sources
+            if self.volume.axes.startswith("t"):
+                sources = tuple(s for s in sources if s.phase == phase)
+            self._acquired[phase] = Acquired(self.volume.grid, sources, source_header(self.volume.sources[0]))
+        found = self._acquired[phase].same(k)
+        return found[0] if len(found) == 1 else None
 
     def __getitem__(self, n: int) -> torch.Tensor:
         """Picture n as a tensor ``[c, y, x]`` float32 (or ``[y, x, c]``), on the volume's device."""

@@ -11,7 +11,7 @@ from gpukit.volume import Segmentation, Volume
 __all__ = ["amount", "check_spacing", "has_spacing", "is_placed"]
 
 
-def is_placed(volume: Volume) -> bool:
+def is_placed(volume: Volume | Segmentation) -> bool:
     """Whether the grid is where the patient is, and not at an origin that was made up."""
     return not any("no patient geometry" in note for note in volume.notes)
 
@@ -34,6 +34,6 @@ def check_spacing(volume: Volume, model: Model) -> None:
 
 
 def amount(entry: dict[str, Any], digits: int = 1) -> str:
-    """A label's volume for people, from its entry in `gpukit.ai.outputs.summary`: pixels where no spacing is known."""
+    """A label's volume for people, from its entry in `gpukit.ai.outputs.summary`: pixels on a picture without depth."""
     ml = entry["volume_ml"]
     return f"{entry['voxels']} pixels" if ml is None else f"{ml:.{digits}f} ml"

@@ -20,7 +20,7 @@ from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber
 from gpukit.errors import InputError, ModelError
 from gpukit.files.atomic import atomic_path
 from gpukit.files.provenance import made_by
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Segmentation, SourceInstance, Volume
 
 __all__ = ["Finding", "Report", "as_markdown", "report", "segmentations", "write_sr"]
 
@@ -42,9 +42,9 @@ class Finding:
     name : str
         Of the class or label.
     value : float
-        Probability, score, or millilitres (voxels).
+        Probability, score, millilitres, or the pixels of a label on a picture without depth.
     unit : str
-        UCUM: ``1`` or ``ml``; ``{pixels}`` where the image does not say how large they are.
+        UCUM: ``1``, ``ml`` or ``{pixels}``.
     present : bool
         Whether the model holds it for found.
     code : (str, str, str) or None
@@ -222,7 +222,7 @@ def write_sr(
     if not sources:
         raise InputError("an SR must refer to DICOM images, and this image was not read from any", fix="write JSON")
     groups: list[ReportedGroup] = []
-    images = tuple(ImageReference(s.sop_class_uid, s.sop_instance_uid, s.frame) for s in sources)
+    images = tuple(dict.fromkeys(map(_reference, sources)))
     left = list(segs)
     for result in made.results:
         if isinstance(result, Segmentation):
@@ -230,10 +230,14 @@ def write_sr(
         elif isinstance(result, Detections):
             groups += reported_boxes(result)
         else:
-            groups += _classes(result, images, made.volume)
+            groups += _classes(result, images)
     headers = headers_of(groups, sources, segs)
     with atomic_path(path, force=force) as temporary:
         write_measurement_report(groups, headers, temporary, description="AI findings")
+
+
+def _reference(source: SourceInstance) -> ImageReference:
+    return ImageReference(source.sop_class_uid, source.sop_instance_uid, source.frame)
 
 
 def _single(volume: Volume) -> Volume | None:
@@ -241,11 +245,9 @@ def _single(volume: Volume) -> Volume | None:
     return volume if volume.axes == "kji" else None
 
 
-def _classes(
-    results: Sequence[Classification], images: tuple[ImageReference, ...], volume: Volume
-) -> list[ReportedGroup]:
+def _classes(results: Sequence[Classification], images: tuple[ImageReference, ...]) -> list[ReportedGroup]:
     """A group for each picture and class that was found in it, and one for the classes that were found in none."""
-    groups = [_class_group(one, p, images, volume) for one in results for p in one.predictions if p.found]
+    groups = [_class_group(one, p, images) for one in results for p in one.predictions if p.found]
     there = {p.name for one in results for p in one.predictions if p.found}
     others = {p.name: finding_code(p.name, p.code) for one in results for p in one.predictions if p.name not in there}
     if others:
@@ -254,23 +256,16 @@ def _classes(
     return groups
 
 
-def _class_group(
-    one: Classification, p: Prediction, images: tuple[ImageReference, ...], volume: Volume
-) -> ReportedGroup:
+def _class_group(one: Classification, p: Prediction, images: tuple[ImageReference, ...]) -> ReportedGroup:
     from pydicom.uid import generate_uid
 
-    here = tuple(
-        image
-        for image, source in zip(images, volume.sources, strict=True)
-        if one.index is None or source.index in (one.index, -1)
-    )
     model = one.models[0]
     return ReportedGroup(
         numbers=(ReportedNumber(code=_CERTAINTY, value=round(100 * p.probability, 4), unit="%"),),
         tracking_uid=str(generate_uid(prefix=None)),
         tracking_id=p.name,
         label=_class_text(one, p),
-        images=here or images,
+        images=images if one.source is None else (_reference(one.source),),
         finding=finding_code(p.name, p.code),
         algorithm=(model["name"], model["version"], model["digest"]),
     )

@@ -123,7 +123,8 @@ def headers_of(
     groups: Sequence[ReportedGroup], sources: Sequence[SourceInstance], segs: Sequence[WrittenSeg] = ()
 ) -> dict[str, Dataset]:
     """The headers of all that groups refer to, each read once."""
-    used = {image.sop_instance_uid for group in groups for image in group.images}
+    named = [image for group in groups for image in (*group.images, *(one for one, _ in group.regions))]
+    used = {image.sop_instance_uid for image in named}
     headers = {
         s.sop_instance_uid: source_header(s)
         for s in {s.sop_instance_uid: s for s in sources if s.sop_instance_uid in used}.values()

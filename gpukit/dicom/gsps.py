@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gpukit.dicom.annotations import TO_CORNER, Annotation, Figure, check_inside, image_size
+from gpukit.dicom.gsps_values import VALUES, show_values
 from gpukit.dicom.identity import (
     REQUIRED,
     fit_character_set,
@@ -18,6 +19,7 @@ from gpukit.dicom.identity import (
     new_series_number,
     short_text,
 )
+from gpukit.dicom.seg_planes import functional_group
 from gpukit.errors import DependencyError, InputError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = ["build_gsps", "write_gsps"]
 LAYER = "MEASUREMENTS"
 _TYPES = {"POINT": "POINT", "POLYLINE": "POLYLINE", "CIRCLE": "CIRCLE", "ELLIPSE": "ELLIPSE"}
 _WHITE = 0xFFFF
+_LEFT_OUT = VALUES | {"SpecificCharacterSet"}
 #: Sides of the polygon that stands for a round figure in the raster.
 _SIDES = 128
 
@@ -140,7 +143,9 @@ def build_gsps(
     words = [description, *software, *(word for a in annotations for word in (a.text, a.tracking_id))]
     fit_character_set(state, headers[used[0]].get("SpecificCharacterSet"), words)
     state.Laterality = str(headers[used[0]].get("Laterality") or "")  # type 2C, and nobody knows the body part
-    _set_pixel_shape(state, images[0])
+    _set_pixel_shape(state, headers[used[0]])
+    if not colour:
+        show_values(state, [headers[uid] for uid in used])
     if raster and len(images) == 1 and not colour and int(images[0].get("NumberOfFrames") or 1) == 1:
         _add_raster(state, images[0], [figure for annotation in annotations for figure in annotation.figures])
     return state
@@ -158,13 +163,14 @@ def _srgb() -> bytes:
 def _clean(header: Dataset) -> Dataset:
     """The header with values that are there and valid: highdicom takes any other for a mistake of ours.
 
-    Without its character set, of which highdicom does not take all.
+    Without its character set, of which highdicom does not take all, and without what is put into the state afterwards:
+    highdicom refuses images whose rescaling differs.
     """
     from pydicom import DataElement, Dataset
 
     image = Dataset()
     for element in header:
-        if element.tag.is_private or element.tag.group == 0x0002 or element.keyword == "SpecificCharacterSet":
+        if element.tag.is_private or element.tag.group == 0x0002 or element.keyword in _LEFT_OUT:
             continue
         if is_valid(element):
             image.add(element)
@@ -176,24 +182,10 @@ def _clean(header: Dataset) -> Dataset:
 
 
 def _with_groups(image: Dataset) -> Dataset:
-    """With functional groups made of a classic multi-frame image's own rescale and window: highdicom looks there."""
+    """With empty functional groups: highdicom looks for them in every image of several frames."""
     from pydicom import Dataset
 
-    if "SharedFunctionalGroupsSequence" in image:
-        return image
-    shared = Dataset()
-    for sequence, needed, others in (
-        ("PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept"), ("RescaleType",)),
-        ("FrameVOILUTSequence", ("WindowCenter", "WindowWidth"), ("WindowCenterWidthExplanation", "VOILUTFunction")),
-    ):
-        if all(keyword in image for keyword in needed):
-            group = Dataset()
-            for keyword in (*needed, *others):
-                if keyword in image:
-                    group[keyword] = image[keyword]
-            setattr(shared, sequence, [group])
-    image.SharedFunctionalGroupsSequence = [shared]
-    image.PerFrameFunctionalGroupsSequence = [Dataset()]
+    image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [Dataset()], [Dataset()]
     return image
 
 
@@ -241,7 +233,9 @@ def _graphics(highdicom: Any, annotation: Annotation, image: Dataset, layer: Any
 
 def _set_pixel_shape(state: Dataset, image: Dataset) -> None:
     """Show pixels in their true shape: highdicom takes them all for squares."""
+    measures = functional_group(image, "PixelMeasuresSequence", 1)
     spacing = image.get("PixelSpacing") or image.get("ImagerPixelSpacing")
+    spacing = spacing or (None if measures is None else measures.get("PixelSpacing"))
     aspect = image.get("PixelAspectRatio")
     for area in state.DisplayedAreaSelectionSequence:
         if spacing is not None and len(spacing) == 2:

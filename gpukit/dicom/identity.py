@@ -40,6 +40,13 @@ def source_header(source: SourceInstance) -> Dataset:
     from gpukit.dicom.inputs import Location
 
     header = read_dataset(Location(source.path, source.member))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom quotes unusual values: patient data has no place in a log
+        _repair(header, source)
+    return header
+
+
+def _repair(header: Dataset, source: SourceInstance) -> None:
     for element in header:
         if element.VR in ("DA", "TM") and element.value and not is_valid(element):
             # ACR-NEMA, and writers that remember it, wrote 1994.01.31 and 11:25:01 (PS3.5 section 6.2, notes)
@@ -68,7 +75,9 @@ def source_header(source: SourceInstance) -> Dataset:
             # same over-anonymised series lands in the same study.
             anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
             setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
-    return header
+    for keyword, known in (("SOPClassUID", source.sop_class_uid), ("SOPInstanceUID", source.sop_instance_uid)):
+        if known and not header.get(keyword):  # over-anonymised: the file meta says it
+            setattr(header, keyword, known)
 
 
 #: Retired storage classes, which old archives are full of, and those that replaced them (PS3.4 annex B).

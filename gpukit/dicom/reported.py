@@ -70,6 +70,8 @@ class ReportedGroup:
         What was measured on; pixel coordinates belong to the first.
     figures : tuple of Figure
         What was drawn: in pixels, or with three coordinates in LPS mm.
+    regions : tuple of (ImageReference, Figure)
+        Of a body: its outlines on several images, in pixels, in place of `figures`.
     frame_of_reference_uid : str
         Of figures in the patient.
     segment : SegmentReference or None
@@ -92,6 +94,7 @@ class ReportedGroup:
     label: str = ""
     images: tuple[ImageReference, ...] = ()
     figures: tuple[Figure, ...] = ()
+    regions: tuple[tuple[ImageReference, Figure], ...] = ()
     frame_of_reference_uid: str = ""
     segment: SegmentReference | None = None
     series_uid: str = ""

@@ -16,7 +16,7 @@ from gpukit.volume import SourceInstance
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Planes", "functional_group", "plan_planes"]
+__all__ = ["ALIGNED", "Planes", "functional_group", "in_plane", "plan_planes"]
 
 #: A source frame counts as a plane of the grid when none of its corners is farther off than this, in voxels. Real
 #: series jitter by a few hundredths of a millimetre; a resampled grid is off by more on all but a few planes.
@@ -109,8 +109,8 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
             "rows and columns of the label map are not perpendicular, which a DICOM Segmentation cannot express",
             fix="resample it onto an orthogonal grid first, or write NIfTI",
         )
-    in_plane = _in_plane(header, sources[0].frame, grid)
-    corners = _corner_indices(grid, sources, in_plane)
+    known = in_plane(header, sources[0].frame)
+    corners = _corner_indices(grid, sources, known)
     nearest = np.rint(corners[..., 2].mean(axis=1)).astype(int)
     ni, nj = grid.shape[2] - 1, grid.shape[1] - 1
     wanted = np.array([(0, 0), (ni, 0), (0, nj), (ni, nj)], float)
@@ -118,14 +118,14 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
         float(np.abs(corners[..., :2] - wanted).max()),
         float(np.abs(corners[..., 2] - nearest[:, None]).max()),
     )
-    if in_plane is not None and off <= ALIGNED and set(nearest.tolist()) == set(range(grid.shape[0])):
+    if known is not None and off <= ALIGNED and set(nearest.tolist()) == set(range(grid.shape[0])):
         by_plane: list[list[SourceInstance]] = [[] for _ in range(grid.shape[0])]
         for source, k in zip(sources, nearest.tolist(), strict=True):
             by_plane[k].append(source)
         return Planes(
             positions=[frames[0].position for frames in by_plane],
-            orientation=in_plane[0],
-            spacing=in_plane[1],
+            orientation=known[0],
+            spacing=known[1],
             thickness=_thickness(header, sources[0].frame, grid),
             references=[tuple(frames) for frames in by_plane],
             aligned=True,
@@ -144,7 +144,7 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
     )
 
 
-def _in_plane(header: Dataset, frame: int | None, grid: Grid) -> tuple[tuple[float, ...], tuple[float, float]] | None:
+def in_plane(header: Dataset, frame: int | None) -> tuple[tuple[float, ...], tuple[float, float]] | None:
     """ImageOrientationPatient and PixelSpacing of a source frame as it states them, or None where it does not."""
     orientation = functional_group(header, "PlaneOrientationSequence", frame)
     measures = functional_group(header, "PixelMeasuresSequence", frame)
@@ -158,13 +158,13 @@ def _in_plane(header: Dataset, frame: int | None, grid: Grid) -> tuple[tuple[flo
 def _corner_indices(
     grid: Grid,
     sources: Sequence[SourceInstance],
-    in_plane: tuple[tuple[float, ...], tuple[float, float]] | None,
+    known: tuple[tuple[float, ...], tuple[float, float]] | None,
 ) -> NDArray[np.float64]:
     """(n, 4, 3) index points (i, j, k) on the grid of the four corner pixels of every source frame."""
-    if in_plane is None:
+    if known is None:
         row, column = grid.affine[:3, 0], grid.affine[:3, 1]
     else:
-        cosines, (between_rows, between_columns) = in_plane
+        cosines, (between_rows, between_columns) = known
         row, column = np.asarray(cosines[:3]) * between_columns, np.asarray(cosines[3:]) * between_rows
     ni, nj = grid.shape[2] - 1, grid.shape[1] - 1
     offsets = np.stack([0 * row, ni * row, nj * column, ni * row + nj * column])

@@ -64,9 +64,9 @@ def build_measurement_report(
     """Measurement report: TID 1500 with a group for each finding.
 
     A group with figures becomes a Measurement Group (TID 1501) in which each number is *inferred from* spatial
-    coordinates that are *selected from* the image: the layout that web viewers draw from. A group with a segment
-    becomes a volumetric ROI (TID 1411), one with neither refers to its images. What was not found is a qualitative
-    evaluation: its concept is the finding, its value Absent.
+    coordinates that are *selected from* the image: the layout that web viewers draw from. A group with a segment, or
+    with regions on several images, becomes a volumetric ROI (TID 1411), one with neither refers to its images. What was
+    not found is a qualitative evaluation: its concept is the finding, its value Absent.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _evidence(groups: Sequence[ReportedGroup], headers: Mapping[str, Dataset]) -
     """Headers of all that is referenced, those of the first group first."""
     uids: dict[str, None] = {}
     for group in groups:
-        uids |= dict.fromkeys(image.sop_instance_uid for image in group.images)
+        uids |= dict.fromkeys(image.sop_instance_uid for image in (*group.images, *(one for one, _ in group.regions)))
         if group.segment is not None:
             uids[group.segment.image.sop_instance_uid] = None
     if not uids:
@@ -239,7 +239,13 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
         "method": None if group.method is None else _code(highdicom, group.method),
         "algorithm_id": None if group.algorithm is None else _algorithm(highdicom, group.algorithm),
     }
-    if group.segment is not None:
+    if group.regions:
+        made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_regions=[_region(highdicom, image, figure, headers) for image, figure in group.regions],
+            measurements=[_number(highdicom, number, group, headers, drawn=False) for number in group.numbers],
+            **common,
+        )
+    elif group.segment is not None:
         segment = group.segment
         made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             referenced_segment=sr.ReferencedSegment(
@@ -342,6 +348,17 @@ def _coordinates(highdicom: Any, figure: Figure, group: ReportedGroup, headers: 
             source_image=sr.SourceImageForRegion(image.sop_class_uid, image.sop_instance_uid, _frames(image, headers)),
         )
     ]
+
+
+def _region(highdicom: Any, image: ImageReference, figure: Figure, headers: Mapping[str, Dataset]) -> Any:
+    """One outline of a body, on its image."""
+    sr = highdicom.sr
+    check_inside([figure], headers[image.sop_instance_uid])
+    return sr.ImageRegion(
+        graphic_type=sr.GraphicTypeValues[figure.type],
+        graphic_data=np.maximum(np.asarray(figure.points, dtype=np.float64) + TO_CORNER, 0.0),
+        source_image=sr.SourceImageForRegion(image.sop_class_uid, image.sop_instance_uid, _frames(image, headers)),
+    )
 
 
 def _frames(image: ImageReference, headers: Mapping[str, Dataset]) -> list[int] | None:

@@ -267,12 +267,7 @@ def draw(image: Volume | None, result: Segmentation, overlay: Path, *, force: bo
 def as_table(content: dict[str, Any]) -> str:
     """Labels for people: value, name, voxels, millilitres."""
     rows = [
-        (
-            entry["value"],
-            entry["name"],
-            entry["voxels"],
-            "" if entry["volume_ml"] is None else f"{entry['volume_ml']:.3f}",
-        )
-        for entry in content["labels"]
+        (x["value"], x["name"], x["voxels"], "" if x["volume_ml"] is None else f"{x['volume_ml']:.3f}")
+        for x in content["labels"]
     ]
     return table(("LABEL", "NAME", "VOXELS", "ML"), rows)
