@@ -74,7 +74,7 @@ class Pictures:
         self.volume = in_plane(volume, self.spec.plane)
         self._inverted = is_inverse(volume)
         self._linear = linear
-        self._acquired: dict[int, Acquired] = {}
+        self._behind: dict[int, Acquired] = {}
 
     def __len__(self) -> int:
         """Number of slices, of all phases."""
@@ -90,17 +90,26 @@ class Pictures:
         return k, phase
 
     def source(self, n: int) -> SourceInstance | None:
-        """The instance or frame that picture n is, pixel for pixel; None where it is none as it was acquired."""
-        if not self.volume.sources or self.volume.metadata.get(_TURNED):
-            return None
+        """The instance or frame that picture n is, pixel for pixel; None where it is none as it was acquired.
+
+        That is so where the plane is not the acquired one, where slices were interpolated between others, where a
+        gantry tilt was removed by moving their rows, and of the tiles of a mosaic.
+        """
         k, phase = self.slice_of(n)
-        if phase not in self._acquired:
-            sources = self.volume.sources
-            if self.volume.axes.startswith("t"):
-                sources = tuple(s for s in sources if s.phase == phase)
-            self._acquired[phase] = Acquired(self.volume.grid, sources, source_header(self.volume.sources[0]))
-        found = self._acquired[phase].same(k)
+        acquired = self._acquired(phase)
+        found = () if acquired is None else acquired.same(k)
         return found[0] if len(found) == 1 else None
+
+    def _acquired(self, phase: int) -> Acquired | None:
+        """The frames behind a phase; None where the plane is not the acquired one."""
+        volume = self.volume
+        if not volume.sources or volume.metadata.get(_TURNED):
+            return None
+        if phase not in self._behind:
+            several = volume.axes.startswith("t")
+            sources = tuple(s for s in volume.sources if s.phase == phase) if several else volume.sources
+            self._behind[phase] = Acquired(volume.grid, sources, source_header(volume.sources[0]))
+        return self._behind[phase]
 
     def __getitem__(self, n: int) -> torch.Tensor:
         """Picture n as a tensor ``[c, y, x]`` float32 (or ``[y, x, c]``), on the volume's device."""
@@ -177,7 +186,9 @@ class Pictures:
         if not self.volume.sources:
             window = header_window(self.volume.metadata)
             return None if window is None else Voi(sum(window) / 2, window[1] - window[0], "LINEAR_EXACT")
-        source = self._shown.get((k, phase)) or self.volume.sources[0]
+        acquired = self._acquired(phase)
+        near = () if acquired is None else acquired.frames(k)
+        source = near[0] if near else self.volume.sources[0]
         voi = source.voi
         if voi is not None and self._linear and voi.function != "LINEAR":
             return Voi(voi.center, voi.width, "LINEAR_EXACT") if voi.function != "LUT" else None

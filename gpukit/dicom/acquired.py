@@ -72,6 +72,10 @@ class Acquired:
             return None
         return np.asarray(np.linalg.inv(frame), np.float64) if abs(np.linalg.det(frame)) > 1e-12 else None
 
+    def frames(self, k: int) -> tuple[SourceInstance, ...]:
+        """The frames in whose plane plane k lies, shifted or not."""
+        return tuple(source for source, _ in self._frames.get(k, ()))
+
     def same(self, k: int) -> tuple[SourceInstance, ...]:
         """The frames that plane k is, pixel for pixel."""
         nk, nj, ni = self._grid.shape
