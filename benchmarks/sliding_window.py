@@ -3,13 +3,16 @@
     python benchmarks/sliding_window.py            # table of ratios
     python benchmarks/sliding_window.py --json     # the same as JSON
     python benchmarks/sliding_window.py --quick    # small sizes, to see that it runs
+    python benchmarks/sliding_window.py --case clinic --runtimes torch --runs 1    # 105 classes; MONAI takes 10 GB
 
 MONAI's way is ``sliding_window_inference`` followed by ``AsDiscrete(argmax=True)``; gpukit's is what `gpukit.segment`
 does after preprocessing, on torch and, where openvino is installed, on OpenVINO, whose import, conversion and
 comparison with torch are part of each run's time. Times are medians of runs that alternate in one process; CPU time is
 given beside, since it holds on a busy machine too. Peak memory is the growth of the resident set of a fresh process for
 each (its high-water mark in the run less what is resident before), the network and the image being there. Labels are
-compared every time, in the body only where windows over air are skipped.
+compared every time, in the body only where windows over air are skipped. With `--runtimes finer` gpukit makes
+labels on a source's grid of finer voxels, with the probabilities interpolated, which MONAI's way does not; those are
+not compared.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +44,8 @@ class Case:
     batch: int = 1
     channels: tuple[int, ...] = (8, 16, 32, 64)
     units: int = 1  # residual units; without them the last layer has no convolution of all classes with all
+    plain: bool = False  # a U-Net that ends in a convolution of single voxels, as nnU-Net's do
+    finer: float = 1.0  # voxels of the source, as a share of the network's, in the way "finer"
     air: float = 0.0  # share of the image, along its first axis, that is background
     skip: bool = False
 
@@ -50,17 +56,25 @@ CASES = (
     Case("25 classes", 25, (128, 128, 160), (64, 64, 64)),
     Case("105 classes", 105, (96, 96, 160), (48, 48, 48)),
     Case("105 classes, long", 105, (96, 96, 576), (64, 64, 64), units=0),
+    Case("105 classes, clinic, windows of 96", 105, (256, 256, 320), (96, 96, 96), plain=True, finer=0.8),
+    Case("105 classes, clinic, windows of 128", 105, (200, 200, 300), (128, 128, 128), 0.5, plain=True, finer=0.8),
     Case("3 classes, sample model's U-Net", 3, (192, 192, 192), (96, 96, 96), channels=(20, 32, 48, 64, 96)),
 )
-QUICK = (Case("105 classes, quick", 105, (64, 64, 128), (32, 32, 32)),)
+QUICK = (
+    Case("105 classes, quick", 105, (64, 64, 128), (32, 32, 32)),
+    Case("105 classes, quick, plain", 105, (64, 64, 128), (48, 48, 48), plain=True, finer=0.8),
+)
 
 
 def network(case: Case) -> Any:
-    """A small residual U-Net with random weights."""
+    """A small U-Net with random weights."""
     import torch
-    from monai.networks.nets import UNet
+    from monai.networks.nets import BasicUNet, UNet
 
     torch.manual_seed(0)
+    if case.plain:
+        features = (*case.channels, case.channels[-1], case.channels[0])
+        return BasicUNet(3, 1, case.classes, features, norm=("instance", {"affine": True})).eval()
     return UNet(
         spatial_dims=3,
         in_channels=1,
@@ -100,6 +114,13 @@ def run_torch(case: Case, module: Any, values: Any) -> Any:
     return _run_gpukit(case, TorchNetwork(module, values.device, "float32"), values)
 
 
+def run_finer(case: Case, module: Any, values: Any) -> Any:
+    """Labels by gpukit on torch, on the grid of a source with finer voxels."""
+    from gpukit_backends.runtimes.torch_runtime import TorchNetwork
+
+    return _run_gpukit(case, TorchNetwork(module, values.device, "float32"), values, finer=case.finer)
+
+
 def run_openvino(case: Case, module: Any, values: Any) -> Any:
     """Labels by gpukit on OpenVINO, with all that is needed before the first window."""
     from gpukit.ai.description import InferenceSpec, InputSpec, Model
@@ -130,7 +151,7 @@ def _output(case: Case) -> Any:
     return OutputSpec(activation="softmax", labels=tuple(Label(v, str(v), code, code) for v in range(1, case.classes)))
 
 
-def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False) -> Any:
+def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False, finer: float = 1.0) -> Any:
     import torch
 
     from gpukit.ai.labelmap import LabelMap
@@ -138,11 +159,12 @@ def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False) -> An
     from gpukit.geometry import Grid
 
     grid = Grid.from_axes(case.size[::-1])
+    source = grid if finer == 1.0 else grid.with_spacing([finer] * 3)
     with torch.inference_mode():
         layout = Layout.plan(case.size, case.patch, case.overlap)
         if trial:
             loaded(central(values, layout))
-        target = LabelMap(grid, grid, _output(case), values.device)
+        target = LabelMap(source, grid, _output(case), values.device)
         skip = 0.05 if case.skip else None
         for block in slide(values, loaded, layout, channels=case.classes, batch=case.batch, skip_below=skip):
             target.add(block)
@@ -152,6 +174,14 @@ def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False) -> An
 WAYS = {"monai": run_monai, "torch": run_torch}
 if find_spec("openvino") is not None:
     WAYS["openvino"] = run_openvino
+#: Only where it is asked for, and the case says how much finer.
+FINER = "finer"
+
+
+def ways(case: Case, chosen: Sequence[str]) -> dict[str, Any]:
+    """What is run: MONAI first."""
+    found = {way: function for way, function in WAYS.items() if way == "monai" or way in chosen}
+    return found | {FINER: run_finer} if FINER in chosen and case.finer != 1.0 else found
 
 
 def _peak(way: str, case: Case, threads: int, pipe: Any) -> None:
@@ -160,10 +190,11 @@ def _peak(way: str, case: Case, threads: int, pipe: Any) -> None:
     torch.set_num_threads(threads)
     module, values = network(case), image(case)
     # Imports and torch's own buffers are there before the measurement.
-    small = Case("warm", case.classes, (24, 16, 16), (16, 16, 16))
-    WAYS[way](small, network(small), image(small))
+    small = Case("warm", case.classes, (40, 32, 32), (32, 32, 32), plain=case.plain, finer=case.finer)
+    run = run_finer if way == FINER else WAYS[way]
+    run(small, network(small), image(small))
     before = level()
-    WAYS[way](case, module, values)
+    run(case, module, values)
     pipe.send(high_water() - before)
 
 
@@ -202,17 +233,18 @@ def peak(way: str, case: Case, threads: int) -> int:
         process.join()
 
 
-def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
+def measure(case: Case, runs: int, threads: int, chosen: Sequence[str]) -> list[dict[str, Any]]:
     """Medians of all ways, run in turn, and their peaks: one result for each runtime of gpukit."""
     import torch
 
     torch.set_num_threads(threads)
     values = image(case)
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    work: dict[str, list[float]] = {way: [] for way in WAYS}
+    every = ways(case, chosen)
+    seconds: dict[str, list[float]] = {way: [] for way in every}
+    work: dict[str, list[float]] = {way: [] for way in every}
     labels = {}
     for _ in range(runs):
-        for way, function in WAYS.items():
+        for way, function in every.items():
             module = network(case)
             begin, busy = time.perf_counter(), time.process_time()
             labels[way] = function(case, module, values)
@@ -220,7 +252,7 @@ def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
             work[way].append(time.process_time() - busy)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     cpu = {way: statistics.median(times) for way, times in work.items()}
-    peaks = {way: peak(way, case, threads) for way in WAYS}
+    peaks = {way: peak(way, case, threads) for way in every}
     # Where windows are skipped the air is background by definition; what a random network makes of it does not count.
     body = values[0] > 0 if case.skip else values[0] > float("-inf")
     return [
@@ -235,9 +267,9 @@ def measure(case: Case, runs: int, threads: int) -> list[dict[str, Any]]:
             "faster": medians["monai"] / medians[way],
             "less_cpu": cpu["monai"] / cpu[way],
             "smaller": peaks["monai"] / max(1, peaks[way]),
-            "labels_differ": int(((labels["monai"] != labels[way]) & body).sum()),
+            "labels_differ": None if way == FINER else int(((labels["monai"] != labels[way]) & body).sum()),
         }
-        for way in WAYS
+        for way in every
         if way != "monai"
     ]
 
@@ -250,20 +282,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--case", help="only cases whose name contains this")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--runtimes", default=",".join(way for way in WAYS if way != "monai"))
     given = parser.parse_args()
     cases = [case for case in (QUICK if given.quick else CASES) if not given.case or given.case in case.name]
     found = []
     for case in cases:
-        results = measure(case, given.runs, given.threads)
+        results = measure(case, given.runs, given.threads, given.runtimes.split(","))
         found.extend(results)
         for result in results if not given.json else ():
             seconds, peaks, work = result["seconds"], result["peak_bytes"], result["cpu_seconds"]
             print(
-                f"{case.name:32} MONAI {seconds['monai']:6.2f} s, CPU {work['monai']:6.2f} s, "
+                f"{case.name:36} MONAI {seconds['monai']:6.2f} s, CPU {work['monai']:6.2f} s, "
                 f"{peaks['monai'] / 1e6:5.0f} MB   gpukit on {result['runtime']:8} {seconds['gpukit']:6.2f} s, "
                 f"CPU {work['gpukit']:6.2f} s, {peaks['gpukit'] / 1e6:5.0f} MB   {result['faster']:.2f}x faster "
-                f"(CPU time {result['less_cpu']:.2f}x), {result['smaller']:.2f}x smaller, "
-                f"{result['labels_differ']} labels differ",
+                f"(CPU time {result['less_cpu']:.2f}x), {result['smaller']:.2f}x smaller"
+                + ("" if result["labels_differ"] is None else f", {result['labels_differ']} labels differ"),
                 flush=True,
             )
     if given.json:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST", "Block", "Sums"]
 
-#: Numbers (float32) of a block, where one plane of it has no more: 16 MB.
-LARGEST = 4 << 20
+#: Numbers (float32) of a block, where one plane of it has no more: 8 MB.
+LARGEST = 2 << 20
 
 
 @dataclass(frozen=True)
