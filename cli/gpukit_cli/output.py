@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from gpukit.files.atomic import atomic_path
-from gpukit.files.documents import json_text
+from gpukit.files.documents import csv_cell, json_text
 
 __all__ = ["csv_text", "emit", "json_text", "table"]
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Comma-separated values with a header line (RFC 4180, line feed at the end of lines)."""
+    """Comma-separated values with a header line (RFC 4180, line feed at the end of lines); no cell is a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
     return out.getvalue()
 
 

@@ -22,7 +22,7 @@ from gpukit.ai.model import find_model
 from gpukit.ai.placed import amount
 from gpukit.errors import GpukitError, InputError, OutputError
 from gpukit.files.atomic import atomic_path
-from gpukit.files.documents import json_text
+from gpukit.files.documents import csv_cell, json_text
 
 __all__ = ["Batch", "batch", "drive"]
 
@@ -293,10 +293,11 @@ def _summarize(made: Batch, job: Mapping[str, Any]) -> None:
     for row in made.rows:
         seconds = sum(row.get("seconds", {}).values()) if row["status"] == "done" else ""
         found = "; ".join(f"{key} {value}" for key, value in _flat(row.get("result", {})))
-        rows.writerow(
-            (row["case"], row["status"], row["source"], " ".join(row["outputs"]), seconds and f"{seconds:.3f}", found,
-             row.get("error", ""))
+        cells = (
+            row["case"], row["status"], row["source"], " ".join(row["outputs"]), seconds and f"{seconds:.3f}", found,
+            row.get("error", ""),
         )  # fmt: skip
+        rows.writerow(map(csv_cell, cells))
     with atomic_path(made.folder / "summary.csv", force=True) as temporary:
         temporary.write_text(out.getvalue(), encoding="utf-8")
 

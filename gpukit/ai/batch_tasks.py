@@ -20,7 +20,7 @@ from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.segmentation import check_settings, one_phase
 from gpukit.errors import InputError, ModelError, OutputError
 from gpukit.files.atomic import atomic_path
-from gpukit.files.documents import json_text, plain
+from gpukit.files.documents import csv_cell, json_text, plain
 from gpukit.stages import stage
 from gpukit.volume import Volume
 
@@ -280,7 +280,8 @@ def _write_classes(case: Case, volume: Volume, result: Any, job: Job, target: Pa
             model = [" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest")]
             entry = classification_entry(one, case.source)
             where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
-            rows.writerows([(*where, p.name, f"{p.probability:.6g}", int(p.found), *model) for p in one.predictions])
+            made = [(*where, p.name, f"{p.probability:.6g}", int(p.found), *model) for p in one.predictions]
+            rows.writerows([csv_cell(cell) for cell in row] for row in made)
         _text(out.getvalue(), target)
     if len(result) == 1:
         return {"classes": [{"name": p.name, "probability": p.probability} for p in result[0].predictions[:5]]}

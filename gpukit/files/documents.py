@@ -1,4 +1,4 @@
-"""JSON documents as every tool writes them: an object with a ``schema_version`` and a ``kind``."""
+"""JSON documents as every tool writes them: an object with a ``schema_version`` and a ``kind``; cells of tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "json_text", "plain"]
+__all__ = ["SCHEMA_VERSION", "csv_cell", "json_text", "plain"]
 
 #: Raised by one when a field changes its meaning or goes away; new fields do not count.
 SCHEMA_VERSION = 1
@@ -32,3 +32,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     return str(value)
+
+
+def csv_cell(value: Any) -> Any:
+    """The value as a cell of a CSV that a spreadsheet may open.
+
+    Text that a spreadsheet would take for a formula (a class may be named ``=HYPERLINK(...)``) gets an apostrophe
+    before it; numbers stay as they are.
+    """
+    if not isinstance(value, str) or value[:1] not in ("=", "+", "-", "@", "\t", "\r"):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -261,3 +261,20 @@ def test_dcmqi_reads_the_segments_of_the_report(written: tuple[Path, dict[str, s
     assert {one["SourceSeriesForImageSegmentation"] for one in read} == {source}
     assert [one["Finding"]["CodeMeaning"] for one in read] == ["Liver", "Liver"]
     assert f"weights-sha256={digests['seg']}" in read[0]["measurementAlgorithmIdentification"]["AlgorithmParameters"]
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    """Names come from whoever made the model, and spreadsheets run what begins with =, +, - or @."""
+    import csv
+
+    pydicom.dcmread(get_testdata_file("CT_small.dcm")).save_as(tmp_path / "ct.dcm")
+    names = ['=HYPERLINK("http://x","y")', "@SUM(1)", 'two\n"lines", a comma', "-5 HU"]
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d((2, 2)), torch.nn.Flatten())
+    output = {"activation": "softmax", "classes": names}
+    made(tmp_path, "net", network, "classify", output, dimensions=2, values="window")
+    words = ["ai", "classify", str(tmp_path / "ct.dcm"), "--model", str(tmp_path / "net.ts"), "--device", "cpu"]
+    assert main([*words, "--output", str(tmp_path / "out.csv")]) == 0
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["class"] for row in rows} == {f"'{names[0]}", f"'{names[1]}", names[2], f"'{names[3]}"}
+    assert all(0 <= float(row["probability"]) <= 1 for row in rows)
