@@ -15,7 +15,7 @@ _MOST_COMPRESSED = 64 << 20
 _MOST_MEMBERS = 200_000
 #: TorchScript has two ways to files: ``torch.from_file`` maps one, also for writing, and ``torch.save`` writes one. Any
 #: other name for them needs the name itself, or ``getattr``, which torch writes for submodules such as ``"0"``.
-_REACHES_OUT = re.compile(rb"\bfrom_file\b|\.\s*save\b|\bgetattr\s*\([^)]*(?:save\b|\\)")
+_REACHES_OUT = re.compile(rb"""\bfrom_file\b|\.\s*save\b|["']save["']|\bgetattr\b[^\\]{0,300}\\""")
 
 
 def check_archive(file: Path) -> None:
