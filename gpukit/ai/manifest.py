@@ -130,6 +130,8 @@ def read_entry(content: Any, file: Path) -> Entry:
             for path in (*files, str(item["entry"])):
                 safe_name(path)
             variants.append(Variant(format=str(item["format"]), entry=str(item["entry"]), files=files))
+        if not variants:
+            raise ModelError("lists no format of the model", file=file, attribute="variants")
         return Entry(
             name=name, version=version, task=str(content["task"]), description=str(content.get("description", "")),
             license=str(content.get("license", "")), labels=tuple(content.get("labels", ())),

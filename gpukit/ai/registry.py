@@ -217,6 +217,8 @@ class Store:
 
     def _check_names(self, name: str, alias: str | None) -> None:
         """ModelError where a name would stand for two models: a model's and an alias are never the same."""
+        if name in sample_names():
+            raise ModelError(f"{name} is a model that comes with gpukit", attribute="name", fix="choose another --name")
         if name in self.aliases():
             raise ModelError(
                 f"{name} is an alias of {self.aliases()[name]}", attribute="name", fix="choose another --name"

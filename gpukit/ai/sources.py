@@ -7,17 +7,18 @@ import os
 import shutil
 import tempfile
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from gpukit.ai.coreml import SUFFIXES as COREML
 from gpukit.ai.coreml import find_coreml
 from gpukit.ai.description import Model
 from gpukit.ai.manifest import Entry, digest_of, manifest_text, read_entry, walk
-from gpukit.ai.model import DESCRIPTION, find_model, sample_names
+from gpukit.ai.model import DESCRIPTION, find_model
 from gpukit.ai.nnunet import files_of_nnunet
 from gpukit.ai.registry import Store
 from gpukit.ai.savedmodel import is_saved_model
@@ -32,6 +33,7 @@ _CHUNK = 1 << 20
 #: Weights of this size do not run on any machine that gpukit knows.
 _LARGEST_DOWNLOAD = 64 << 30
 _MOST_MEMBERS = 10_000
+_MOST_UNPACKED = 50  # times the zip's own size
 _TIMEOUT = 60  # seconds without a byte
 _EXTRAS = ("readme.md", "model_card.md", "license", "license.md", "license.txt")
 
@@ -82,11 +84,6 @@ def add(
         with _prepared(path, description) as ready:
             coreml = ready.suffix.lower() in COREML and ready.exists()
             model = find_coreml(ready, twins=False) if coreml else find_model(ready)
-            if (name or model.name).lower().replace("_", "-") in sample_names():
-                raise ModelError(
-                    f"{name or model.name} is a model that comes with gpukit", attribute="name",
-                    fix="choose another --name",
-                )  # fmt: skip
             root, files, entry = _files_of(ready, model)
             return store.add(
                 model, root, files, entry=entry, name=name, version=version, source=_shown(source), license=license,
@@ -98,7 +95,7 @@ def _shown(source: str) -> str:
     """The source without what must not be kept: passwords and tokens of an address."""
     parts = urlsplit(source)
     if parts.scheme in ("http", "https"):
-        return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return source if parts.scheme in ("hf", "file") else Path(source).name
 
 
@@ -178,6 +175,7 @@ def _there(path: Path) -> Path:
 
 def _download(address: str, target: Path, progress: Progress | None) -> None:
     """Fetch a file, bounded; redirects may only lead to https."""
+    from http.client import HTTPException
     from urllib.error import URLError
     from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -187,9 +185,15 @@ def _download(address: str, target: Path, progress: Progress | None) -> None:
                 raise ModelError("the server redirects to an address that is not https", file=_shown(address))
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    parts = urlsplit(address)
+    who, _, host = parts.netloc.rpartition("@")
+    request = Request(urlunsplit(parts._replace(netloc=host, fragment="")))
+    if who:  # not for whom the server redirects to
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(who).encode()).decode()}")
     try:
-        with build_opener(Careful).open(Request(address), timeout=_TIMEOUT) as answer, target.open("wb") as out:
-            total = int(answer.headers.get("Content-Length") or 0)
+        with build_opener(Careful).open(request, timeout=_TIMEOUT) as answer, target.open("wb") as out:
+            stated = answer.headers.get("Content-Length") or "0"
+            total = int(stated) if stated.isdecimal() else 0
             if total > _LARGEST_DOWNLOAD:
                 raise TooLargeError(f"the file has {total} bytes", file=_shown(address))
             done = 0
@@ -202,7 +206,7 @@ def _download(address: str, target: Path, progress: Progress | None) -> None:
                     progress(done, total)
             if total and done != total:
                 raise FormatError(f"the connection ended after {done} of {total} bytes", file=_shown(address))
-    except (URLError, OSError, ValueError) as error:
+    except (HTTPException, URLError, OSError, ValueError) as error:
         if isinstance(error, (FormatError, ModelError, TooLargeError)):
             raise
         reason = getattr(error, "reason", error)
@@ -214,7 +218,9 @@ def _from_hub(name: str, folder: Path) -> Path:
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
     except ImportError as error:
-        raise DependencyError("models from hf:// need huggingface_hub", fix='pip install "gpukit[hub]"') from error
+        raise DependencyError(
+            "models from hf:// need huggingface_hub", fix='install it: pip install "gpukit[hub]"'
+        ) from error
     words = name.strip("/").split("/")
     if len(words) < 2:
         raise InputError(f"{name!r} names no repository", attribute="source", fix="write hf://OWNER/REPOSITORY")
@@ -278,7 +284,8 @@ def _unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as package:
             members = [m for m in package.infolist() if not m.is_dir()]
             size = sum(m.file_size for m in members)
-            if len(members) > _MOST_MEMBERS or size > min(_LARGEST_DOWNLOAD, shutil.disk_usage(folder).free):
+            most = max(_MOST_UNPACKED * path.stat().st_size, 64 << 20)  # weights hardly shrink, so more is a bomb
+            if len(members) > _MOST_MEMBERS or size > min(most, _LARGEST_DOWNLOAD, shutil.disk_usage(folder).free):
                 raise TooLargeError(f"the zip claims {len(members)} files of {size} bytes", file=path)
             for member in members:
                 parts = Path(member.filename).parts

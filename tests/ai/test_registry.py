@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
+import ipaddress
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +38,7 @@ from gpukit.errors import (  # noqa: E402
     InputNotFoundError,
     ModelError,
     OutputExistsError,
+    TooLargeError,
 )
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -255,6 +261,16 @@ def test_packages_that_lie_are_refused(store: Store, model: Path, tmp_path: Path
         bad.writestr("../escaped", b"x")
     with pytest.raises(FormatError, match="leads outside"):
         import_package(other, tmp_path / "d.zip")
+    manifest["variants"] = []
+    with pytest.raises(ModelError, match="no format"):
+        import_package(other, rewritten(package, tmp_path / "f.zip", manifest=json.dumps(manifest).encode()))
+    with zipfile.ZipFile(tmp_path / "g.zip", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("manifest.json", bytes(100 << 20))
+    with pytest.raises(TooLargeError, match="claims 1 files of"):
+        import_package(other, tmp_path / "g.zip")
+    manifest = json.loads(zipfile.ZipFile(package).read("manifest.json")) | {"name": "brain-tissue"}
+    with pytest.raises(ModelError, match="comes with gpukit"):
+        import_package(other, rewritten(package, tmp_path / "h.zip", manifest=json.dumps(manifest).encode()))
     (tmp_path / "e.zip").write_bytes(package.read_bytes()[:500])
     with pytest.raises(FormatError, match="zip"):
         import_package(other, tmp_path / "e.zip")
@@ -284,6 +300,87 @@ def test_only_https_is_fetched(store: Store, server: str) -> None:
         add(store, f"{server}/weights.safetensors")
     with pytest.raises(InputNotFoundError, match="cannot be fetched"):
         add(store, server.replace("http:", "https:") + "/weights.safetensors")  # no TLS there
+
+
+@pytest.fixture
+def secure(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The model as a zip on the loopback, over TLS with a certificate that this process trusts, behind a password."""
+    x509 = pytest.importorskip("cryptography.x509", reason="cryptography is not installed")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    days = now - timedelta(1), now + timedelta(1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), *days)
+    made = builder.add_extension(address, False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "server.pem").write_bytes(made.public_bytes(pem) + secret)
+    (tmp_path / "trusted.pem").write_bytes(made.public_bytes(pem))
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as archive:
+        for file in model.iterdir():
+            archive.write(file, f"tiny/{file.name}")
+    content = (tmp_path / "tiny.zip").read_bytes()
+    seen: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization"))
+            there = {"/plain": "http://127.0.0.1:1/x", "/else": "https://localhost:1/x"}.get(self.path)
+            self.send_response(302 if there else 200)
+            if there:
+                self.send_header("Location", there)
+            self.send_header(
+                "Content-Length", {"/endless.zip": str(1 << 50)}.get(self.path, str(0 if there else len(content)))
+            )
+            self.end_headers()
+            if not there:
+                self.wfile.write(content[:1000] if self.path == "/cut.zip" else content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.pem")
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+        yield f"https://me:a%40b@127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+    assert seen and set(seen) == {"Basic " + b64encode(b"me:a@b").decode()}
+
+
+def test_models_come_by_https(store: Store, secure: str, model: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256((tmp_path / "tiny.zip").read_bytes()).hexdigest()
+    entry = add(store, f"{secure}/tiny.zip?token=secret", sha256=digest)
+    assert find_model("tiny").digest == find_model(model).digest
+    port = secure.rpartition(":")[2]
+    # where it is from, and nothing that is to be kept secret
+    assert entry.source == f"https://127.0.0.1:{port}/tiny.zip"
+    faults: dict[str, tuple[type[GpukitError], str]] = {
+        "cut.zip": (FormatError, "ended after 1000 of"),
+        "endless.zip": (TooLargeError, "has 1125899"),
+        "plain": (ModelError, "not https"),
+        "else": (InputNotFoundError, "cannot be fetched"),
+    }
+    for path, (error, says) in faults.items():
+        with pytest.raises(error, match=says) as caught:
+            add(store, f"{secure}/{path}", version="2")
+        assert "a%40b" not in str(caught.value) and "a@b" not in str(caught.value)
+    assert [e.id for e in store.entries()] == ["tiny@0.1"]
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(
+    store: Store, secure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, f"{secure}/tiny.zip")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(InputNotFoundError, match="CERTIFICATE_VERIFY_FAILED"):
+        add(store, f"{secure}/tiny.zip", version="2")
 
 
 def test_the_store_from_the_command_line(run: Run, model: Path, tmp_path: Path) -> None:
