@@ -117,7 +117,8 @@ class Sums:
                 room.zero_()
             inner = tuple(slice(a - at, b - at) for a, b, at in zip(low, high, cell.start, strict=True))
             within = room[(slice(None), *inner)]
-            within[:-1].addcmul_(values, weight)
+            # not addcmul_, which rounds once where MONAI rounds twice: labels differ where two classes are so close
+            within[:-1].add_(values * weight)
             within[-1].add_(weight)
         if cell.first < cell.last:
             self._begun.add(cell.place)

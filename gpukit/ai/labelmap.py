@@ -120,7 +120,9 @@ class LabelMap:
         sums, weights = block.sums, block.weights
         labels = torch.empty(sums.shape[1:], dtype=self.work, device=sums.device)
         for part in spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
-            labels[part] = self._chosen(sums[:, part], 0.0)
+            # divided, which changes no order, because rounding can make two classes equal, as in MONAI's
+            values = sums[:, part] if weights is None else sums[:, part] / weights[part]
+            labels[part] = self._chosen(values, 0.0)
             if weights is not None:
                 labels[part].masked_fill_(weights[part] == 0, 0)
         return labels
