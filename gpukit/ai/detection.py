@@ -12,7 +12,7 @@ import numpy as np
 
 from gpukit.ai.boxes import answers, suppress
 from gpukit.ai.description import Model
-from gpukit.ai.memory import Frugal
+from gpukit.ai.memory import Frugal, in_smaller_windows
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import Class, DetectSpec
 from gpukit.ai.pictures import Pictures, check_modality
@@ -165,14 +165,15 @@ def detect(
             loaded = choose(described, runtime).load(described, torch_device(volume.array), precision)
         network = Frugal(loaded, described)
         together = batch or described.inference.pictures
+        less: tuple[str, ...] = ()
         if described.dimensions == 3:
-            found, grid = _in_volume(volume, described, spec, network, least, most, batch, progress)
+            found, grid, less = _in_volume(volume, described, spec, network, least, most, batch, progress)
         else:
             found, grid = _in_slices(volume, described, spec, network, least, most, together or _TOGETHER, progress)
     identity = {"name": described.name, "version": described.version, "digest": digest}
     return Detections(
         boxes=tuple(found), grid=grid, model=identity, confidence=least, iou=most, sources=volume.sources,
-        classes=spec.classes, notes=(*described.notes, *network.notes),
+        classes=spec.classes, notes=(*described.notes, *less, *network.notes),
     )  # fmt: skip
 
 
@@ -303,14 +304,18 @@ def _in_volume(
     most: float,
     batch: int | None,
     progress: Callable[[int, int], None] | None,
-) -> tuple[list[Detection], Grid]:
+) -> tuple[list[Detection], Grid, tuple[str, ...]]:
     check_modality(volume, model)
     with stage("preprocessing"):
         volume = one_image(volume, model, None)
         seen = model_grid(volume.grid, model.volume_input)
         image = prepare(volume, model.volume_input, seen)
     with stage("inference"):
-        boxes, scores, labels = _swept(image, model, spec, network, batch or model.inference.batch, progress)
+        (boxes, scores, labels), notes = in_smaller_windows(
+            model,
+            image.shape[1:],
+            lambda one: _swept(image, one, spec, network, batch or model.inference.batch, progress),
+        )
     to_source, placed = volume.grid.matrix_from(seen), is_placed(volume)
     found = []
     for found_at, score, label in _kept(boxes, scores, labels, least, most):
@@ -331,7 +336,7 @@ def _in_volume(
                 patient=(*map(float, patient.min(axis=0)), *map(float, patient.max(axis=0))) if placed else None,
             )
         )
-    return found, volume.grid
+    return found, volume.grid, notes
 
 
 def _swept(

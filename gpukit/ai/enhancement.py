@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.description import Model
-from gpukit.ai.memory import Frugal, not_finite
+from gpukit.ai.memory import Frugal, in_smaller_windows, not_finite
 from gpukit.ai.model import find_model
 from gpukit.ai.picture_spec import EnhanceSpec
 from gpukit.ai.pictures import Pictures, check_modality
@@ -100,7 +100,7 @@ def enhance(
             together = batch or described.inference.pictures or _TOGETHER
             result, grid, told = _slices(volume, described, spec, network, together, progress)
         else:
-            result, grid = _volume(volume, described, spec, network, batch, progress)
+            result, grid, told = _volume(volume, described, spec, network, batch, progress)
         if not bool(torch.isfinite(result).all()):
             raise not_finite(described)
         if volume.padding is not None and grid is volume.grid:
@@ -250,7 +250,7 @@ def _volume(
     network: Any,
     batch: int | None,
     progress: Callable[[int, int], None] | None,
-) -> tuple[torch.Tensor, Grid]:
+) -> tuple[torch.Tensor, Grid, tuple[str, ...]]:
     """On the network's grid, and from there back in the source's order of axes."""
     import torch
 
@@ -261,7 +261,11 @@ def _volume(
         image = prepare(volume, model.volume_input, seen) if model.volume_input.intensity else plain
     x, y, z = spec.scale
     with stage("inference"):
-        result = _swept(image, model, network, batch or model.inference.batch, spec.scale, progress)
+        result, notes = in_smaller_windows(
+            model,
+            image.shape[1:],
+            lambda one: _swept(image, one, network, batch or model.inference.batch, spec.scale, progress),
+        )
     if spec.residual:
         result = result + image[0]
     if spec.restore:
@@ -271,10 +275,10 @@ def _volume(
     made = result.permute(2, 1, 0).contiguous().to(torch.float32)
     target = volume.grid if max(spec.scale) == 1 else _finer(volume.grid, _reordered(volume.grid, seen, (x, y, z)))
     if found.same_as(target):
-        return made, volume.grid if max(spec.scale) == 1 else target
+        return made, volume.grid if max(spec.scale) == 1 else target, notes
     with stage("back-resampling"):
         moved = resample(as_array(made, volume.array), found.matrix_from(target), target.shape, order=1)
-    return as_tensor(moved), volume.grid if max(spec.scale) == 1 else target
+    return as_tensor(moved), volume.grid if max(spec.scale) == 1 else target, notes
 
 
 def _reordered(source: Grid, seen: Grid, scale: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpukit.errors import DeviceError, GpukitError, ModelError
 
 if TYPE_CHECKING:
     from gpukit.ai.description import Model
 
-__all__ = ["Frugal", "OutOfMemoryError", "not_finite", "reason", "smaller"]
+__all__ = ["Frugal", "OutOfMemoryError", "in_smaller_windows", "not_finite", "reason", "smaller"]
+
+T = TypeVar("T")
 
 #: Words by which libraries without an error class of their own say it.
 _WORDS = ("out of memory", "bad_alloc", "failed to allocate memory", "can't allocate memory", "bad allocation")
@@ -152,3 +156,42 @@ def smaller(patch: tuple[int, int, int]) -> tuple[int, int, int] | None:
     half = max(_SMALLEST, -(-longest // 32) * 16)
     made = tuple(half if side > half else side for side in patch)
     return (made[0], made[1], made[2])
+
+
+def in_smaller_windows(model: Model, size: Sequence[int], run: Callable[[Model], T]) -> tuple[T, tuple[str, ...]]:
+    """Run with the model's windows; where one does not fit into the device's memory with smaller ones.
+
+    Parameters
+    ----------
+    model : Model
+        Of three dimensions.
+    size : sequence of int
+        Of the image, which is the window of a model that declares none.
+    run : callable
+        Is given the model, with the windows that are to be tried.
+
+    Returns
+    -------
+    result
+        Of `run`.
+    notes : tuple of str
+        What was done.
+
+    Raises
+    ------
+    OutOfMemoryError
+        The smallest windows do not fit, or the graph is fixed to its own.
+    """
+    notes: list[str] = []
+    while True:
+        try:
+            return run(model), tuple(notes)
+        except OutOfMemoryError as error:
+            x, y, z = model.inference.patch or size
+            less = smaller((x, y, z))
+            if error.fixed or less is None:
+                raise
+        # here the failed run's tensors are gone, which the error held
+        model = replace(model, inference=replace(model.inference, patch=less))
+        sizes = [" x ".join(map(str, one)) for one in ((x, y, z), less)]
+        notes.append(f"the device's memory was too small for windows of {sizes[0]}, so {sizes[1]} were run")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpukit.ai.description import Model
 from gpukit.ai.labelmap import LabelMap
-from gpukit.ai.memory import Frugal, OutOfMemoryError, smaller
+from gpukit.ai.memory import Frugal, in_smaller_windows
 from gpukit.ai.nnunet_labels import SplineLabelMap
 from gpukit.ai.nnunet_preprocess import Seen
 from gpukit.ai.postprocess import postprocess
@@ -76,20 +76,12 @@ class Job:
 
 def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     """As `_once`; where a window does not fit into the device's memory with smaller ones, which a note says."""
-    try:
-        with naming(model):
+    with naming(model):
+        if model.dimensions == 2:
             return _once(volume, model, chosen, job, part)
-    except OutOfMemoryError as error:
-        if model.dimensions == 2 or error.fixed:
-            raise
-        patch = model.inference.patch or model_grid(volume.grid, model.volume_input).shape[::-1]
-        less = smaller((patch[0], patch[1], patch[2]))
-        if less is None:
-            raise
-    # here the failed run's tensors are gone, which the error held
-    labels, notes = alone(volume, replace(model, inference=replace(model.inference, patch=less)), chosen, job, part)
-    sizes = [" x ".join(map(str, one)) for one in (patch, less)]
-    return labels, (f"the device's memory was too small for windows of {sizes[0]}, so {sizes[1]} were run", *notes)
+        size = model_grid(volume.grid, model.volume_input).shape[::-1]
+        (labels, notes), less = in_smaller_windows(model, size, lambda one: _once(volume, one, chosen, job, part))
+    return labels, (*less, *notes)
 
 
 @contextmanager

@@ -94,6 +94,43 @@ def test_finer_volumes_are_made_window_by_window(patch: list[int] | None, tmp_pa
     np.testing.assert_allclose(finer.grid.affine[:3, 3], first)
 
 
+@pytest.mark.parametrize("task", ["detect", "enhance"])
+def test_windows_that_do_not_fit_into_memory_are_run_smaller(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own error for inputs that are too large; the answer is as without it, and it is said."""
+    import gpukit_backends.runtimes.torch_runtime as module
+
+    seen = []
+    real = module.TorchNetwork.__call__
+
+    def limited(self: Any, batch: torch.Tensor) -> Any:
+        if batch.numel() > 32**3:
+            torch.empty(1 << 60)  # more than any machine has
+        seen.append(tuple(batch.shape[2:]))
+        return real(self, batch)
+
+    array = np.zeros((40, 70, 66), np.float32)
+    for low, high in (((3, 4, 2), (7, 9, 6)), ((50, 60, 30), (54, 64, 35))):
+        array[low[2] : high[2], low[1] : high[1], low[0] : high[0]] = 100.0
+    volume = gk.Volume(array=array, grid=gk.Grid.from_axes(array.shape))
+    inference = {"patch": [64, 64, 32], "overlap": 0.5, "batch": 1}
+    output = {"classes": ["Body"], "iou": 0.0, "confidence": 0.0} if task == "detect" else {"scale": 2}
+    model = made(tmp_path, Bodies() if task == "detect" else Doubled(), task, output, inference=inference)
+    monkeypatch.setattr(module.TorchNetwork, "__call__", limited)
+    note = "the device's memory was too small for windows of 64 x 64 x 32, so 32 x 32 x 32 were run"
+    if task == "detect":
+        found = gk.detect(volume, model)
+        assert found.notes == (note,)
+        corners = sorted(one.box for one in found.boxes)
+        np.testing.assert_allclose(corners, [(2.5, 3.5, 1.5, 6.5, 8.5, 5.5), (49.5, 59.5, 29.5, 53.5, 63.5, 34.5)])
+    else:
+        finer = gk.enhance(volume, model)
+        assert note in finer.notes
+        np.testing.assert_allclose(finer.array, array.repeat(2, 0).repeat(2, 1).repeat(2, 2), atol=1e-4)
+    assert set(seen) == {(32, 32, 32)}
+
+
 def test_a_detector_whose_graph_has_one_batch_size(tmp_path: Path) -> None:
     """Of five slices, the second batch of four has one of its own and is filled."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
