@@ -16,15 +16,13 @@ from gpukit.device import move
 from gpukit.errors import FormatError, GeometryError, GpukitError, InputError, SelectionError
 from gpukit.opening import file_reader
 from gpukit.ops.resample import resample
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
 
 __all__ = ["Wanted", "chosen_labels", "mask_labels", "open_mask", "open_masks", "own_masks"]
 
 #: How a user names labels: one number or name, or several.
 Wanted = int | str | Iterable[int | str] | None
 
-_CATEGORY = ("123037004", "SCT", "Anatomical Structure")
-_TYPE = ("85756007", "SCT", "Tissue")
 #: Beyond this a file of whole numbers is an image and no label map.
 _MOST_LABELS = 4096
 
@@ -262,7 +260,7 @@ def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> S
     if wanted is not None:
         array = np.where(np.isin(array, wanted), array, 0)
         known = [(number, text) for number, text in known if number in wanted]
-    described = tuple(Label(value=number, name=text, category=_CATEGORY, type=_TYPE) for number, text in known)
+    described = tuple(Label(value=number, name=text, category=ANATOMY, type=TISSUE) for number, text in known)
     notes = (f"values from 0 to 1 were taken for fractions: from {threshold:g} on is inside",) if fractional else ()
     return _onto(array, mask, volume, described, name, notes)
 

@@ -18,7 +18,11 @@ from gpukit.errors import GeometryError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 
-__all__ = ["Label", "Segmentation", "SourceInstance", "Voi", "Volume"]
+__all__ = ["ANATOMY", "TISSUE", "Label", "Segmentation", "SourceInstance", "Voi", "Volume"]
+
+#: Category (PS3.16 CID 7150) and type of a label of which nothing but a name is known: value, scheme, meaning.
+ANATOMY = ("91723000", "SCT", "Anatomical Structure")
+TISSUE = ("85756007", "SCT", "Tissue")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 
+from gpukit.volume import ANATOMY
+
 __all__ = ["coded"]
 
 Code = tuple[str, str, str]
 
-ANATOMY: Code = ("91723000", "SCT", "Anatomical Structure")
 ALTERED: Code = ("49755003", "SCT", "Morphologically Altered Structure")
 
 _ANATOMY = {

@@ -14,7 +14,7 @@ from gpukit.dicom.headers import scan
 from gpukit.dicom.inputs import Location
 from gpukit.dicom.rtstruct_planes import rasterise
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,8 +25,6 @@ __all__ = ["STORAGE", "Region", "read_regions", "read_rtstruct", "region_array"]
 STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
-_CATEGORY = ("123037004", "SCT", "Anatomical Structure")
-_TYPE = ("85756007", "SCT", "Tissue")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Region:
     @property
     def label(self) -> Label:
         """The region as a label of a label map."""
-        return Label(value=self.value, name=self.name, category=_CATEGORY, type=_TYPE, color=self.color)
+        return Label(value=self.value, name=self.name, category=ANATOMY, type=TISSUE, color=self.color)
 
 
 def read_regions(path: str | PathLike[str] | Location) -> tuple[Region, ...]:

@@ -12,12 +12,9 @@ from gpukit import __version__
 from gpukit.errors import InputError
 from gpukit.measure.outputs import Options
 from gpukit.measure.results import MaskBlock, Measurement, Row
-from gpukit.volume import Label, Segmentation
+from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation
 
 __all__ = ["segmentation_of", "write_seg"]
-
-_CATEGORY = ("123037004", "SCT", "Anatomical Structure")
-_TYPE = ("85756007", "SCT", "Tissue")
 
 
 def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
@@ -47,7 +44,7 @@ def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
         if (room[inside] != 0).any():
             raise InputError("regions share voxels, which one label map cannot hold", fix="write one file a region")
         room[inside] = value
-        labels.append(Label(value, one.label or f"{one.kind} {value}", _CATEGORY, _TYPE))
+        labels.append(Label(value, one.label or f"{one.kind} {value}", ANATOMY, TISSUE))
     return Segmentation(
         array=array, grid=first.grid, labels=tuple(labels), sources=first.sources, metadata=first.metadata,
         algorithm={"name": f"gpukit measure {measured[0].kind}", "version": __version__},

@@ -13,6 +13,7 @@ pytest.importorskip("monai", reason="monai is not installed")
 
 from made_models import description, labels_by_monai, made_volume, unet  # noqa: E402
 
+from gpukit import save  # noqa: E402
 from gpukit.ai import find_model, segment  # noqa: E402
 from gpukit.ai.bundle import open_bundle  # noqa: E402
 from gpukit.ai.networks import build_network, load_weights  # noqa: E402
@@ -134,6 +135,17 @@ def test_expressions_run_only_where_the_bundle_is_trusted(tmp_path, volume, trut
     assert not mark.exists()  # what no description needs is not run even then
     with pytest.raises(ModelError, match="fails"):
         find_model(bundle(tmp_path / "c", width="$1 / 0"), trust=True)
+
+
+def test_a_report_takes_a_trusted_bundle(tmp_path, volume, run):
+    folder = bundle(tmp_path / "b", width="$[2 * 2, 8]")
+    save(volume, tmp_path / "mr.nii.gz")
+    words = ["ai", "report", tmp_path / "mr.nii.gz", "--model", folder, "--json"]
+    refused = run(*words)
+    assert refused.returncode == 1 and "without --trust" in refused.stderr
+    found = run(*words, "--trust")
+    assert found.returncode == 0, found.stderr
+    assert {one["name"] for one in json.loads(found.stdout)["findings"]} == {"spleen", "something new"}
 
 
 def test_a_description_in_a_bundle_goes_before_its_configuration(tmp_path, volume, truth):

@@ -11,6 +11,7 @@ from gpukit_cli.commands.ai_options import (
     Models,
     Precision,
     Runtime,
+    Trust,
     check_targets,
     chosen_models,
     deliver,
@@ -61,6 +62,7 @@ def report(
     device: Device = None,
     runtime: Runtime = None,
     precision: Precision = "auto",
+    trust: Trust = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -77,7 +79,7 @@ def report(
     if any(str(path) == "-" for path in (create_sr, *segs)):
         raise typer.BadParameter("--create-sr and --create-seg need a FILE")
     check_targets(output, create_sr, *segs, force=force)
-    chosen = chosen_models(model, models, runtime=runtime)
+    chosen = chosen_models(model, models, trust=trust, runtime=runtime)
     if confidence is not None and all(one.task != "detect" for one in chosen):
         raise typer.BadParameter("--confidence is for models that detect, and none of these does")
     segmenting = sum(one.task == "segment" for one in chosen)
