@@ -209,7 +209,7 @@ def test_a_worker_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
     job = Job(task="segment", models=(str(model),), format="dicom-seg", output=str(output))
     rows: list[dict[str, Any]] = []
     with Manifest(output, job.identity()) as manifest:
-        pool = ProcessPool(job, 1, "cpu")
+        pool = ProcessPool(job, 1, ["cpu"])
 
         def record(row: dict[str, Any]) -> None:
             manifest.add(row)

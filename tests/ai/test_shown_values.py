@@ -180,7 +180,7 @@ def test_what_a_window_cuts_off_an_enhanced_image_is_said(tmp_path: Path) -> Non
 
 def test_an_image_in_colour_is_not_enhanced(tmp_path: Path) -> None:
     described = model(tmp_path, Same(), "enhance", {})
-    with pytest.raises(gk.errors.InputError, match="the image is in colour"):
+    with pytest.raises(gk.errors.InputError, match="a colour image cannot be enhanced"):
         enhance(gk.open(get_testdata_file("examples_rgb_color.dcm")), described)
 
 
