@@ -54,7 +54,8 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
         command(**given, **made)
 
     # typer reads both, and would otherwise follow `__wrapped__` to the command's own
-    vars(call).pop("__wrapped__")
-    call.__signature__ = inspect.Signature(outer)  # type: ignore[attr-defined]  # a documented place, unknown to typeshed
+    own = vars(call)
+    own.pop("__wrapped__")
+    own["__signature__"] = inspect.Signature(outer)
     call.__annotations__ = {one.name: one.annotation for one in outer}
     return call

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gpukit.ai.description import Model
@@ -37,8 +38,7 @@ def inference() -> AbstractContextManager[object]:
 def load(model: Model, volume: Volume, runtime: str | None, precision: str) -> Network:
     """The model's network on the volume's device."""
     with stage("loading the network"):
-        import monai.transforms  # noqa: F401 - takes seconds, which are not the first picture's
-
+        import_module("monai.transforms")  # takes seconds, which are not the first picture's
         network: Network = Frugal(choose(model, runtime).load(model, torch_device(volume.array), precision), model)
     return network
 

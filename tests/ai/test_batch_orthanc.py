@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +15,7 @@ pytest.importorskip("dicomweb_client", reason="DICOMweb needs it: pip install 'g
 
 import pydicom  # noqa: E402
 from batch_cases_made import above, bright_model, uid_of, write_series  # noqa: E402
+from pacs_served import free_port, served  # noqa: E402
 
 from gpukit.ai import batch_dicomweb  # noqa: E402
 from gpukit.ai.batch import batch  # noqa: E402
@@ -36,8 +34,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if program is None or plugin is None:
         pytest.skip("Orthanc is not here (Debian's packages orthanc and orthanc-dicomweb)")
     folder = tmp_path_factory.mktemp("orthanc")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     content = {
         "Name": "tests", "HttpPort": port, "HttpBindAddresses": ["127.0.0.1"], "DicomServerEnabled": False,
         "StorageDirectory": str(folder), "IndexDirectory": str(folder), "Plugins": [str(plugin)],
@@ -45,23 +42,10 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(content))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log, cwd=folder)
     address = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                assert requests.get(f"{address}/system", auth=("reader", "quite-a-secret"), timeout=5).ok
-                break
-            except requests.ConnectionError:
-                said = (folder / "log").read_text()[-1000:]
-                assert process.poll() is None and time.monotonic() < until, said
-                time.sleep(0.05)
+    asked = {"auth": ("reader", "quite-a-secret"), "timeout": 5}
+    with served([program, folder / "orthanc.json"], folder, lambda: requests.get(f"{address}/system", **asked).ok):
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_series_of_a_pacs(

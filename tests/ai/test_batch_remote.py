@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pydicom
@@ -52,7 +52,7 @@ class Service(BaseHTTPRequestHandler):
     #: Bearer token that must be shown.
     token = ""
     #: What the next questions are answered with in place of an answer: a status, "torn", "silent" or "page".
-    faults: list[int | str] = []  # noqa: RUF012 - each test has a class of its own
+    faults: ClassVar[list[int | str]] = []  # each test has a class of its own
     asked: list[str] = []  # noqa: RUF012
 
     def log_message(self, *_: Any) -> None:

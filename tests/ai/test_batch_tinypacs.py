@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +20,7 @@ pytest.importorskip("tiny_pacs_dicomweb", reason="the PACS of these tests: pip i
 
 import pydicom  # noqa: E402
 from batch_cases_made import above, bright_model, brighter, uid_of, write_series  # noqa: E402
+from pacs_served import free_port, served  # noqa: E402
 from pydicom.uid import RLELossless, generate_uid  # noqa: E402
 
 from gpukit.ai import batch_dicomweb  # noqa: E402
@@ -31,11 +29,6 @@ from gpukit.ai.batch_cases import find_cases  # noqa: E402
 from gpukit.errors import InputError, InputNotFoundError  # noqa: E402
 
 TOKEN = "quite-a-secret-token"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -56,24 +49,11 @@ def pacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "pacs.yaml").write_text(json.dumps(content))  # JSON is YAML
     program = shutil.which("tiny-pacs", path=str(Path(sys.executable).parent))
     assert program, "tiny_pacs is installed without its command"
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([program, "run", "-c", tmp_path / "pacs.yaml"], stdout=log, stderr=log, cwd=tmp_path)
     address = f"http://127.0.0.1:{port}/dicomweb"
     monkeypatch.setenv(batch_dicomweb.TOKEN, TOKEN)
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                assert requests.get(f"{address}/studies", timeout=5).status_code == 401
-                break
-            except requests.ConnectionError:
-                said = (tmp_path / "log").read_text()[-1000:]
-                assert process.poll() is None and time.monotonic() < until, said
-                time.sleep(0.05)
+    command = [program, "run", "-c", tmp_path / "pacs.yaml"]
+    with served(command, tmp_path, lambda: requests.get(f"{address}/studies", timeout=5).status_code == 401):
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def store(address: str, *folders: Path) -> None:
