@@ -28,7 +28,6 @@ REQUIRED = (
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
 )
 
-
 #: Bytes of a value of type LO.
 _LONG = 64
 _TEXTS = frozenset({"PN", "LO", "SH", "ST", "LT", "UC", "UT"})
@@ -75,9 +74,6 @@ def _repair(header: Dataset, source: SourceInstance) -> None:
             # same over-anonymised series lands in the same study.
             anchor = header.get("FrameOfReferenceUID") or header.get("SeriesInstanceUID") or source.sop_instance_uid
             setattr(header, keyword, f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed} {anchor}').int}")
-    for keyword, known in (("SOPClassUID", source.sop_class_uid), ("SOPInstanceUID", source.sop_instance_uid)):
-        if known and not header.get(keyword):  # over-anonymised: the file meta says it
-            setattr(header, keyword, known)
 
 
 #: Retired storage classes, which old archives are full of, and those that replaced them (PS3.4 annex B).

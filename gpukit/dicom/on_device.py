@@ -66,9 +66,7 @@ def decode(
     for kind in kinds[:-1]:
         try:
             return _decode(frames, shape, kind, device, decoder, workers, progress)
-        except (
-            DecodeError
-        ):  # of a type that does not hold the values, or of a damaged frame, which the next tells again
+        except DecodeError:  # the type does not hold the values, or a frame is damaged, which the next tells again
             continue
     return _decode(frames, shape, kinds[-1], device, decoder, workers, progress)
 

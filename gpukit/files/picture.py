@@ -108,10 +108,9 @@ def header_window(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
         except (TypeError, ValueError):
             return None
     centre, width = values
-    exact = str(metadata.get("VOILUTFunction") or "LINEAR").upper() != "LINEAR"
-    if not math.isfinite(centre) or not (width > 0 if exact else width >= 1):
-        return None
     function = str(metadata.get("VOILUTFunction") or "LINEAR").upper()
+    if not math.isfinite(centre) or not (width >= 1 if function == "LINEAR" else width > 0):
+        return None
     return Voi(centre, width, function).limits
 
 
