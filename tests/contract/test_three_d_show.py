@@ -112,6 +112,7 @@ def screen(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         str(folder),
         "-nolisten",
         "tcp",
+        "-noreset",  # else it starts anew when its last client goes, and refuses one that comes meanwhile
     ]
     server = subprocess.Popen(words, pass_fds=(writing,), stderr=subprocess.DEVNULL)
     os.close(writing)
