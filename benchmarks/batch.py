@@ -1,6 +1,6 @@
 """Many cases one after the other, beside reading, inference and writing at the same time.
 
-``python benchmarks/batch.py [--cases 6] [--repeat 5] [--threads 1]``. The same stages (`gpukit.ai.batch_pipeline`) work
+``python benchmarks/batch.py [--cases 6] [--repeat 5] [--threads 1]``. The same stages (`gpukit.ai.batch.pipeline`) work
 on the same CT series, JPEG 2000 lossless, with the same network, and write the same DICOM SEG; once each case is waited
 for before the next is handed in, once all are handed in. The beginning and the end of each stage are recorded, which
 shows how much of the time two or three stages were at work. Rounds take turns; medians. ``--threads`` are those of the
@@ -78,9 +78,9 @@ def make_model(folder: Path) -> Path:
 
 def work(sources: list[Path], model: Path, output: Path, *, overlap: bool) -> tuple[float, list[Span]]:
     """Seconds for all cases, and the spans of their stages."""
-    from gpukit.ai.batch_cases import find_cases
-    from gpukit.ai.batch_pipeline import Pipeline
-    from gpukit.ai.batch_tasks import Job
+    from gpukit.ai.batch.find import find_cases
+    from gpukit.ai.batch.job import Job
+    from gpukit.ai.batch.pipeline import Pipeline
 
     cases = list(itertools.chain.from_iterable(find_cases(source) for source in sources))
     begun: dict[tuple[str, str], float] = {}

@@ -87,9 +87,9 @@ def with_gpukit(folder: Path) -> np.ndarray:
 
 def with_new_memory(folder: Path) -> np.ndarray:
     """`gpukit.open` where no earlier series left its memory behind: what a program's first series costs."""
-    from gpukit import memory
+    from gpukit import buffers
 
-    memory.forget()
+    buffers.forget()
     return with_gpukit(folder)
 
 
@@ -148,8 +148,8 @@ def read_into_array(folder: Path) -> np.ndarray:
 
 def scan_gpukit(folder: Path) -> int:
     """All attributes that gpukit keeps."""
-    from gpukit.dicom.headers import scan
-    from gpukit.dicom.inputs import discover
+    from gpukit.dicom.reader.discovery import discover
+    from gpukit.dicom.reader.headers import scan
 
     return len(scan(discover(folder)).headers)
 

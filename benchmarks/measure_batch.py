@@ -25,9 +25,9 @@ P1, P2 = (100.0, 200.0), (300.0, 400.0)
 
 def with_gpukit(folder: Path) -> list[float]:
     """Rows, and their JSON."""
+    from gpukit.findings.write import FORMATS, render
     from gpukit.measure.batch import each_frame
-    from gpukit.measure.lengths import distance
-    from gpukit.measure.outputs import FORMATS, render
+    from gpukit.measure.spatial.lengths import distance
 
     rows = each_frame(folder, lambda frame: distance(frame, P1, P2))
     render(rows, FORMATS["json"])

@@ -12,7 +12,7 @@ import numpy as np
 from ops import compare, thorax
 
 import gpukit as gk
-from gpukit.dicom.rtstruct_planes import rasterise
+from gpukit.dicom.segmentation.contour_raster import rasterise
 from gpukit.geometry import Grid
 from gpukit.ops.polygon import polygon_mask
 

@@ -104,9 +104,9 @@ def run_gpukit(logits: np.ndarray, case: Case) -> np.ndarray:
     """Labels by gpukit."""
     import torch
 
-    from gpukit.ai.blocks import Block
-    from gpukit.ai.labelmap import LabelMap
-    from gpukit.ai.parts import OutputSpec
+    from gpukit.ai.inference.label_map import LabelMap
+    from gpukit.ai.inference.merger import Block
+    from gpukit.ai.model.volume_spec import OutputSpec
     from gpukit.geometry import Grid
     from gpukit.volume import Label
 

@@ -4,8 +4,8 @@
 of two sizes and the same network, three ways:
 
 - ``each``: every file is opened and classified for itself, the network staying loaded;
-- ``batched``: `gpukit.opening.open_each` into `gpukit.ai.classification.classify_each`;
-- ``ahead``: the same through `gpukit.ahead.Ahead`, as ``gpukit ai classify`` does it.
+- ``batched``: `gpukit.io.open.open_each` into `gpukit.ai.tasks.classify.classify_each`;
+- ``ahead``: the same through `gpukit.prefetch.Ahead`, as ``gpukit ai classify`` does it.
 
 Rounds take turns; medians. The probabilities of all ways must agree to 1e-5. ``--threads`` are those of the network.
 """
@@ -77,10 +77,10 @@ def make_model(folder: Path) -> Path:
 def ways(folder: Path, model: Any) -> dict[str, Callable[[], list[Any]]]:
     """The three ways, each giving the results of all pictures in the order of their names."""
     import gpukit as gk
-    from gpukit.ahead import Ahead
-    from gpukit.ai.classification import classify, classify_each
-    from gpukit.ai.kept import keep_networks
-    from gpukit.opening import open_each
+    from gpukit.ai.runtimes import keep_networks
+    from gpukit.ai.tasks.classify import classify, classify_each
+    from gpukit.io.open import open_each
+    from gpukit.prefetch import Ahead
 
     def each() -> list[Any]:
         with keep_networks():

@@ -23,8 +23,8 @@ from ops import thorax
 
 import gpukit as gk
 from gpukit.geometry import Grid
-from gpukit.render.camera import camera_view
-from gpukit.render.transfer import Transfer, find_transfer
+from gpukit.rendering.scene.camera import camera_view
+from gpukit.rendering.scene.transfer_function import Transfer, find_transfer
 from gpukit.volume import Volume
 from gpukit_backends.cpu.library import library
 from gpukit_backends.cpu.threads import thread_count

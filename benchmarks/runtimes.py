@@ -3,8 +3,8 @@
     python benchmarks/runtimes.py            # table
     python benchmarks/runtimes.py --json     # the same as JSON
 
-The network is written as a state dict, as ONNX and as OpenVINO's format with `gpukit.ai.conversion.convert`. Runs of
-all runtimes alternate in one process with two threads; times are medians of CPU time (all threads), which holds on a
+The network is written as a state dict, as ONNX and as OpenVINO's format with `gpukit.ai.registry.convert.convert`. Runs
+of all runtimes alternate in one process with two threads; times are medians of CPU time (all threads), which holds on a
 busy machine too. The first call, which converts or compiles, is counted as loading.
 """
 
@@ -33,7 +33,7 @@ def models(folder: Path) -> dict[str, tuple[Path, str]]:
     from monai.networks.nets import UNet
     from safetensors.torch import save_file
 
-    from gpukit.ai.conversion import convert
+    from gpukit.ai.registry.convert import convert
 
     network: dict[str, Any] = {
         "spatial_dims": 3, "in_channels": 1, "out_channels": 3, "channels": [8, 16, 32, 64], "strides": [2, 2, 2],

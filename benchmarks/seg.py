@@ -50,7 +50,7 @@ def phantom(shape: tuple[int, int, int], segments: int) -> np.ndarray:
 def source(folder: Path, shape: tuple[int, int, int]) -> Any:
     """A series that pydicom wrote, opened; and no pixels that matter."""
     import gpukit
-    from gpukit.dicom.series_writer import write_mr_series
+    from gpukit.dicom.derived.mr_series import write_mr_series
     from gpukit.geometry import Grid
     from gpukit.volume import Volume
 
@@ -139,7 +139,7 @@ def main() -> None:
     import nrrd
     import pydicom
 
-    from gpukit.dicom.seg import write_seg
+    from gpukit.dicom.segmentation.seg_write import write_seg
     from gpukit.volume import Label, Segmentation
 
     code, kind = ("123037004", "SCT", "Anatomical Structure"), ("10200004", "SCT", "Liver")

@@ -123,7 +123,7 @@ def run_finer(case: Case, module: Any, values: Any) -> Any:
 
 def run_openvino(case: Case, module: Any, values: Any) -> Any:
     """Labels by gpukit on OpenVINO, with all that is needed before the first window."""
-    from gpukit.ai.description import InferenceSpec, InputSpec, Model
+    from gpukit.ai.model.description import InferenceSpec, InputSpec, Model
     from gpukit_backends.runtimes.openvino_runtime import OpenVinoNetwork, import_silently
 
     model = Model(
@@ -144,7 +144,7 @@ def run_openvino(case: Case, module: Any, values: Any) -> Any:
 
 
 def _output(case: Case) -> Any:
-    from gpukit.ai.description import OutputSpec
+    from gpukit.ai.model.description import OutputSpec
     from gpukit.volume import Label
 
     code = ("1", "99TEST", "test")
@@ -154,8 +154,8 @@ def _output(case: Case) -> Any:
 def _run_gpukit(case: Case, loaded: Any, values: Any, trial: bool = False, finer: float = 1.0) -> Any:
     import torch
 
-    from gpukit.ai.labelmap import LabelMap
-    from gpukit.ai.window import Layout, central, slide
+    from gpukit.ai.inference.label_map import LabelMap
+    from gpukit.ai.inference.sliding_window import Layout, central, slide
     from gpukit.geometry import Grid
 
     grid = Grid.from_axes(case.size[::-1])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import gpukit as gk
-from gpukit.files.picture import write_picture
+from gpukit.display.picture import write_picture
 from gpukit.geometry import Grid
 from gpukit.volume import Volume
 
@@ -56,8 +56,8 @@ def made_pet(ct: Volume) -> Volume:
 
 def draw(source: Path, pictures: Path) -> None:
     """A picture of each transfer function that comes with gpukit, and of masks and clipping."""
-    from gpukit.masking import open_mask
-    from gpukit.render.clipping import clip_plane
+    from gpukit.io.masks import open_mask
+    from gpukit.rendering.scene.clipping import clip_plane
 
     report = next(source.rglob("aorta_report"))
     ct = as_hu(gk.open(report / "example_ct.nii.gz", device="cpu"))

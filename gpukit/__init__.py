@@ -5,92 +5,93 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gpukit.version import __version__
 
 #: Public name -> module that defines it. Pinned by a test.
 _PUBLIC = {
-    "Box": "gpukit.measure.shapes",
-    "Circle": "gpukit.measure.shapes",
+    "Box": "gpukit.measure.roi.shapes",
+    "Circle": "gpukit.measure.roi.shapes",
     "DeviceInfo": "gpukit.device",
-    "Ellipse": "gpukit.measure.shapes",
+    "Ellipse": "gpukit.measure.roi.shapes",
     "GpukitError": "gpukit.errors",
     "Grid": "gpukit.geometry",
     "Label": "gpukit.volume",
-    "Measurement": "gpukit.measure.results",
-    "Polygon": "gpukit.measure.shapes",
-    "Quantity": "gpukit.measure.results",
+    "Measurement": "gpukit.findings.measurement",
+    "Polygon": "gpukit.measure.roi.shapes",
+    "Quantity": "gpukit.findings.measurement",
     "Segmentation": "gpukit.volume",
     "SourceInstance": "gpukit.volume",
-    "Sphere": "gpukit.measure.shapes",
+    "Sphere": "gpukit.measure.roi.shapes",
     "Volume": "gpukit.volume",
-    "angle": "gpukit.measure.angles",
-    "area": "gpukit.measure.areas",
-    "bidirectional": "gpukit.measure.bidirectional",
-    "cobb_angle": "gpukit.measure.angles",
-    "classify": "gpukit.ai.classification",
-    "compare": "gpukit.measure.compare",
+    "angle": "gpukit.measure.spatial.angles",
+    "area": "gpukit.measure.spatial.areas",
+    "bidirectional": "gpukit.measure.spatial.bidirectional",
+    "cobb_angle": "gpukit.measure.spatial.angles",
+    "classify": "gpukit.ai.tasks.classify",
+    "compare": "gpukit.findings.compare",
     "count_transfers": "gpukit.transfers",
-    "detect": "gpukit.ai.detection",
+    "detect": "gpukit.ai.tasks.detect",
     "devices": "gpukit.device",
-    "distance": "gpukit.measure.lengths",
-    "enhance": "gpukit.ai.enhancement",
+    "distance": "gpukit.measure.spatial.lengths",
+    "enhance": "gpukit.ai.tasks.enhance",
     "explain": "gpukit.device",
-    "find_series": "gpukit.opening",
-    "hu": "gpukit.measure.values",
-    "mip": "gpukit.render.planes",
-    "mpr": "gpukit.render.planes",
-    "open": "gpukit.opening",
-    "open_mask": "gpukit.masking",
-    "pixel": "gpukit.measure.values",
-    "polyline": "gpukit.measure.lengths",
-    "render": "gpukit.render",
-    "roi": "gpukit.measure.values",
-    "save": "gpukit.saving",
-    "segment": "gpukit.ai",
-    "suv": "gpukit.measure.suv",
-    "suv_volume": "gpukit.measure.suv",
-    "volume": "gpukit.volume",
+    "find_series": "gpukit.io.open",
+    "hu": "gpukit.measure.intensity.statistics",
+    "mip": "gpukit.rendering.mpr.planes",
+    "mpr": "gpukit.rendering.mpr.planes",
+    "open": "gpukit.io.open",
+    "open_mask": "gpukit.io.masks",
+    "pixel": "gpukit.measure.intensity.statistics",
+    "polyline": "gpukit.measure.spatial.lengths",
+    "render": "gpukit.rendering.scene.camera",
+    "roi": "gpukit.measure.intensity.statistics",
+    "save": "gpukit.io.save",
+    "segment": "gpukit.ai.tasks.segment",
+    "suv": "gpukit.measure.pet.suv",
+    "suv_volume": "gpukit.measure.pet.suv",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+#: Packages that hold the verbs of one tool, such as `gpukit.measure.volume`.
+_NAMESPACES = ("measure",)
+
+__all__ = ["__version__", *_NAMESPACES, *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
-    from gpukit.ai import segment as segment
-    from gpukit.ai.classification import classify as classify
-    from gpukit.ai.detection import detect as detect
-    from gpukit.ai.enhancement import enhance as enhance
+    from gpukit.ai.tasks.classify import classify as classify
+    from gpukit.ai.tasks.detect import detect as detect
+    from gpukit.ai.tasks.enhance import enhance as enhance
+    from gpukit.ai.tasks.segment import segment as segment
     from gpukit.device import DeviceInfo as DeviceInfo
     from gpukit.device import devices as devices
-    from gpukit.device import explain as explain
+    from gpukit.dispatch import explain as explain
     from gpukit.errors import GpukitError as GpukitError
+    from gpukit.findings.compare import compare as compare
+    from gpukit.findings.measurement import Measurement as Measurement
+    from gpukit.findings.measurement import Quantity as Quantity
     from gpukit.geometry import Grid as Grid
-    from gpukit.masking import open_mask as open_mask
-    from gpukit.measure.angles import angle as angle
-    from gpukit.measure.angles import cobb_angle as cobb_angle
-    from gpukit.measure.areas import area as area
-    from gpukit.measure.bidirectional import bidirectional as bidirectional
-    from gpukit.measure.compare import compare as compare
-    from gpukit.measure.lengths import distance as distance
-    from gpukit.measure.lengths import polyline as polyline
-    from gpukit.measure.results import Measurement as Measurement
-    from gpukit.measure.results import Quantity as Quantity
-    from gpukit.measure.shapes import Box as Box
-    from gpukit.measure.shapes import Circle as Circle
-    from gpukit.measure.shapes import Ellipse as Ellipse
-    from gpukit.measure.shapes import Polygon as Polygon
-    from gpukit.measure.shapes import Sphere as Sphere
-    from gpukit.measure.suv import suv as suv
-    from gpukit.measure.suv import suv_volume as suv_volume
-    from gpukit.measure.values import hu as hu
-    from gpukit.measure.values import pixel as pixel
-    from gpukit.measure.values import roi as roi
-    from gpukit.measure.volumes import volume as volume
-    from gpukit.opening import find_series as find_series
-    from gpukit.opening import open as open
-    from gpukit.render.camera import render as render
-    from gpukit.render.planes import mip as mip
-    from gpukit.render.planes import mpr as mpr
-    from gpukit.saving import save as save
+    from gpukit.io.masks import open_mask as open_mask
+    from gpukit.io.open import find_series as find_series
+    from gpukit.io.open import open as open
+    from gpukit.io.save import save as save
+    from gpukit.measure.intensity.statistics import hu as hu
+    from gpukit.measure.intensity.statistics import pixel as pixel
+    from gpukit.measure.intensity.statistics import roi as roi
+    from gpukit.measure.pet.suv import suv as suv
+    from gpukit.measure.pet.suv import suv_volume as suv_volume
+    from gpukit.measure.roi.shapes import Box as Box
+    from gpukit.measure.roi.shapes import Circle as Circle
+    from gpukit.measure.roi.shapes import Ellipse as Ellipse
+    from gpukit.measure.roi.shapes import Polygon as Polygon
+    from gpukit.measure.roi.shapes import Sphere as Sphere
+    from gpukit.measure.spatial.angles import angle as angle
+    from gpukit.measure.spatial.angles import cobb_angle as cobb_angle
+    from gpukit.measure.spatial.areas import area as area
+    from gpukit.measure.spatial.bidirectional import bidirectional as bidirectional
+    from gpukit.measure.spatial.lengths import distance as distance
+    from gpukit.measure.spatial.lengths import polyline as polyline
+    from gpukit.rendering.mpr.planes import mip as mip
+    from gpukit.rendering.mpr.planes import mpr as mpr
+    from gpukit.rendering.scene.camera import render as render
     from gpukit.transfers import count_transfers as count_transfers
     from gpukit.volume import Label as Label
     from gpukit.volume import Segmentation as Segmentation
@@ -99,11 +100,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return import_module(f"gpukit.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'gpukit' has no attribute {name!r}")
-    module = import_module(_PUBLIC[name])
-    # Modules that can be called: they stay what they are, whoever imports them.
-    value = module if name in ("render", "volume") else getattr(module, name)
+    value = getattr(import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
 

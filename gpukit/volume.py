@@ -1,16 +1,10 @@
-"""A volume: voxels on a device, where they lie, what they mean and where they came from.
-
-``gpukit.volume`` is this module and, called, the measurement `gpukit.measure.volumes.volume`, whichever of the two a
-program meets first.
-"""
+"""A volume: voxels on a device, where they lie, what they mean and where they came from."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 from gpukit.device import device_of, move
@@ -18,7 +12,20 @@ from gpukit.errors import GeometryError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 
-__all__ = ["ANATOMY", "TISSUE", "Label", "Segmentation", "SourceInstance", "Voi", "Volume"]
+__all__ = [
+    "ANATOMY",
+    "Label",
+    "Segmentation",
+    "SourceInstance",
+    "TISSUE",
+    "Voi",
+    "Volume",
+    "has_depth",
+    "has_place",
+    "has_spacing",
+    "is_placed",
+]
+
 
 #: Category (PS3.16 CID 7150) and type of a label of which nothing but a name is known: value, scheme, meaning.
 ANATOMY = ("91723000", "SCT", "Anatomical Structure")
@@ -250,12 +257,27 @@ class Segmentation:
         return replace(self, array=moved, probabilities=fractions)
 
 
-class _Callable(ModuleType):
-    """A module that can be called: importing it sets `gpukit.volume` to the module, at any time."""
-
-    def __call__(self, image: Any, region: Any = None, **options: Any) -> Any:
-        """Volume of a mask, or of the values between thresholds; see `gpukit.measure.volumes.volume`."""
-        return import_module("gpukit.measure.volumes").volume(image, region, **options)
+def is_placed(volume: Volume | Segmentation) -> bool:
+    """Whether the grid is where the patient is, and not at an origin that was made up."""
+    return not any("no patient geometry" in note for note in volume.notes)
 
 
-sys.modules[__name__].__class__ = _Callable
+def has_spacing(volume: Volume | Segmentation) -> bool:
+    """Whether the image says how large its pixels are."""
+    return not any("no pixel spacing" in note for note in volume.notes)
+
+
+#: How the notes begin that tell of a grid which stands in for a place in the patient.
+_NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
+#: And of a lone slice whose thickness nobody knows.
+_NO_DEPTH = ("a single slice without thickness", "no slice thickness")
+
+
+def has_place(volume: Volume) -> bool:
+    """Whether the grid of a volume is its place in the patient, and no stand-in for one (of a projection, a photo)."""
+    return not any(note.startswith(_NO_PLACE) for note in volume.notes)
+
+
+def has_depth(volume: Volume) -> bool:
+    """Whether voxels of a volume have a known size in all three directions, so that it has volumes, not areas only."""
+    return has_place(volume) and not any(note.startswith(_NO_DEPTH) for note in volume.notes)

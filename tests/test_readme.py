@@ -26,7 +26,7 @@ def study(tmp_path: Path) -> Path:
     pytest.importorskip("nilearn", reason="the head is inside nilearn's wheel: pip install nilearn")
     from dataclasses import replace
 
-    from gpukit.dicom.series_writer import write_mr_series
+    from gpukit.dicom.derived.mr_series import write_mr_series
     from gpukit_cli.commands.demo import template
 
     head = template()

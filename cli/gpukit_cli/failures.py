@@ -41,7 +41,7 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, SystemExit):
         return _code_of(error)
     if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
-        from gpukit_cli.main import close_stdout
+        from gpukit_cli.output import close_stdout
 
         close_stdout()
         return FAILED

@@ -6,7 +6,6 @@ is called; ``dicom-TOOL`` reads its own name and goes the same way.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import warnings
@@ -15,7 +14,7 @@ from pathlib import PurePath
 from types import FrameType
 from typing import TextIO
 
-from gpukit import __version__
+from gpukit.version import __version__
 
 __all__ = ["TOOLS", "Tool", "main"]
 
@@ -49,9 +48,17 @@ class Tool:
 
 
 TOOLS = (
-    Tool("3d", "gpukit_cli.commands.three_d", "Planes, projections, pictures and exports of volumes.", standalone=True),
     Tool(
-        "ai", "gpukit_cli.commands.ai", "Run networks on images: segment, classify, detect, enhance.", standalone=True
+        "3d",
+        "gpukit_cli.commands.three_d",
+        "Planes, projections, pictures and exports of volumes.",
+        standalone=True,
+    ),
+    Tool(
+        "ai",
+        "gpukit_cli.commands.ai",
+        "Run networks on images: segment, classify, detect, enhance.",
+        standalone=True,
     ),
     Tool("measure", "gpukit_cli.commands.measure", "Clinical measurements, each with its unit.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
@@ -163,14 +170,11 @@ def _print_quietly(text: str) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
+        from gpukit_cli.output import close_stdout
+
         close_stdout()
         return FAILED
     return FINE
-
-
-def close_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush can't fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _in_main_thread() -> bool:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpukit.files.atomic import atomic_path
-from gpukit.files.documents import csv_cell, json_text
+from gpukit.documents.atomic import atomic_path
+from gpukit.documents.json_csv import csv_cell, json_text
 
-__all__ = ["csv_text", "emit", "json_text", "table"]
+__all__ = ["close_stdout", "csv_text", "emit", "json_text", "table"]
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -49,3 +50,8 @@ def emit(text: str, output: str | Path | None = None, *, force: bool = False) ->
         return
     with atomic_path(output, force=force) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def close_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush can't fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

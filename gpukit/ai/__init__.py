@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from gpukit.ai.classification import classify
-from gpukit.ai.description import Model
-from gpukit.ai.detection import detect
-from gpukit.ai.enhancement import enhance
-from gpukit.ai.model import find_model, sample_names
-from gpukit.ai.reporting import report
-from gpukit.ai.segmentation import segment
+from gpukit.ai.model.description import Model
+from gpukit.ai.registry.find import find_model
+from gpukit.ai.samples import sample_names
+from gpukit.ai.tasks.classify import classify
+from gpukit.ai.tasks.detect import detect
+from gpukit.ai.tasks.enhance import enhance
+from gpukit.ai.tasks.report import report
+from gpukit.ai.tasks.segment import segment
 
 __all__ = ["Model", "classify", "detect", "enhance", "find_model", "report", "sample_names", "segment"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, OutputError
-from gpukit.files.atomic import atomic_path
 from gpukit.ops.isosurface import Mesh
 
 __all__ = ["MESH_SUFFIXES", "Part", "file_word", "is_watertight", "write_mesh", "write_scene"]

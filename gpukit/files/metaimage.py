@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.documents.atomic import atomic_folder, atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, OutputError
-from gpukit.files.atomic import atomic_folder, atomic_path
 from gpukit.files.limits import check_claim
 from gpukit.files.provenance import KEY, stated_json
 from gpukit.geometry import Grid

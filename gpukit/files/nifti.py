@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
-from gpukit.files.atomic import atomic_path
 from gpukit.files.limits import check_claim, packing_of
 from gpukit.files.provenance import KEY, stated
 from gpukit.geometry import Grid

@@ -31,7 +31,7 @@ def stated(thing: Volume | Segmentation) -> dict[str, Any] | None:
     dict or None
         Ready for JSON.
     """
-    from gpukit import __version__
+    from gpukit.version import __version__
 
     labels = thing.labels if isinstance(thing, Segmentation) else ()
     if not thing.algorithm and not labels:
@@ -71,7 +71,7 @@ def png_texts(description: str, algorithm: Mapping[str, str]) -> Any:
     """
     from PIL.PngImagePlugin import PngInfo
 
-    from gpukit import __version__
+    from gpukit.version import __version__
 
     info = PngInfo()
     texts = {"Software": f"gpukit {__version__}", "Description": description, "Source": made_by(algorithm)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.files.atomic import atomic_folder
+from gpukit.documents.atomic import atomic_folder
 from gpukit.volume import Segmentation, Volume
 
 __all__ = ["description_of", "write_raw"]

@@ -7,14 +7,26 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gpukit.dicom.headers import Header, scan
-from gpukit.dicom.inputs import Location, Source, discover
-from gpukit.dicom.planes import is_image
+from gpukit.dicom.image.frame import Frame, frames_of, parse_frames
+from gpukit.dicom.image.plane import is_image
+from gpukit.dicom.reader.discovery import Location, Source, discover
+from gpukit.dicom.reader.headers import Header, scan
+from gpukit.dicom.series.candidates import select
+from gpukit.dicom.series.read import collect_source
 from gpukit.errors import GpukitError, InputNotFoundError
-from gpukit.measure.images import Frame, frames_of, parse_frames
-from gpukit.measure.results import Measurement, Row
+from gpukit.findings.measurement import Measurement, Row
+from gpukit.measure.spatial.series_space import (
+    Space,
+    _series_row,
+    is_volume_file,
+    open_space,
+    problem_notes,
+    series_name,
+    space_from,
+)
 
-__all__ = ["Progress", "each_frame", "in_parallel"]
+__all__ = ["Progress", "each_frame", "each_series", "in_parallel"]
+
 
 #: Called as ``progress(stage, done, total)``.
 Progress = Callable[[str, int, int], None]
@@ -41,7 +53,7 @@ def each_frame(
     measure : callable
         From a frame to a measurement; a `GpukitError` becomes the row's error.
     frames : str, optional
-        Which frames of multi-frame files, as `gpukit.measure.images.parse_frames` reads it; all by default.
+        Which frames of multi-frame files, as `gpukit.dicom.image.frame.parse_frames` reads it; all by default.
     workers : int, optional
         Threads.
     progress : callable, optional
@@ -134,3 +146,38 @@ def _row(frame: Frame, measure: Callable[[Frame], Measurement]) -> Row:
 def _reason(error: GpukitError, file: str) -> str:
     """The error's line without the file, which has its own column."""
     return str(error).removeprefix(f"{file}: ")
+
+
+def each_series(
+    source: Source,
+    measure: Callable[[Space], Measurement],
+    *,
+    series: str | int | None = None,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Measure on every series that a source names, or on the one named; one row each.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no series to measure on.
+    SelectionError
+        `series` names none or several.
+    """
+    if is_volume_file(source):
+        space = open_space(source)
+        return [_series_row(space.name, lambda: measure(space))]
+    collection = collect_source(source, progress=progress)
+    notes: tuple[str, ...] = problem_notes(collection.problems)
+    if series is not None or not collection.candidates:
+        chosen, more = select(collection, series, str(source))
+        candidates, notes = [chosen], (*more, *notes)
+    else:
+        stacks = [c for c in collection.candidates if "LOCALIZER" not in c.planes[0].kind]
+        candidates = stacks or collection.candidates
+    rows = []
+    for done, candidate in enumerate(candidates):
+        rows.append(_series_row(series_name(candidate), lambda c=candidate: measure(space_from(c, notes))))  # type: ignore[misc]
+        if progress is not None:
+            progress("measuring", done + 1, len(candidates))
+    return rows

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move
-from gpukit.dicom.headers import read_header
-from gpukit.dicom.inputs import Location
+from gpukit.dicom.image.frame import Frame, open_frame
+from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.reader.headers import read_header
+from gpukit.display.grayscale import shown_plane
+from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, InputError
-from gpukit.files.atomic import atomic_path
-from gpukit.files.picture import shown_plane
-from gpukit.measure.images import Frame, open_frame
-from gpukit.measure.objects import caption
-from gpukit.measure.results import Graphic, Measurement
+from gpukit.findings.dicom_objects import caption
+from gpukit.findings.measurement import Graphic, Measurement
 from gpukit.volume import SourceInstance
 
 __all__ = ["draw_overlay"]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.errors import GeometryError, InputError
 from gpukit.ops._arrays import check_padding, device, real_dtype
-from gpukit.ops._cells import triangles
+from gpukit.ops._marching_cubes import triangles
 from gpukit.ops.sample import check_sample
 
 __all__ = ["contour"]
@@ -34,7 +35,7 @@ def contour(
     threshold; half way where the neighbour is no measurement or lies outside the volume, so that the surface is closed.
     Where voxels equal the threshold, it is laid half way to the next lower value that occurs, because surfaces through
     voxel centres collapse. Cells are filled by a table that keeps inside corners of a face apart, so that neighbours
-    agree (see `gpukit.ops._cells`).
+    agree (see `gpukit.ops._marching_cubes`).
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpukit.device import operation
+from gpukit.dispatch import operation
 from gpukit.ops.statistics import Statistics, check_percentages, percentiles, statistics
 
 __all__ = ["Distribution", "distribution"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.errors import InputError
 from gpukit.ops._arrays import device, real_dtype
 from gpukit.ops._selection import as_mask

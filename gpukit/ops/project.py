@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.errors import InputError
 from gpukit.ops._arrays import Padding, as_dtype, check_padding, device, invalid, is_floating, real_dtype, signed
 from gpukit.ops._interpolate import interpolate

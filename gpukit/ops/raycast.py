@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.ops._arrays import check_padding, device
 from gpukit.ops._lighting import Body, unit_vectors
 from gpukit.ops._mapping import check_shape

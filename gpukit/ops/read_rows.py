@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import operation
+from gpukit.dispatch import operation
 from gpukit.errors import InputError
 
 __all__ = ["check_rows", "read_rows"]

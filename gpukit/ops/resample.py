@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.ops._arrays import as_dtype, check_padding, device, dtype_of, invalid, real_dtype, signed, signed_dtype
 from gpukit.ops._interpolate import interpolate
 from gpukit.ops._mapping import EDGE, Axes, Matrix, axes_of, check_affine, check_shape, rows

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpukit.device import array_namespace, operation
+from gpukit.device import array_namespace
+from gpukit.dispatch import operation
 from gpukit.errors import InputError
 from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._moments import Moments

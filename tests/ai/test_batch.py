@@ -18,15 +18,15 @@ from batch_cases_made import above, bright_model, check_outputs, rows_of, uid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpukit.ai import batch_tasks
-from gpukit.ai.batch import MOST_LOSSES, batch, drive
-from gpukit.ai.batch_cases import Case, find_cases
-from gpukit.ai.batch_manifest import Manifest
-from gpukit.ai.batch_pipeline import DEPTH, Pipeline
-from gpukit.ai.batch_tasks import Job
-from gpukit.ai.kept import keep_networks
-from gpukit.ai.model import find_model
-from gpukit.ai.runtimes import choose
+from gpukit.ai.batch import job
+from gpukit.ai.batch.case import Case
+from gpukit.ai.batch.find import find_cases
+from gpukit.ai.batch.job import Job
+from gpukit.ai.batch.manifest import Manifest
+from gpukit.ai.batch.pipeline import DEPTH, Pipeline
+from gpukit.ai.batch.run import MOST_LOSSES, batch, drive
+from gpukit.ai.registry.find import find_model
+from gpukit.ai.runtimes import choose, keep_networks
 from gpukit.errors import FormatError, InputError, InputNotFoundError, ModelError, OutputError, OutputExistsError
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
@@ -95,7 +95,7 @@ def test_copies_with_one_uid_are_cases_each(study: list[Path], tmp_path: Path) -
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80))
 def test_a_uid_from_a_hostile_file_never_leads_out_of_the_folder(text: str) -> None:
-    from gpukit.ai.batch_cases import file_key
+    from gpukit.ai.batch.case import file_key
 
     key = file_key(text)
     assert key == Path(key).name and key not in ("", ".", "..") and not key.startswith(".")
@@ -399,12 +399,12 @@ def test_results_go_to_disk_before_their_row(
 def test_formats_and_options_name_real_arguments() -> None:
     import inspect
 
-    from gpukit.ai.classification import classify
-    from gpukit.ai.detection import detect
-    from gpukit.ai.enhancement import enhance
-    from gpukit.ai.reporting import report
-    from gpukit.ai.segmentation import segment
+    from gpukit.ai.tasks.classify import classify
+    from gpukit.ai.tasks.detect import detect
+    from gpukit.ai.tasks.enhance import enhance
+    from gpukit.ai.tasks.report import report
+    from gpukit.ai.tasks.segment import segment
 
     for function in (segment, classify, detect, enhance, report):
         known = set(inspect.signature(function).parameters) | {"labels", "phase", "top"}
-        assert set(batch_tasks.OPTIONS[function.__name__]) <= known
+        assert set(job.OPTIONS[function.__name__]) <= known

@@ -22,10 +22,10 @@ from batch_cases_made import bright_model, brighter, rows_of, uid_of, write_seri
 from pydicom.uid import generate_uid  # noqa: E402
 from stores_served import s3_served  # noqa: E402
 
-from gpukit.ai.batch import Batch, batch  # noqa: E402
-from gpukit.ai.batch_cases import find_cases  # noqa: E402
-from gpukit.ai.batch_channels import channels_of  # noqa: E402
-from gpukit.ai.model import find_model  # noqa: E402
+from gpukit.ai.batch.channels import channels_of  # noqa: E402
+from gpukit.ai.batch.find import find_cases  # noqa: E402
+from gpukit.ai.batch.run import Batch, batch  # noqa: E402
+from gpukit.ai.registry.find import find_model  # noqa: E402
 from gpukit.errors import FormatError, InputError, ModelError  # noqa: E402
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -18,11 +18,12 @@ pytest.importorskip("torch", reason="the networks of these tests need torch: pip
 from batch_cases_made import bright_model, check_outputs, write_series
 
 from gpukit import device
-from gpukit.ai.batch import batch, drive
-from gpukit.ai.batch_cases import Case, find_cases
-from gpukit.ai.batch_manifest import Manifest
-from gpukit.ai.batch_tasks import Job
-from gpukit.ai.batch_workers import ProcessPool, places
+from gpukit.ai.batch.case import Case
+from gpukit.ai.batch.find import find_cases
+from gpukit.ai.batch.job import Job
+from gpukit.ai.batch.manifest import Manifest
+from gpukit.ai.batch.run import batch, drive
+from gpukit.ai.batch.workers import ProcessPool, places
 from gpukit.errors import DeviceError
 
 

@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 from batch_cases_made import bright_model, check_outputs, rows_of, write_series
 
-from gpukit.ai.batch import batch, drive
-from gpukit.ai.batch_cases import find_cases
-from gpukit.ai.batch_manifest import Manifest
-from gpukit.ai.batch_tasks import Job
+from gpukit.ai.batch.find import find_cases
+from gpukit.ai.batch.job import Job
+from gpukit.ai.batch.manifest import Manifest
+from gpukit.ai.batch.run import batch, drive
 
 pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
 
 SCRIPT = """
 import sys
-from gpukit.ai.batch import batch, drive
-from gpukit.ai.batch_cases import find_cases
-from gpukit.ai.batch_manifest import Manifest
-from gpukit.ai.batch_tasks import Job
+from gpukit.ai.batch.run import batch, drive
+from gpukit.ai.batch.case import find_cases
+from gpukit.ai.batch.manifest import Manifest
+from gpukit.ai.batch.job import Job
 if __name__ == "__main__":
     batch(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu", workers=int(sys.argv[4]) or None)
 """
@@ -99,8 +99,8 @@ CRASHES = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 import torch  # once, for all the processes that are forked off below
-from gpukit.ai import batch as whole
-from gpukit.ai.batch_manifest import Manifest
+import gpukit.ai.batch.run as whole
+from gpukit.ai.batch.manifest import Manifest
 from gpukit.files import atomic
 
 def die(*_, **__):
@@ -200,7 +200,7 @@ def test_runs_killed_at_the_worst_moments_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    from gpukit.ai.batch_workers import ProcessPool
+    from gpukit.ai.batch.workers import ProcessPool
 
     folders = [write_series(tmp_path / "in" / f"s{n}", seed=n, slices=2, size=8) for n in range(5)]
     model = bright_model(tmp_path / "model")

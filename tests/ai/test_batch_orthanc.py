@@ -17,9 +17,9 @@ import pydicom  # noqa: E402
 from batch_cases_made import above, bright_model, uid_of, write_series  # noqa: E402
 from pacs_served import free_port, served  # noqa: E402
 
-from gpukit.ai import batch_dicomweb  # noqa: E402
-from gpukit.ai.batch import batch  # noqa: E402
-from gpukit.ai.batch_cases import find_cases  # noqa: E402
+from gpukit.ai.batch import dicomweb  # noqa: E402
+from gpukit.ai.batch.find import find_cases  # noqa: E402
+from gpukit.ai.batch.run import batch  # noqa: E402
 from gpukit.errors import InputError  # noqa: E402
 
 PLUGIN = "libOrthancDicomWeb.so"
@@ -65,7 +65,7 @@ def test_series_of_a_pacs(
         find_cases(address)
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login reader password quite-a-secret\n")
     (tmp_path / "netrc").chmod(0o600)
-    monkeypatch.setattr(batch_dicomweb, "_PAGE", 2)
+    monkeypatch.setattr(dicomweb, "_PAGE", 2)
     made = batch(address, model, tmp_path / "out", device="cpu")
     assert made.failed == () and sorted(row["case"] for row in made.rows) == sorted(map(uid_of, folders))
     for folder in folders:

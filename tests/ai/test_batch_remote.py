@@ -24,10 +24,10 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 
 from batch_cases_made import above, bright_model, rows_of, uid_of, write_series  # noqa: E402
 
-from gpukit.ai import batch_dicomweb  # noqa: E402
-from gpukit.ai.batch import batch  # noqa: E402
-from gpukit.ai.batch_cases import find_cases  # noqa: E402
-from gpukit.ai.batch_pipeline import DEPTH  # noqa: E402
+from gpukit.ai.batch import dicomweb  # noqa: E402
+from gpukit.ai.batch.find import find_cases  # noqa: E402
+from gpukit.ai.batch.pipeline import DEPTH  # noqa: E402
+from gpukit.ai.batch.run import batch  # noqa: E402
 from gpukit.errors import FormatError, InputError, InputNotFoundError  # noqa: E402
 
 
@@ -229,7 +229,7 @@ def test_faults_of_a_service_are_named(service: Any, tmp_path: Path) -> None:
 def test_a_search_that_fails_is_named(
     faults: list[int | str], said: str, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_dicomweb, "_PAUSE", 0.01)
+    monkeypatch.setattr(dicomweb, "_PAUSE", 0.01)
     address, kind, _ = service
     kind.faults[:] = faults
     with pytest.raises((InputError, FormatError), match=said):
@@ -274,8 +274,8 @@ def test_what_breaks_off_or_is_refused_midway_is_a_row(service: Any, tmp_path: P
 def test_a_service_that_says_nothing_is_not_waited_for(
     service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_dicomweb, "_TIMEOUT", (5.0, 0.3))
-    monkeypatch.setattr(batch_dicomweb, "_ATTEMPTS", 1)
+    monkeypatch.setattr(dicomweb, "_TIMEOUT", (5.0, 0.3))
+    monkeypatch.setattr(dicomweb, "_ATTEMPTS", 1)
     address, kind, _ = service
 
     def found(done: int, total: int) -> None:
@@ -306,7 +306,7 @@ def test_a_token_is_shown_and_never_kept(service: Any, tmp_path: Path, monkeypat
 CLUSTER = """
 import faulthandler, json, os, sys, threading, time
 from ray.cluster_utils import Cluster
-from gpukit.ai.batch import batch
+from gpukit.ai.batch.run import batch
 
 if __name__ == "__main__":
     source, model, output, gate, held, port = sys.argv[1:]

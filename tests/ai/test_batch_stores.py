@@ -19,11 +19,11 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 from batch_cases_made import above, bright_model, uid_of, write_series  # noqa: E402
 from stores_served import SECRET, Served, azure_served, google_served, s3_served  # noqa: E402
 
-from gpukit.ai import batch_stores  # noqa: E402
-from gpukit.ai.batch import Batch, batch  # noqa: E402
-from gpukit.ai.batch_cases import find_cases  # noqa: E402
-from gpukit.ai.batch_stores import store_of  # noqa: E402
+from gpukit.ai.batch.find import find_cases  # noqa: E402
+from gpukit.ai.batch.run import Batch, batch  # noqa: E402
 from gpukit.errors import InputError, InputNotFoundError  # noqa: E402
+from gpukit.remote import object_store  # noqa: E402
+from gpukit.remote.object_store import store_of  # noqa: E402
 
 SERVERS = {"s3": s3_served, "gs": google_served, "azure": azure_served}
 
@@ -69,7 +69,7 @@ def test_series_and_volumes_below_a_prefix_from_all_pages(
     store: Served, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names with spaces, other letters and signs that addresses treat apart; what is beside the prefix stays out."""
-    monkeypatch.setattr(batch_stores, "PAGE", 3)
+    monkeypatch.setattr(object_store, "PAGE", 3)
     folders = [write_series(tmp_path / f"s{n}", seed=n, slices=4) for n in range(2)]
     for folder in folders:  # one prefix holds both series: the headers tell them apart
         put_series(store, folder, f"Studien 2026/Schädel & Kiefer/头 #1+2%41/{folder.name} ")
@@ -165,8 +165,8 @@ def test_a_download_that_breaks_off_is_begun_again(store: Served, tmp_path: Path
 def test_a_store_that_keeps_breaking_off_makes_a_failed_row(
     store: Served, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_stores, "_PATIENCE", 2.0)
-    monkeypatch.setattr(batch_stores, "_PAUSE", 0.1)
+    monkeypatch.setattr(object_store, "_PATIENCE", 2.0)
+    monkeypatch.setattr(object_store, "_PAUSE", 0.1)
     folder = write_series(tmp_path / "s", slices=2)
     put_series(store, folder, "p/")
     address = f"{store.scheme}://archive/p"
@@ -193,8 +193,8 @@ def test_a_bucket_that_is_not_there_and_a_prefix_without_images(store: Served) -
 
 
 def test_a_store_that_is_not_there(store: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_stores, "_PATIENCE", 2.0)
-    monkeypatch.setattr(batch_stores, "_PAUSE", 0.1)
+    monkeypatch.setattr(object_store, "_PATIENCE", 2.0)
+    monkeypatch.setattr(object_store, "_PAUSE", 0.1)
     for name, value in store.settings().items():
         monkeypatch.setenv(name, value.replace(store.wire.address, "http://127.0.0.1:9"))
     with pytest.raises(InputError, match="cannot be reached"):

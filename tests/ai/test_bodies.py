@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpukit.ai.bodies import keep_main_body
 from gpukit.errors import ModelError
+from gpukit.ops.main_body import keep_main_body
 
 SPACING = (1.0, 1.5, 2.0)  # i, j, k
 

@@ -15,8 +15,8 @@ from made_models import description, labels_by_monai, made_volume, unet  # noqa:
 
 from gpukit import save  # noqa: E402
 from gpukit.ai import find_model, segment  # noqa: E402
-from gpukit.ai.bundle import open_bundle  # noqa: E402
-from gpukit.ai.networks import build_network, load_weights  # noqa: E402
+from gpukit.ai.model.architectures import build_network, load_weights  # noqa: E402
+from gpukit.ai.model.monai_bundle import open_bundle  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 
 

@@ -18,10 +18,10 @@ from hypothesis.extra.numpy import arrays
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.classification import classify  # noqa: E402
-from gpukit.ai.description import Model, read_description  # noqa: E402
-from gpukit.ai.ensemble import combine_probabilities  # noqa: E402
-from gpukit.ai.pictures import Pictures  # noqa: E402
+from gpukit.ai.inference.ensemble import combine_probabilities  # noqa: E402
+from gpukit.ai.model.description import Model, read_description  # noqa: E402
+from gpukit.ai.tasks.classify import classify  # noqa: E402
+from gpukit.ai.transforms.image_input import Pictures  # noqa: E402
 from gpukit.errors import InputError, ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

@@ -20,13 +20,13 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ahead import Ahead  # noqa: E402
-from gpukit.ai import lanes  # noqa: E402
-from gpukit.ai.classification import Classification, classify, classify_each  # noqa: E402
-from gpukit.ai.description import Model  # noqa: E402
-from gpukit.dicom import decoders as decoding  # noqa: E402
-from gpukit.dicom import read_each as reading  # noqa: E402
-from gpukit.opening import open_each  # noqa: E402
+from gpukit.ai.model.description import Model  # noqa: E402
+from gpukit.ai.tasks import classify_batches  # noqa: E402
+from gpukit.ai.tasks.classify import Classification, classify, classify_each  # noqa: E402
+from gpukit.dicom.pixels import decoders as decoding  # noqa: E402
+from gpukit.dicom.series import read_each as reading  # noqa: E402
+from gpukit.io.open import open_each  # noqa: E402
+from gpukit.prefetch import Ahead  # noqa: E402
 from gpukit_backends.decoders.dali import DaliDecoder  # noqa: E402
 
 LONG = 60.0  # seconds; only ever waited for where the code is wrong
@@ -128,9 +128,9 @@ def test_batches_go_across_files_and_results_stay_in_order(tmp_path: Path, monke
     model = small(tmp_path)
     loads: list[str] = []
     sizes: list[int] = []
-    load, ask = lanes.load, lanes.probabilities
-    monkeypatch.setattr("gpukit.ai.classification.load", lambda *a: (loads.append("one"), load(*a))[1])
-    monkeypatch.setattr(lanes, "probabilities", lambda x, *a: (sizes.append(len(x)), ask(x, *a))[1])
+    load, ask = classify_batches.load, classify_batches.probabilities
+    monkeypatch.setattr("gpukit.ai.tasks.classify.load", lambda *a: (loads.append("one"), load(*a))[1])
+    monkeypatch.setattr(classify_batches, "probabilities", lambda x, *a: (sizes.append(len(x)), ask(x, *a))[1])
     scans: list[int] = []
     collect = reading.collect_source
     monkeypatch.setattr(reading, "collect_source", lambda *a, **k: (scans.append(1), collect(*a, **k))[1])
@@ -166,7 +166,7 @@ def test_pictures_are_read_while_the_network_runs(
     spans: list[tuple[str, str, int]] = []
     reads = 0
     begun = threading.Semaphore(0)
-    volume_of, ask = reading.volume_of, lanes.probabilities
+    volume_of, ask = reading.volume_of, classify_batches.probabilities
 
     def read(*args: Any, **options: Any) -> Any:
         nonlocal reads
@@ -192,7 +192,7 @@ def test_pictures_are_read_while_the_network_runs(
         return found
 
     monkeypatch.setattr(reading, "volume_of", read)
-    monkeypatch.setattr(lanes, "probabilities", run)
+    monkeypatch.setattr(classify_batches, "probabilities", run)
     with Ahead(open_each(pictures, device="cpu")) as opened:
         volumes = (one.volume for one in opened if one.volume is not None)
         found = list(classify_each(volumes, small(tmp_path), batch=1))

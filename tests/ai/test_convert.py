@@ -20,8 +20,8 @@ from made_models import description, unet, write_model  # noqa: E402
 
 from gpukit import Grid, Volume  # noqa: E402
 from gpukit.ai import find_model, segment  # noqa: E402
-from gpukit.ai.conversion import convert  # noqa: E402
-from gpukit.ai.coreml import METADATA_KEY, user_metadata  # noqa: E402
+from gpukit.ai.model.coreml import METADATA_KEY, user_metadata  # noqa: E402
+from gpukit.ai.registry.convert import convert  # noqa: E402
 from gpukit.errors import InputError, ModelError, OutputExistsError  # noqa: E402
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

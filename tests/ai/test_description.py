@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import UNET, description, label
 
-from gpukit.ai.description import Model, read_description
-from gpukit.ai.model import find_model
+from gpukit.ai.model.description import Model, read_description
+from gpukit.ai.registry.find import find_model
 from gpukit.errors import GpukitError, InputNotFoundError, ModelError
 
 
@@ -181,7 +181,7 @@ def test_the_json_schema_agrees_with_the_reader(tmp_path):
     """Every key that the reader knows is in the schema, and the other way round."""
     from pathlib import Path
 
-    import gpukit.ai.description as module
+    import gpukit.ai.model.description as module
 
     schema = json.loads((Path(module.__file__).parent / "model.schema.json").read_text())
     kinds = schema["$defs"]

@@ -22,12 +22,12 @@ from pydicom.data import get_testdata_file
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.box_objects import write_gsps, write_sr  # noqa: E402
-from gpukit.ai.boxes import iou, suppress  # noqa: E402
-from gpukit.ai.description import Model, read_description  # noqa: E402
-from gpukit.ai.detection import detect  # noqa: E402
-from gpukit.dicom.gsps_read import read_gsps  # noqa: E402
-from gpukit.dicom.sr_read import read_measurement_report  # noqa: E402
+from gpukit.ai.model.description import Model, read_description  # noqa: E402
+from gpukit.ai.results.detection_report import write_gsps, write_sr  # noqa: E402
+from gpukit.ai.tasks.boxes import iou, suppress  # noqa: E402
+from gpukit.ai.tasks.detect import detect  # noqa: E402
+from gpukit.dicom.pr.gsps_read import read_gsps  # noqa: E402
+from gpukit.dicom.sr.tid1500_read import read_measurement_report  # noqa: E402
 from gpukit.errors import InputError, ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

@@ -19,9 +19,9 @@ from pydicom.data import get_testdata_file
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.description import Model, read_description  # noqa: E402
-from gpukit.ai.enhancement import enhance  # noqa: E402
-from gpukit.dicom.derived import write_derived  # noqa: E402
+from gpukit.ai.model.description import Model, read_description  # noqa: E402
+from gpukit.ai.tasks.enhance import enhance  # noqa: E402
+from gpukit.dicom.derived.write import write_derived  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from gpukit.ai.late import Late  # noqa: E402
-from gpukit.ai.memory import Frugal  # noqa: E402
-from gpukit.ai.window import Layout, slide  # noqa: E402
+from gpukit.ai.inference.lazy_logits import Late  # noqa: E402
+from gpukit.ai.inference.out_of_memory import Frugal  # noqa: E402
+from gpukit.ai.inference.sliding_window import Layout, slide  # noqa: E402
 from gpukit_backends.runtimes.torch_runtime import TorchNetwork  # noqa: E402
 
 CLASSES = 40

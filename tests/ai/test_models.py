@@ -14,7 +14,7 @@ from made_models import description, label, labels_by_monai, made_volume, save, 
 
 from gpukit import Volume  # noqa: E402
 from gpukit.ai import find_model, segment  # noqa: E402
-from gpukit.ai.networks import build_network  # noqa: E402
+from gpukit.ai.model.architectures import build_network  # noqa: E402
 from gpukit.ai.runtimes import choose, runtimes  # noqa: E402
 from gpukit.errors import DependencyError, DeviceError, InputError, ModelError, SelectionError  # noqa: E402
 
@@ -57,7 +57,7 @@ def test_a_torch_volume_is_segmented_where_it_is_and_stays_there(tmp_path, volum
 
 
 def test_numpy_and_torch_share_the_voxels(volume):
-    from gpukit.ai.tensors import as_array, as_tensor
+    from gpukit.ai.transforms.tensors import as_array, as_tensor
 
     tensor = as_tensor(volume.array)
     assert tensor.data_ptr() == volume.array.ctypes.data

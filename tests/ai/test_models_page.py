@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
 from gpukit import Grid, Volume
-from gpukit.dicom.series_writer import write_mr_series
+from gpukit.dicom.derived.mr_series import write_mr_series
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 

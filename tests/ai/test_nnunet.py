@@ -25,11 +25,11 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 
 import gpukit as gk  # noqa: E402
 from gpukit.ai import find_model  # noqa: E402
-from gpukit.ai.nnunet import read_nnunet  # noqa: E402
-from gpukit.ai.nnunet_network import read_checkpoint  # noqa: E402
-from gpukit.ai.nnunet_resample import Resampling, new_shape, resample  # noqa: E402
-from gpukit.ai.registry import Store  # noqa: E402
-from gpukit.ai.sources import add  # noqa: E402
+from gpukit.ai.nnunet.network import read_checkpoint  # noqa: E402
+from gpukit.ai.nnunet.plans import read_nnunet  # noqa: E402
+from gpukit.ai.nnunet.resample import Resampling, new_shape, resample  # noqa: E402
+from gpukit.ai.registry.packages import add  # noqa: E402
+from gpukit.ai.registry.store import Store  # noqa: E402
 from gpukit.errors import InputNotFoundError, ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

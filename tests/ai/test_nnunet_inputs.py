@@ -24,8 +24,8 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 
 import gpukit as gk  # noqa: E402
 from gpukit.ai import find_model  # noqa: E402
-from gpukit.ai.registry import Store  # noqa: E402
-from gpukit.ai.sources import add  # noqa: E402
+from gpukit.ai.registry.packages import add  # noqa: E402
+from gpukit.ai.registry.store import Store  # noqa: E402
 from gpukit.errors import GeometryError, InputError, ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

@@ -20,11 +20,11 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from gpukit.ai import find_model  # noqa: E402
-from gpukit.ai.description import Model  # noqa: E402
+from gpukit.ai.model.description import Model  # noqa: E402
 from gpukit.ai.runtimes import choose  # noqa: E402
 from gpukit.errors import DeviceError, ModelError  # noqa: E402
-from gpukit_backends.runtimes.engines import engine_folder  # noqa: E402
 from gpukit_backends.runtimes.onnx_runtime import OnnxRuntime, provider_options  # noqa: E402
+from gpukit_backends.runtimes.tensorrt_cache import engine_folder  # noqa: E402
 
 
 def names(providers: list[Any]) -> list[str]:

@@ -12,9 +12,9 @@ import pydicom
 import pytest
 
 import gpukit
-from gpukit.ai.montage import montage, write_montage
-from gpukit.ai.outputs import keep_labels, summary
-from gpukit.dicom.series_writer import write_mr_series
+from gpukit.ai.results.montage import montage, write_montage
+from gpukit.ai.tasks.label_summary import keep_labels, summary
+from gpukit.dicom.derived.mr_series import write_mr_series
 from gpukit.errors import GeometryError, InputError, OutputExistsError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.transfers import count_transfers

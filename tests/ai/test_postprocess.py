@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from gpukit.ai.postprocess import keep_largest  # noqa: E402
+from gpukit.ai.transforms.postprocess import keep_largest  # noqa: E402
 
 
 @given(

@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 ndimage = pytest.importorskip("scipy.ndimage", reason="scipy is not installed")
 
-from gpukit.ai.blocks import Block  # noqa: E402
-from gpukit.ai.labelmap import LabelMap  # noqa: E402
-from gpukit.ai.parts import InputSpec, OutputSpec, TransformSpec  # noqa: E402
-from gpukit.ai.preprocess import model_grid, prepare, whole_voxel_start  # noqa: E402
+from gpukit.ai.inference.label_map import LabelMap  # noqa: E402
+from gpukit.ai.inference.merger import Block  # noqa: E402
+from gpukit.ai.model.volume_spec import InputSpec, OutputSpec, TransformSpec  # noqa: E402
+from gpukit.ai.transforms.volume_input import model_grid, prepare, whole_voxel_start  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Label, Volume  # noqa: E402
 

@@ -10,8 +10,8 @@ import pytest
 from made_models import label, write_model
 
 import gpukit
-from gpukit.dicom.seg_read import read_seg
-from gpukit.dicom.series_writer import write_mr_series
+from gpukit.dicom.derived.mr_series import write_mr_series
+from gpukit.dicom.segmentation.seg_read import read_seg
 from gpukit.errors import InputError, ModelError
 from gpukit.geometry import Grid
 from gpukit.volume import Label, Volume
@@ -25,7 +25,7 @@ ONE = 0.5 / 255  # what rounding to a byte may take
 
 def split(logits: np.ndarray, sides: tuple[int, int, int]) -> list:
     """Blocks, as the sliding window hands them on: weighted sums, and the weights."""
-    from gpukit.ai.blocks import Block
+    from gpukit.ai.inference.merger import Block
 
     found = []
     rng = np.random.default_rng(9)
@@ -56,9 +56,9 @@ def expected(logits: np.ndarray, activation: str, source: Grid, model: Grid) -> 
 @pytest.mark.parametrize("way", ["whole voxels", "beyond the source", "part of the source", "resampled"])
 @pytest.mark.parametrize("sides", [(3, 99, 99), (99, 3, 99), (99, 99, 3), (3, 4, 2)])
 def test_against_the_definition(activation: str, way: str, sides: tuple[int, int, int]) -> None:
-    from gpukit.ai.labelmap import LabelMap
-    from gpukit.ai.parts import OutputSpec
-    from gpukit.ai.probabilities import ProbabilityMap
+    from gpukit.ai.inference.label_map import LabelMap
+    from gpukit.ai.inference.probability_map import ProbabilityMap
+    from gpukit.ai.model.volume_spec import OutputSpec
 
     source = Grid.from_axes((6, 7, 8), spacing=(1.0, 1.2, 2.0), origin=(3, -4, 5))
     if way != "resampled":  # permuted and flipped

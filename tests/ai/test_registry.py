@@ -26,11 +26,11 @@ from made_models import description, label, made_volume, unet, write_model  # no
 
 import gpukit as gk  # noqa: E402
 from gpukit.ai import find_model  # noqa: E402
-from gpukit.ai.conversion import formats_before  # noqa: E402
-from gpukit.ai.registry import Store  # noqa: E402
+from gpukit.ai.registry.convert import formats_before  # noqa: E402
+from gpukit.ai.registry.packages import add, export, import_package  # noqa: E402
+from gpukit.ai.registry.store import Store  # noqa: E402
+from gpukit.ai.registry.variants import best_variant, ranking  # noqa: E402
 from gpukit.ai.runtimes import formats_of  # noqa: E402
-from gpukit.ai.sources import add, export, import_package  # noqa: E402
-from gpukit.ai.variants import best_variant, ranking  # noqa: E402
 from gpukit.errors import (  # noqa: E402
     DependencyError,
     FormatError,
@@ -180,8 +180,8 @@ def test_a_name_stands_for_one_model(store: Store, model: Path) -> None:
 def test_processes_that_add_at_once_lose_nothing(store: Store, model: Path, tmp_path: Path) -> None:
     script = """
 import sys
-from gpukit.ai.registry import Store
-from gpukit.ai.sources import add
+from gpukit.ai.registry.store import Store
+from gpukit.ai.registry.packages import add
 for n in range(8):
     add(Store(), sys.argv[1], version=str(n), name="both", alias=f"{sys.argv[2]}-{n}", tags=[sys.argv[2]])
 """

@@ -19,11 +19,11 @@ pytest.importorskip("monai", reason="monai is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.box_objects import write_gsps, write_sr  # noqa: E402
-from gpukit.ai.description import Model, read_description  # noqa: E402
-from gpukit.ai.detection import detect  # noqa: E402
-from gpukit.dicom.gsps_read import read_gsps  # noqa: E402
-from gpukit.dicom.sr_read import read_measurement_report  # noqa: E402
+from gpukit.ai.model.description import Model, read_description  # noqa: E402
+from gpukit.ai.results.detection_report import write_gsps, write_sr  # noqa: E402
+from gpukit.ai.tasks.detect import detect  # noqa: E402
+from gpukit.dicom.pr.gsps_read import read_gsps  # noqa: E402
+from gpukit.dicom.sr.tid1500_read import read_measurement_report  # noqa: E402
 from gpukit.errors import InputError  # noqa: E402
 from gpukit_cli.main import main  # noqa: E402
 

@@ -17,11 +17,11 @@ pytest.importorskip("openvino_telemetry", reason="openvino is not installed")
 
 from gpukit import Grid, Volume  # noqa: E402
 from gpukit.ai import find_model, segment  # noqa: E402
-from gpukit.ai.classification import classify  # noqa: E402
-from gpukit.ai.coreml import METADATA_KEY, user_metadata  # noqa: E402
-from gpukit.ai.detection import detect  # noqa: E402
-from gpukit.ai.enhancement import enhance  # noqa: E402
+from gpukit.ai.model.coreml import METADATA_KEY, user_metadata  # noqa: E402
 from gpukit.ai.runtimes import choose, runtimes  # noqa: E402
+from gpukit.ai.tasks.classify import classify  # noqa: E402
+from gpukit.ai.tasks.detect import detect  # noqa: E402
+from gpukit.ai.tasks.enhance import enhance  # noqa: E402
 from gpukit.errors import DependencyError, DeviceError, ModelError  # noqa: E402
 
 LIVER = {
@@ -234,8 +234,8 @@ def test_metadata_of_damaged_core_ml_models_is_none(core: Path, tmp_path: Path) 
 
 def test_a_core_ml_package_is_kept_whole(tmp_path: Path) -> None:
     ct = pytest.importorskip("coremltools", reason="coremltools is not installed")
-    from gpukit.ai.registry import Store
-    from gpukit.ai.sources import add, export, import_package
+    from gpukit.ai.registry.packages import add, export, import_package
+    from gpukit.ai.registry.store import Store
 
     network = torch.jit.trace(Small("classify").eval(), torch.rand(1, 1, 20, 24))
     made = ct.convert(network, inputs=[ct.TensorType(name="image", shape=(1, 1, 20, 24))], convert_to="mlprogram")

@@ -18,8 +18,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="gpukit's networks need torch: pip install 'gpukit[ai]'")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.model import find_model  # noqa: E402
-from gpukit.ai.savedmodel import _check_graph  # noqa: E402
+from gpukit.ai.registry.find import find_model  # noqa: E402
+from gpukit.ai.registry.savedmodel import _check_graph  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -18,7 +18,7 @@ from made_models import write_model  # noqa: E402
 import gpukit_backends.runtimes.torch_runtime as module  # noqa: E402
 from gpukit import Grid, Volume  # noqa: E402
 from gpukit.ai import segment  # noqa: E402
-from gpukit.ai.memory import OutOfMemoryError, smaller  # noqa: E402
+from gpukit.ai.inference.out_of_memory import OutOfMemoryError, smaller  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 
 

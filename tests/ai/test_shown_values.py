@@ -17,12 +17,12 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 pytest.importorskip("monai", reason="monai is not installed")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.classification import classify  # noqa: E402
-from gpukit.ai.description import read_description  # noqa: E402
-from gpukit.ai.detection import detect  # noqa: E402
-from gpukit.ai.enhancement import enhance  # noqa: E402
-from gpukit.ai.pictures import Pictures  # noqa: E402
-from gpukit.files.picture import shown_plane  # noqa: E402
+from gpukit.ai.model.description import read_description  # noqa: E402
+from gpukit.ai.tasks.classify import classify  # noqa: E402
+from gpukit.ai.tasks.detect import detect  # noqa: E402
+from gpukit.ai.tasks.enhance import enhance  # noqa: E402
+from gpukit.ai.transforms.image_input import Pictures  # noqa: E402
+from gpukit.display.grayscale import shown_plane  # noqa: E402
 
 
 class Same(torch.nn.Module):

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 pytest.importorskip("monai", reason="monai is not installed")
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.outputs import summary  # noqa: E402
-from gpukit.dicom.sr_read import read_measurement_report  # noqa: E402
+from gpukit.ai.tasks.label_summary import summary  # noqa: E402
+from gpukit.dicom.sr.tid1500_read import read_measurement_report  # noqa: E402
 from gpukit.errors import GeometryError  # noqa: E402
 from gpukit_cli.main import main  # noqa: E402
 

@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 from made_models import description, label  # noqa: E402
 
 import gpukit as gk  # noqa: E402
-from gpukit.ai.description import Model, read_description  # noqa: E402
-from gpukit.ai.together import Mirrored, fuse  # noqa: E402
+from gpukit.ai.inference.ensemble import fuse  # noqa: E402
+from gpukit.ai.inference.test_time_augmentation import Mirrored  # noqa: E402
+from gpukit.ai.model.description import Model, read_description  # noqa: E402
 from gpukit.errors import InputError, ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Volume  # noqa: E402

@@ -16,9 +16,9 @@ pytest.importorskip("monai", reason="monai is not installed")
 from made_models import description, made_volume, save, unet, write_model  # noqa: E402
 
 from gpukit.ai import find_model, segment  # noqa: E402
-from gpukit.ai.registry import Store  # noqa: E402
+from gpukit.ai.registry.packages import add  # noqa: E402
+from gpukit.ai.registry.store import Store  # noqa: E402
 from gpukit.ai.runtimes import choose  # noqa: E402
-from gpukit.ai.sources import add  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 
 

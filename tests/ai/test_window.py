@@ -14,11 +14,11 @@ pytest.importorskip("monai", reason="monai is not installed")
 
 from made_models import unet  # noqa: E402
 
-from gpukit.ai.blocks import Block  # noqa: E402
-from gpukit.ai.labelmap import LabelMap  # noqa: E402
-from gpukit.ai.parts import OutputSpec  # noqa: E402
-from gpukit.ai.schedule import Schedule  # noqa: E402
-from gpukit.ai.window import Layout, importance, slide  # noqa: E402
+from gpukit.ai.inference.label_map import LabelMap  # noqa: E402
+from gpukit.ai.inference.merger import Block  # noqa: E402
+from gpukit.ai.inference.sliding_window import Layout, importance, slide  # noqa: E402
+from gpukit.ai.inference.window_order import Schedule  # noqa: E402
+from gpukit.ai.model.volume_spec import OutputSpec  # noqa: E402
 from gpukit.errors import ModelError  # noqa: E402
 from gpukit.geometry import Grid  # noqa: E402
 from gpukit.volume import Label  # noqa: E402

@@ -25,8 +25,8 @@ pytest.importorskip("monai", reason="monai is not installed")
 
 SHAPE = (24, 40, 36)
 VOXELS = int(np.prod(SHAPE))
-#: Compiled kernels for NumPy's arrays are used on the CPU only, on the same memory (`gpukit.ai.labelmap`).
-ON_THE_CPU_ONLY = {"gpukit.ai.labelmap"}
+#: Compiled kernels for NumPy's arrays are used on the CPU only, on the same memory (`gpukit.ai.inference.label_map`).
+ON_THE_CPU_ONLY = {"gpukit.ai.inference.label_map"}
 
 
 @pytest.fixture
@@ -136,9 +136,9 @@ def test_an_enhanced_series_crosses_twice(
 
 
 def test_a_batch_crosses_twice_a_case(series: Path, tmp_path: Path, device: set[str]) -> None:
-    from gpukit.ai import batch_tasks
-    from gpukit.ai.batch_cases import Case
-    from gpukit.ai.batch_tasks import Job
+    import gpukit.ai.batch.job as batch_job
+    from gpukit.ai.batch.case import Case
+    from gpukit.ai.batch.job import Job
     from gpukit.transfers import count_transfers
 
     model = steps(tmp_path / "model", patch=32)
@@ -152,8 +152,8 @@ def test_a_batch_crosses_twice_a_case(series: Path, tmp_path: Path, device: set[
 
     with count_transfers() as moved:
         models = job.check()
-        images = batch_tasks.read(case, job, models, "torch-cpu", {}, passing)
-        result = batch_tasks.run(images, job, models, passing)
-        batch_tasks.write(case, images[0], result, job, models)
+        images = batch_job.read(case, job, models, "torch-cpu", {}, passing)
+        result = batch_job.run(images, job, models, passing)
+        batch_job.write(case, images[0], result, job, models)
     assert [t.nbytes for t in moved if t.nbytes >= VOXELS] == [2 * VOXELS, VOXELS]
     assert device <= ON_THE_CPU_ONLY

@@ -159,7 +159,7 @@ def test_stopped_command_leaves_nothing(number: signal.Signals, code: int, tmp_p
         "import sys, time\n"
         "from gpukit_cli import main\n"
         "from pathlib import Path\n"
-        "from gpukit.files.atomic import atomic_path\n"
+        "from gpukit.documents.atomic import atomic_path\n"
         "import types, typer\n"
         "app = typer.Typer(rich_markup_mode=None)\n"
         "@app.command()\n"

@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from gpukit.dicom.series_writer import write_mr_series
+from gpukit.dicom.derived.mr_series import write_mr_series
 from gpukit.geometry import Grid
 from gpukit.volume import Volume
 from gpukit_cli.main import main

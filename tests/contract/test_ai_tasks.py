@@ -80,7 +80,7 @@ def core_ml(folder: Path, name: str, network: torch.nn.Module, task: str, output
 
 def twin(folder: Path, name: str, network: torch.nn.Module) -> None:
     """The same network as NAME.onnx, with the description that was in the metadata."""
-    from gpukit.ai.coreml import user_metadata
+    from gpukit.ai.model.coreml import user_metadata
 
     torch.onnx.export(
         network.eval(), (torch.rand(1, 1, 128, 128),), str(folder / f"{name}.onnx"), input_names=["image"],

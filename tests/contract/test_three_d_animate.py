@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import gpukit as gk
-from gpukit.masking import open_mask
-from gpukit.render.camera import camera_view, extent
-from gpukit.render.clipping import clip_box, clip_plane
+from gpukit.io.masks import open_mask
+from gpukit.rendering.scene.camera import camera_view, extent
+from gpukit.rendering.scene.clipping import clip_box, clip_plane
 from gpukit.volume import Segmentation
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

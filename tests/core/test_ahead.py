@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gpukit as gk
-from gpukit.ahead import Ahead
-from gpukit.stages import profile, stage
+from gpukit.prefetch import Ahead
+from gpukit.profiling import profile, stage
 from gpukit.transfers import count_crossing
 
 LONG = 30.0  # seconds; only ever waited for where the code is wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -37,6 +38,7 @@ NAMES = {
     "explain",
     "find_series",
     "hu",
+    "measure",
     "mip",
     "mpr",
     "open",
@@ -49,7 +51,6 @@ NAMES = {
     "segment",
     "suv",
     "suv_volume",
-    "volume",
 }
 
 
@@ -67,3 +68,16 @@ def test_importing_gpukit_imports_nothing_heavy() -> None:
     code = "import gpukit, sys; print(*(set(sys.modules) & {'numpy', 'torch', 'pydicom', 'scipy', 'monai', 'typer'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
     assert done.stdout.strip() == ""
+
+
+def test_no_public_name_is_the_name_of_a_module_in_gpukit() -> None:
+    # Importing a module sets its name on its package: a function of that name would be there or not by chance.
+    modules = {module.name for module in pkgutil.iter_modules(gpukit.__path__)}
+    assert not set(gpukit._PUBLIC) & modules
+    verbs = set(gpukit.measure.__all__)
+    assert not verbs & {module.name for module in pkgutil.iter_modules(gpukit.measure.__path__)}
+
+
+def test_every_verb_of_measure_loads() -> None:
+    for name in gpukit.measure.__all__:
+        assert callable(getattr(gpukit.measure, name)), name

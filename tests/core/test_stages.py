@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gpukit.stages import in_stage, profile, stage, staged
+from gpukit.profiling import in_stage, profile, stage, staged
 
 
 def spin(seconds: float) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom import Dataset
 
-from gpukit.dicom.identity import source_header
-from gpukit.dicom.seg_planes import Planes, plan_planes
-from gpukit.dicom.seg_template import make_object
+from gpukit.dicom.modules.source_frames import Planes, plan_planes
+from gpukit.dicom.modules.source_header import source_header
+from gpukit.dicom.segmentation.seg_template import make_object
 from gpukit.volume import Segmentation, SourceInstance
 
 

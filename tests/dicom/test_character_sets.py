@@ -13,11 +13,11 @@ import pytest
 from pydicom.data import get_testdata_file
 
 import gpukit as gk
-from gpukit.ai.box_objects import write_gsps
-from gpukit.ai.detection import Detection, Detections
-from gpukit.ai.segment_objects import write_sr, written_seg
-from gpukit.dicom.derived import derived_images
-from gpukit.dicom.identity import short_text
+from gpukit.ai.results.detection_report import write_gsps
+from gpukit.ai.results.segment_report import write_sr, written_seg
+from gpukit.ai.tasks.detect import Detection, Detections
+from gpukit.dicom.derived.write import derived_images
+from gpukit.dicom.modules.source_header import short_text
 from gpukit.volume import Label, Segmentation, Volume
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")

@@ -13,14 +13,14 @@ import pydicom
 import pytest
 from pydicom.encaps import encapsulate, encapsulate_extended
 
-from gpukit.dicom import codestream as cs
-from gpukit.dicom.content import Content
-from gpukit.dicom.decoders import FrameDecoder, decode_frame, decoders, decoders_for
-from gpukit.dicom.encapsulated import frame_table
-from gpukit.dicom.frames import FrameRef, decode_into, read_frame
-from gpukit.dicom.headers import Header, read_header, scan
-from gpukit.dicom.inputs import Location, discover
-from gpukit.dicom.pixels import NATIVE, FrameDescription, describe
+from gpukit.dicom.pixels import codestream as cs
+from gpukit.dicom.pixels.byte_source import Content
+from gpukit.dicom.pixels.decoders import FrameDecoder, decode_frame, decoders, decoders_for
+from gpukit.dicom.pixels.encapsulated import frame_table
+from gpukit.dicom.pixels.frames import FrameRef, decode_into, read_frame
+from gpukit.dicom.pixels.image_pixel import NATIVE, FrameDescription, describe
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.headers import Header, read_header, scan
 from gpukit.errors import DecodeError, FormatError
 
 NEMA = "compressed/nema_wg04"
@@ -267,7 +267,7 @@ class Broken:
     syntaxes = {cs.RLE: -1}  # noqa: RUF012 - as a third party would write it
 
     def available(self) -> Any:
-        from gpukit.dicom.decoders import Availability
+        from gpukit.dicom.pixels.decoders import Availability
 
         return Availability(True)
 
@@ -276,7 +276,7 @@ class Broken:
 
 
 def test_the_next_decoder_is_tried_and_all_reasons_are_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gpukit.dicom.decoders as module
+    import gpukit.dicom.pixels.decoders as module
 
     frame, description = codestream(header_of(data / NEMA / "CT1" / "CT1_RLE"))
     expected = decode_frame(frame, description)
@@ -362,6 +362,6 @@ def test_built_in_decoders_state_what_they_need() -> None:
 
 def test_no_codec_is_imported_before_a_frame_needs_it() -> None:
     names = "('imagecodecs', 'gdcm', 'libjpeg', 'pydicom')"
-    code = f"import sys, gpukit.dicom.frames; print([m for m in {names} if m in sys.modules])"
+    code = f"import sys, gpukit.dicom.pixels.frames; print([m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -16,8 +16,9 @@ from hypothesis.extra import numpy as hnp
 from seg_oracles import program
 
 import gpukit as gk
-from gpukit.dicom.derived import Derivation, derived_images, write_derived
-from gpukit.dicom.stored import to_stored
+from gpukit.dicom.derived.derivation import Derivation
+from gpukit.dicom.derived.stored_values import to_stored
+from gpukit.dicom.derived.write import derived_images, write_derived
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
 from gpukit.geometry import Grid
 

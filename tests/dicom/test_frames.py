@@ -15,11 +15,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
-from gpukit.dicom.frames import FrameRef, allocate, decode_into, frame_format, read_frame, verify
-from gpukit.dicom.headers import Header, read_header, scan
-from gpukit.dicom.inputs import Location, discover
-from gpukit.dicom.parse import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
-from gpukit.dicom.pixels import NATIVE
+from gpukit.dicom.pixels.frames import FrameRef, allocate, decode_into, frame_format, read_frame, verify
+from gpukit.dicom.pixels.image_pixel import NATIVE
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.elements import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from gpukit.dicom.reader.headers import Header, read_header, scan
 from gpukit.errors import DecodeError, FormatError, TooLargeError
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from gpukit.dicom.annotations import Annotation, Figure, ImageReference
-from gpukit.dicom.gsps import build_gsps, write_gsps
-from gpukit.dicom.gsps_read import read_gsps
-from gpukit.dicom.identity import source_header
+from gpukit.dicom.modules.graphics import Annotation, Figure, ImageReference
+from gpukit.dicom.modules.source_header import source_header
+from gpukit.dicom.pr.gsps_read import read_gsps
+from gpukit.dicom.pr.gsps_write import build_gsps, write_gsps
 from gpukit.errors import FormatError, InputError
 from gpukit.volume import SourceInstance
 
@@ -157,7 +157,7 @@ def test_points_come_back(points: list[tuple[float, float]], text: str) -> None:
     stored = state_of(image, on(image, figure, text=text, tracking_id="lesion 1", tracking_uid="1.2.3"), raster=False)
     buffer = pydicom.filebase.DicomBytesIO()
     stored.save_as(buffer)
-    from gpukit.dicom.gsps_read import _annotations
+    from gpukit.dicom.pr.gsps_read import _annotations
 
     (back,) = _annotations(pydicom.dcmread(pydicom.filebase.DicomBytesIO(buffer.getvalue())), "state.dcm")
     # GraphicData is float32: 24 bits for up to 128 pixels leave 2**-17 of a pixel.

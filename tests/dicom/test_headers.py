@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, generate_uid
 
-from gpukit.dicom.headers import Header, read_header, scan
-from gpukit.dicom.inputs import Location, discover
-from gpukit.dicom.keywords import BY_TAG
-from gpukit.dicom.parse import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from gpukit.dicom.reader.attributes import BY_TAG
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.elements import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from gpukit.dicom.reader.headers import Header, read_header, scan
 from gpukit.errors import FormatError, GpukitError, InputNotFoundError
 
 NOT_DICOM = {".gz", ".nii", ".json", ".png", ".csv", ".txt", ".html", ".xz", ".md", ".nrrd", ".onnx", ".safetensors"}

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpukit.dicom.frames import FrameRef, allocate, decode_into, read_frame, verify
-from gpukit.dicom.headers import read_header, scan
-from gpukit.dicom.inputs import Location, discover
+from gpukit.dicom.pixels.frames import FrameRef, allocate, decode_into, read_frame, verify
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.headers import read_header, scan
 from gpukit.errors import FormatError, GpukitError, TooLargeError
 
 META = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0"

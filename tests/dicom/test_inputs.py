@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gpukit.dicom import archives
-from gpukit.dicom.headers import scan
-from gpukit.dicom.inputs import Location, discover
+from gpukit.dicom.reader import zip_members
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.headers import scan
 from gpukit.errors import FormatError, InputNotFoundError, TooLargeError
 
 
@@ -196,7 +196,7 @@ def test_overlapping_members_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(zip_members, "MAX_MEMBERS", 3)
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
         for n in range(4):
             archive.writestr(str(n), b"")
@@ -207,7 +207,7 @@ def test_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_damaged_zip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="zip"):
         discover(touch(tmp_path / "x.zip", b"PK\x03\x04" + b"\0" * 100))
-    assert archives.is_zip(str(tmp_path / "absent")) is False
+    assert zip_members.is_zip(str(tmp_path / "absent")) is False
 
 
 def test_encrypted_members_say_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpukit as gk
-from gpukit.dicom.mosaic import csa_values
+from gpukit.dicom.image.mosaic import csa_values
 from gpukit.errors import FormatError, GeometryError
 
 

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 
 import gpukit as gk
-from gpukit.dicom import codestream as cs
-from gpukit.dicom import decoders as module
-from gpukit.dicom.codestream import Codestream
-from gpukit.dicom.decoders import Encoded, _stored, decode_frame
-from gpukit.dicom.frames import FrameRef, read_encoded, read_frame
-from gpukit.dicom.headers import Header, read_header, scan
-from gpukit.dicom.inputs import Location, discover
-from gpukit.dicom.on_device import decode_batches, decoder_on, scaled, stored
-from gpukit.dicom.pixels import FrameDescription
-from gpukit.dicom.scaling import scale_into
+from gpukit.dicom.pixels import codestream as cs
+from gpukit.dicom.pixels import decoders as module
+from gpukit.dicom.pixels.codestream import Codestream
+from gpukit.dicom.pixels.decoders import Encoded, _stored, decode_frame
+from gpukit.dicom.pixels.device_decode import decode_batches, decoder_on, scaled, stored
+from gpukit.dicom.pixels.frames import FrameRef, read_encoded, read_frame
+from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.dicom.pixels.modality_rescale import scale_into
+from gpukit.dicom.reader.discovery import Location, discover
+from gpukit.dicom.reader.headers import Header, read_header, scan
 from gpukit.errors import DecodeError, GpukitError
 from gpukit_backends.decoders import dali as plugin
 from gpukit_backends.decoders.dali import DaliDecoder, known
@@ -248,7 +248,7 @@ def test_a_decoder_that_changes_values_is_found_out(tmp_path: Path, rng: Any, mo
 
 
 def test_many_batches_and_sizes(tmp_path: Path, rng: Any, decoder: DaliDecoder, monkeypatch: Any) -> None:
-    monkeypatch.setattr("gpukit.dicom.on_device._FRAMES", 3)
+    monkeypatch.setattr("gpukit.dicom.pixels.device_decode._FRAMES", 3)
     wanted, frames = [], []
     for n in range(8):
         array = rng.integers(0, 4096, (1, 20 + n, 30 - n)).astype(np.uint16)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtstruct_made import plane, write_rtstruct
 
 import gpukit
-from gpukit.dicom.rtstruct import read_regions, read_rtstruct
+from gpukit.dicom.segmentation.rtstruct_read import read_regions, read_rtstruct
 from gpukit.errors import FormatError, GeometryError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.volume import Volume

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seg_oracles import LABELS, label_map, numbered, onto, segmentation_of
 
 import gpukit
-from gpukit.dicom.seg import write_seg
-from gpukit.dicom.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.volume import Segmentation, Volume

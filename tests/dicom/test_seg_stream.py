@@ -18,8 +18,8 @@ from seg_whole import by_highdicom
 from web_viewer import read_by_a_web_viewer
 
 import gpukit
-from gpukit.dicom.seg import write_seg
-from gpukit.dicom.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
 from gpukit.transfers import count_transfers
@@ -328,7 +328,7 @@ def test_a_hundred_segments_in_one_plane_each(tmp_path: Path) -> None:
 def test_more_than_an_object_can_hold_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpukit.dicom import seg_stream
+    from gpukit.dicom.segmentation import seg_stream
 
     volume = series(tmp_path / "series", (3, 16, 16))
     monkeypatch.setattr(seg_stream, "_MOST_BYTES", 90)  # three frames of 256 bits are 96 bytes

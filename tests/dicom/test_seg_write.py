@@ -23,8 +23,8 @@ from seg_oracles import (
 )
 
 import gpukit
-from gpukit.dicom.seg import write_seg
-from gpukit.dicom.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_read import read_seg
+from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
 from gpukit.volume import Segmentation, Volume

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from web_viewer import read_by_a_web_viewer
 
-from gpukit.dicom.annotations import Figure, ImageReference
-from gpukit.dicom.identity import source_header
-from gpukit.dicom.reported import Code, ReportedGroup, ReportedNumber, SegmentReference
-from gpukit.dicom.sr import build_measurement_report, write_measurement_report
-from gpukit.dicom.sr_read import read_measurement_report
+from gpukit.dicom.modules.codes import Code
+from gpukit.dicom.modules.graphics import Figure, ImageReference, SegmentReference
+from gpukit.dicom.modules.source_header import source_header
+from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
+from gpukit.dicom.sr.tid1500_read import read_measurement_report
+from gpukit.dicom.sr.tid1500_write import build_measurement_report, write_measurement_report
 from gpukit.errors import FormatError, GpukitError, InputError
 from gpukit.volume import SourceInstance
 

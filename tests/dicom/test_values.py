@@ -10,7 +10,7 @@ from dicom_phantoms import write_series
 from pydicom.dataset import Dataset
 
 import gpukit as gk
-from gpukit.dicom.rescale import corner_padding
+from gpukit.dicom.image.pixel_value import corner_padding
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 

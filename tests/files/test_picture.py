@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import gpukit
+from gpukit.display.picture import write_picture
+from gpukit.display.window import header_window
 from gpukit.errors import InputError, OutputError, SelectionError
-from gpukit.files.picture import header_window, write_picture
 from gpukit.geometry import Grid
 from gpukit.volume import Volume
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpukit.files.ruler import LEFT, LOWER, RIGHT, UPPER, with_rulers
+from gpukit.display.ruler import LEFT, LOWER, RIGHT, UPPER, with_rulers
 
 
 @pytest.mark.parametrize(("across", "along"), [(0.5, 0.8), (1.0, 0.25), (3.3, 2.0), (0.01, 40.0)])

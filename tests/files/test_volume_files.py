@@ -146,7 +146,7 @@ def test_existing_file_is_left_alone_unless_forced(tmp_path: Path) -> None:
 def test_interrupted_writer_leaves_nothing_behind(
     suffix: str, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpukit.files import atomic
+    from gpukit.documents import atomic
 
     def stop(*_: object, **__: object) -> None:
         raise error

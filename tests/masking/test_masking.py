@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import gpukit
 from gpukit.errors import FormatError, GeometryError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.masking import mask_labels, open_mask, open_masks
+from gpukit.io.masks import mask_labels, open_mask, open_masks
 from gpukit.volume import Label, Segmentation, Volume
 
 GRID = Grid.from_axes((5, 6, 7), spacing=(1.5, 2.0, 3.0), origin=(10, -20, 30))
@@ -133,7 +133,7 @@ def test_fractional_segmentation_by_position(data: Path) -> None:
 
 def test_overlapping_labels_come_apart(data: Path) -> None:
     path = data / "seg/dcmqi_partial_overlaps/partial_overlaps.dcm"
-    from gpukit.dicom.seg_read import read_seg
+    from gpukit.dicom.segmentation.seg_read import read_seg
 
     own = read_seg(path, segments=[1])
     space = Volume(array=np.zeros(own.grid.shape, np.int16), grid=own.grid)

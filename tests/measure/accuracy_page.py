@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import gpukit as gk
-from gpukit.masking import open_mask
-from gpukit.measure.body import body_surface_area, ideal_body_weight, lean_body_mass
-from gpukit.measure.describe import Bins
+from gpukit.io.masks import open_mask
+from gpukit.measure.intensity.features import Bins
+from gpukit.measure.pet.body_size import body_surface_area, ideal_body_weight, lean_body_mass
 
 HEAD = """# How right measurements are
 
@@ -96,7 +96,7 @@ def body() -> str:
 
 
 def phantom(volume: gk.Volume, mask: gk.Segmentation) -> str:
-    found, sizes = gk.roi(volume, mask, bins=Bins(width=1)), gk.volume(mask)
+    found, sizes = gk.roi(volume, mask, bins=Bins(width=1)), gk.measure.volume(mask)
     rows = [
         ("voxels", "74", found.n), ("volume by voxels, mm³", "592", f"{sizes.volume_voxels * 1000:.6g}"),
         ("volume by mesh, mm³", "556.333", f"{sizes.volume_mesh * 1000:.6g}"),
@@ -115,7 +115,7 @@ def lung(data: Path) -> str:
     volume = gk.open(folder / "dicom/image", device="cpu")
     path = next((folder / "dicom/mask").iterdir())
     mask = open_mask(path, volume)
-    plain, sizes = gk.hu(volume, path), gk.volume(volume, mask)
+    plain, sizes = gk.hu(volume, path), gk.measure.volume(volume, mask)
     inside = (mask.array > 0) & (volume.array >= -500) & (volume.array <= 400)
     found = gk.roi(volume, replace(mask, array=inside.astype(np.uint8)), bins=Bins(width=25, low=-500))
     listed = (folder / "reference_values/ibsi_1_chest_config_a.csv").read_text().splitlines()[1:]

@@ -17,9 +17,9 @@ from skimage.measure import find_contours, label
 import gpukit as gk
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.masking import open_mask
-from gpukit.measure.bidirectional import axes_of
-from gpukit.measure.rings import regions_of
+from gpukit.io.masks import open_mask
+from gpukit.measure.roi.mask_contours import regions_of
+from gpukit.measure.spatial.bidirectional import axes_of
 
 outlines = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=10, unique=True)
 

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence as Items
 
 import gpukit as gk
 from gpukit.errors import GeometryError, InputError
-from gpukit.measure.calibration import manual
+from gpukit.measure.spatial.calibration import manual
 
 CM, SECONDS, VELOCITY, NONE = 3, 4, 7, 0
 

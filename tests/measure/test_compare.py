@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import gpukit as gk
 from gpukit.errors import InputError, SelectionError, UnitError
-from gpukit.measure.compare_outputs import comparison_csv, comparison_json, comparison_text
-from gpukit.measure.outputs import FORMATS, write
-from gpukit.measure.results import Measurement, Quantity, Row
+from gpukit.findings.compare_text import comparison_csv, comparison_json, comparison_text
+from gpukit.findings.measurement import Measurement, Quantity, Row
+from gpukit.findings.write import FORMATS, write
 
 
 def line(label: str, length: float, *, unit: str = "mm", **names: str) -> Measurement:

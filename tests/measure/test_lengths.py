@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from made_images import write_image
 
 import gpukit as gk
+from gpukit.dicom.image.frame import Frame, open_frame
 from gpukit.errors import GpukitError, InputError, SelectionError
-from gpukit.measure.calibration import manual
-from gpukit.measure.images import Frame, open_frame
+from gpukit.measure.spatial.calibration import manual
 
 CT_SMALL = str(pydicom.data.get_testdata_file("CT_small.dcm"))
 SIZE = 4096

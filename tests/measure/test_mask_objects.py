@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import gpukit as gk
-from gpukit.dicom.sr_read import read_measurement_report
-from gpukit.masking import open_mask
+from gpukit.dicom.sr.tid1500_read import read_measurement_report
+from gpukit.io.masks import open_mask
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,12 +11,13 @@ import pytest
 from made_images import write_image
 
 import gpukit as gk
+from gpukit.dicom.modules.codes import Code
 from gpukit.errors import FormatError, InputError, InputNotFoundError, OutputExistsError
-from gpukit.measure import results
+from gpukit.findings import measurement
+from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity, Row
+from gpukit.findings.read import read_measurements
+from gpukit.findings.write import FORMATS, Options, format_of, render, write
 from gpukit.measure.batch import each_frame
-from gpukit.measure.outputs import FORMATS, Options, format_of, render, write
-from gpukit.measure.reading import read_measurements
-from gpukit.measure.results import Calibration, Code, Detail, Graphic, Measurement, Quantity, Row
 from gpukit.volume import SourceInstance
 
 
@@ -184,7 +185,7 @@ def test_json_keeps_to_its_schema(tmp_path: Path) -> None:
     """The schema that is shipped, checked by an independent validator; and that it forbids what it should."""
     import jsonschema
 
-    schema = json.loads((Path(results.__file__).parent / "measurements.schema.json").read_text())
+    schema = json.loads((Path(measurement.__file__).parent / "measurements.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema)
     file = write_image(tmp_path / "a.dcm", PixelSpacing=[1, 1])

@@ -16,15 +16,15 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from gpukit.errors import GpukitError, InputError
-from gpukit.measure.again import measure_again
-from gpukit.measure.angles import angle, cobb_angle
-from gpukit.measure.areas import area
-from gpukit.measure.lengths import distance, polyline
-from gpukit.measure.outputs import FORMATS, Options, write
+from gpukit.findings.measurement import Measurement, Quantity, Row
+from gpukit.findings.read import read_measurements
+from gpukit.findings.write import FORMATS, Options, write
 from gpukit.measure.overlay import draw_overlay
-from gpukit.measure.reading import read_measurements
-from gpukit.measure.results import Measurement, Quantity, Row
-from gpukit.measure.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.spatial.angles import angle, cobb_angle
+from gpukit.measure.spatial.areas import area
+from gpukit.measure.spatial.lengths import distance, polyline
+from gpukit.measure.spatial.remeasure import measure_again
 
 CT = get_testdata_file("CT_small.dcm")
 MEASUREMENTS = {

@@ -8,9 +8,9 @@ import pydicom
 import pytest
 
 import gpukit as gk
-from gpukit.measure.outputs import FORMATS, write
-from gpukit.measure.reading import read_measurements
-from gpukit.measure.results import Row
+from gpukit.findings.measurement import Row
+from gpukit.findings.read import read_measurements
+from gpukit.findings.write import FORMATS, write
 
 
 @pytest.mark.parametrize("kind", ["gsps", "sr"])

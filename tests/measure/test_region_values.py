@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 import gpukit as gk
 from gpukit.errors import InputError, SelectionError
+from gpukit.findings.histogram import draw_text, write_histogram
 from gpukit.geometry import Grid
-from gpukit.masking import open_mask
-from gpukit.measure.describe import PEAK_RADIUS, Bins
-from gpukit.measure.histograms import draw_text, write_histogram
-from gpukit.measure.regions import parts_of
-from gpukit.measure.values import rois
-from gpukit.measure.volumes import parse_range, volumes
+from gpukit.io.masks import open_mask
+from gpukit.measure.intensity.features import PEAK_RADIUS, Bins
+from gpukit.measure.intensity.statistics import rois
+from gpukit.measure.intensity.volumes import parse_range, volumes
+from gpukit.measure.roi.regions import parts_of
 from gpukit.volume import Label, Segmentation, Volume
 
 GRID = Grid.from_axes((6, 9, 11), spacing=(0.8, 1.2, 3.0), origin=(5, -7, 20))
@@ -244,7 +244,7 @@ def test_digital_phantom(phantom, name: str) -> None:
 
 
 def test_digital_phantom_volumes(phantom) -> None:
-    found = gk.volume(phantom[1])
+    found = gk.measure.volume(phantom[1])
     assert found.volume * 1000 == pytest.approx(592, rel=1e-12) == found.volume_voxels * 1000
     assert found.volume_mesh * 1000 == pytest.approx(556.333, rel=1e-6)
     assert found.surface_area == pytest.approx(388.071, rel=2e-6)
@@ -283,7 +283,7 @@ def test_lung_tumour_against_the_consensus(chest, data: Path) -> None:
     for tag, name in names.items():
         want, off = table[tag]
         assert found[name] == pytest.approx(want, abs=max(off, abs(want) * 5e-3)), tag  # given to three digits
-    sizes = gk.volume(volume, mask)
+    sizes = gk.measure.volume(volume, mask)
     for tag, name, unit in (("morph_volume", "volume_mesh", 1e3), ("morph_vol_approx", "volume", 1e3),
                             ("morph_area_mesh", "surface_area", 1)):  # fmt: skip
         want, off = table[tag]
@@ -383,26 +383,26 @@ def test_volume_of_a_ball_by_all_methods() -> None:
     grid = Grid.from_axes((41, 41, 41), spacing=(0.9, 0.7, 0.8))
     k, j, i = np.mgrid[:41, :41, :41] - 20
     ball = ((i * 0.9) ** 2 + (j * 0.7) ** 2 + (k * 0.8) ** 2 <= 12**2).astype(np.uint8)
-    found = gk.volume(labelled(ball, grid))
+    found = gk.measure.volume(labelled(ball, grid))
     true = 4 / 3 * math.pi * 1.2**3
     # Voxels of 0.8 mm on a ball of 12 mm; the mesh of a binary mask cuts corners.
     assert found.volume_voxels == pytest.approx(true, rel=0.01)
     assert found.volume_mesh == pytest.approx(true, rel=0.02)
     assert found.volume_planimetric == pytest.approx(found.volume_voxels, rel=1e-12)
-    assert gk.volume(labelled(ball, grid), method="mesh").volume == found.volume_mesh
+    assert gk.measure.volume(labelled(ball, grid), method="mesh").volume == found.volume_mesh
 
 
 def test_volume_between_thresholds_within_a_box() -> None:
     volume = image("HU")
-    found = gk.volume(volume, gk.Box(2, 1, 6, 5), values=(200, 900), slice=(1, 3))
+    found = gk.measure.volume(volume, gk.Box(2, 1, 6, 5), values=(200, 900), slice=(1, 3))
     cut = volume.array[1:4, 1:6, 2:8]
     assert found.n == int(((cut >= 200) & (cut <= 900)).sum())
     assert found.volume == pytest.approx(found.n * 0.8 * 1.2 * 3 / 1000)
     assert [m.n for m in volumes(volume, values=parse_range("1000"))] == [int((volume.array >= 1000).sum())]
     with pytest.raises(InputError, match="mask or thresholds"):
-        gk.volume(volume)
+        gk.measure.volume(volume)
     with pytest.raises(InputError, match="no voxel lies between"):
-        gk.volume(volume, values=(5000, None))
+        gk.measure.volume(volume, values=(5000, None))
 
 
 def test_planimetric_volume_on_uneven_slices(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_planimetric_volume_on_uneven_slices(tmp_path: Path) -> None:
     volume = pet(tmp_path, lambda d, drug, k: setattr(d, "ImagePositionPatient", [0, 0, levels[k]]), slices=5)
     mask = np.zeros((5, 5, 6), np.uint8)
     mask[2] = 1
-    found = gk.volume(volume, labelled(mask, volume.grid))
+    found = gk.measure.volume(volume, labelled(mask, volume.grid))
     assert found.volume_planimetric == pytest.approx(30 * 16 * (9.0 - 3.0) / 2 / 1000)
 
 

@@ -15,8 +15,8 @@ from scipy.special import ellipe
 
 import gpukit as gk
 from gpukit.errors import InputError, SelectionError
-from gpukit.measure.calibration import manual
-from gpukit.measure.outline import crossing
+from gpukit.measure.roi.outline_geometry import crossing
+from gpukit.measure.spatial.calibration import manual
 
 HOUSE = [(0, 0), (4, 0), (4, 3), (2, 5), (0, 3)]
 

@@ -9,10 +9,10 @@ import pytest
 from made_images import write_image
 
 import gpukit as gk
+from gpukit.dicom.image.frame import open_frame
 from gpukit.errors import GeometryError, GpukitError
-from gpukit.measure.images import open_frame
-from gpukit.measure.values import roi
-from gpukit.measure.volumes import volume as volume_of
+from gpukit.measure.intensity.statistics import roi
+from gpukit.measure.intensity.volumes import volume as volume_of
 from gpukit.volume import Label, Segmentation
 
 DETECTOR = {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 1.25}

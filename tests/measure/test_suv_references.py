@@ -12,11 +12,11 @@ import pytest
 from pet_made import write_pet
 
 import gpukit
-from gpukit.masking import open_mask
-from gpukit.measure.body import body_surface_area, ideal_body_weight, lean_body_mass
-from gpukit.measure.suv import suv, suv_volume
-from gpukit.measure.suv_facts import read_facts
-from gpukit.measure.suv_scale import suv_scale
+from gpukit.io.masks import open_mask
+from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.pet.body_size import body_surface_area, ideal_body_weight, lean_body_mass
+from gpukit.measure.pet.suv import suv, suv_volume
+from gpukit.measure.pet.suv_factor import suv_scale
 
 OBJECTS = ("0_0", "1_0", "2_0", "2_2", "2_3", "2_4", "3_1", "3_2", "4_1", "5_0")
 

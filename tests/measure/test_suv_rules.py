@@ -14,11 +14,11 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from gpukit.errors import InputError
-from gpukit.measure.suv import Overrides, suv, suv_volume
-from gpukit.measure.suv_facts import read_facts
-from gpukit.measure.suv_inputs import parse_activity
-from gpukit.measure.suv_scale import suv_scale
-from gpukit.measure.suv_times import average_offset, frame_average, parse_da, parse_dt, parse_tm
+from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.pet.parameters import parse_activity
+from gpukit.measure.pet.suv import Overrides, suv, suv_volume
+from gpukit.measure.pet.suv_factor import suv_scale
+from gpukit.measure.pet.times import average_offset, frame_average, parse_da, parse_dt, parse_tm
 
 
 def factor(folder: Path, change=None, kind: str = "bw", slices: int = 3, **given) -> float:
@@ -358,7 +358,7 @@ def test_a_volume_that_is_no_dicom(tmp_path: Path) -> None:
 def test_a_slice_without_thickness_has_no_volume(tmp_path: Path) -> None:
     from pet_made import write_pet
 
-    from gpukit.measure.images import open_frame
+    from gpukit.dicom.image.frame import open_frame
 
     path = write_pet(tmp_path, change=lambda d, drug, k: delattr(d, "SliceThickness"), slices=1)[0]
     for image in (open_frame(path), path):  # one frame by itself, and a series of one slice

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpukit.device import Operation, move
+from gpukit.device import move
+from gpukit.dispatch import Operation
 
 LIBRARIES = ("reference", "array-api-strict", "cpu", "torch-cpu", "cuda")
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpukit.device import explain
+from gpukit.dispatch import explain
 from gpukit.errors import GeometryError, InputError
-from gpukit.ops._cells import edge_corners, triangles
+from gpukit.ops._marching_cubes import edge_corners, triangles
 from gpukit.ops.contour import contour
 
 AFFINE = np.array([[0.7, 0.1, 0.0, 3.0], [0.0, -0.9, 0.2, 5.0], [0.1, 0.0, 1.1, -7.0], [0.0, 0.0, 0.0, 1.0]])

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import gpukit as gk
-from gpukit.device import Kernel, Operation, backends, device_of, explain, operation, resolve
+from gpukit.device import Kernel, backends, device_of, resolve
+from gpukit.dispatch import Operation, explain, operation
 from gpukit.errors import DeviceError, GpukitError
 from gpukit.ops.components import components
 from gpukit.ops.statistics import statistics

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpukit.device import Operation, backends, explain, move
+from gpukit.device import backends, move
+from gpukit.dispatch import Operation, explain
 from gpukit.ops.components import components, largest_component
 from gpukit.ops.histogram import histogram
 from gpukit.ops.morphology import close, dilate, distance, fill_holes, open_
@@ -141,7 +142,7 @@ def test_statistics_in_float32_keep_five_digits(rng, like_mps):
 @pytest.mark.parametrize("name", ["oblique", "oblique, padding", "oblique nearest", "slab max", "slab mean"])
 def test_without_fused_sampling_the_result_is_the_same(rng, monkeypatch, name):
     """MPS had no trilinear sampling before torch 2.9: then the eight neighbours are gathered."""
-    field = importlib.import_module("gpukit_backends.mps._field")
+    field = importlib.import_module("gpukit_backends.mps._interpolated")
     tensor = torch.from_numpy(rng.normal(0, 500, SHAPE))
     fused = CALLS[name](tensor)
     monkeypatch.setattr(field, "_interpolates", lambda kind: False)

@@ -10,8 +10,8 @@ import pytest
 
 import gpukit as gk
 from gpukit.geometry import Grid
-from gpukit.render.camera import camera_view
-from gpukit.render.transfer import Transfer, find_transfer
+from gpukit.rendering.scene.camera import camera_view
+from gpukit.rendering.scene.transfer_function import Transfer, find_transfer
 from gpukit.volume import Volume
 
 SIZE = 160

@@ -13,11 +13,11 @@ from PIL import Image
 
 import gpukit as gk
 from gpukit.errors import DependencyError, GpukitError, InputError, OutputError, OutputExistsError, SelectionError
+from gpukit.files.movie import write_gif, write_movie
 from gpukit.geometry import Grid
-from gpukit.render.animation import azimuths, fly, rotate
-from gpukit.render.clipping import clip_box
-from gpukit.render.movie import write_gif, write_movie
-from gpukit.render.transfer import Transfer
+from gpukit.rendering.scene.animation import azimuths, fly, rotate
+from gpukit.rendering.scene.clipping import clip_box
+from gpukit.rendering.scene.transfer_function import Transfer
 from gpukit.volume import Label, Segmentation, Volume
 
 GREY = Transfer("grey", ((0.0, (0, 0, 0), 0.0), (255.0, (1, 1, 1), 1.0)))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from render_phantoms import ALL_48
@@ -12,8 +9,8 @@ from render_phantoms import ALL_48
 import gpukit as gk
 from gpukit.errors import InputError, SelectionError, UnitError
 from gpukit.geometry import Grid
-from gpukit.render.camera import camera_view
-from gpukit.render.transfer import Transfer
+from gpukit.rendering.scene.camera import camera_view
+from gpukit.rendering.scene.transfer_function import Transfer
 from gpukit.volume import Volume
 
 #: Grey levels that tell four marks apart, nothing between them drawn by chance: 0 is invisible.
@@ -153,11 +150,3 @@ def test_another_device_draws_the_same() -> None:
     here = gk.render(volume, **arguments)  # type: ignore[arg-type]
     # one step of 8 bit where rounding of 32 bit decides
     assert np.abs(there.to("cpu").array.astype(int) - here.array.astype(int)).max() <= 1
-
-
-@pytest.mark.parametrize(
-    "first", ["import gpukit.render.planes", "gk.mpr", "gk.render", "from gpukit.render import window_of", "pass"]
-)
-def test_render_is_one_thing_whatever_comes_first(first: str) -> None:
-    code = f"import gpukit as gk\n{first}\nimport gpukit.render.views\nassert callable(gk.render) and gk.render.views"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gpukit.errors import FormatError, GeometryError, InputError, InputNotFoundError
+from gpukit.files.markups import read_centerline
 from gpukit.geometry import Grid
-from gpukit.render.centerline import read_centerline
-from gpukit.render.curve import frames_along, smoothed, unrolled, walk
-from gpukit.render.curved import straighten
+from gpukit.rendering.mpr.centerline import frames_along, smoothed, unrolled, walk
+from gpukit.rendering.mpr.curved import straighten
 from gpukit.volume import Volume
 
 

@@ -23,9 +23,9 @@ from render_phantoms import ALL_48, turned_grid, world
 import gpukit as gk
 from gpukit.files.mesh import write_mesh
 from gpukit.geometry import Grid
-from gpukit.render.curved import straighten
-from gpukit.render.surface import surface
-from gpukit.render.transfer import Transfer
+from gpukit.rendering.mpr.curved import straighten
+from gpukit.rendering.scene.surface import surface
+from gpukit.rendering.scene.transfer_function import Transfer
 
 #: Rise of the value per mm towards the patient's left, back and head: three numbers that no flip or swap maps on
 #: themselves.

@@ -13,12 +13,13 @@ import pytest
 from render_phantoms import ALL_48
 
 import gpukit as gk
+import gpukit.rendering.scene.transfer_function as transfer_function
 from gpukit.device import move
 from gpukit.errors import FormatError, GeometryError, InputError, SelectionError, TooLargeError
 from gpukit.geometry import Grid
-from gpukit.render.clipping import clip_box, clip_plane
-from gpukit.render.slabs import cast
-from gpukit.render.transfer import Transfer, find_transfer, names_of_transfers, read_transfer
+from gpukit.rendering.scene.clipping import clip_box, clip_plane
+from gpukit.rendering.scene.out_of_core import cast
+from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, names_of_transfers, read_transfer
 from gpukit.volume import Label, Segmentation, Volume
 
 SOLID = Transfer("solid", ((0.5, (1, 1, 1), 0.0), (1.0, (1, 1, 1), 9.0)))
@@ -146,7 +147,7 @@ def test_a_device_with_little_memory_draws_the_same_in_slabs(azimuth: float, per
     """Every ray meets the slabs in order, and what is cut is drawn once."""
     pytest.importorskip("torch", reason="the second device is torch's")
     from gpukit.ops.raycast import Labels
-    from gpukit.render.camera import camera_view, ray_grid
+    from gpukit.rendering.scene.camera import camera_view, ray_grid
 
     rng = np.random.default_rng(3)
     data = rng.integers(0, 200, (23, 15, 14)).astype(np.int16)
@@ -173,7 +174,7 @@ def test_a_device_with_little_memory_draws_the_same_in_slabs(azimuth: float, per
 
 def test_shipped_transfer_functions_fit_the_schema_that_comes_with_them() -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked by an independent validator")
-    folder = Path(gk.render.transfer.__file__).parent  # type: ignore[attr-defined]
+    folder = Path(transfer_function.__file__).parent
     schema = json.loads((folder / "transfer.schema.json").read_text())
     checker = jsonschema.Draft202012Validator(schema)
     for name in names_of_transfers():
@@ -258,7 +259,7 @@ def test_the_command_draws_masks_clips_and_overlays(tmp_path: Path) -> None:
 
 def test_a_real_pet_glows_where_the_tumour_was_outlined(data: Path) -> None:
     """Soft tissue sarcoma: the RTSTRUCT of the radiologist, the CT and the PET, each on a grid of its own."""
-    from gpukit.masking import open_mask
+    from gpukit.io.masks import open_mask
 
     folder = data / "pet" / "sts_001_cropped"
     ct = gk.open(folder / "CT" / "dicom" / "image", device="cpu")

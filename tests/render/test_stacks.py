@@ -9,8 +9,8 @@ from render_phantoms import ALL_48, FIRST, SIZES, SPACING, numbered, painted, tu
 import gpukit as gk
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.render.masks import masked
-from gpukit.render.views import turned_normal
+from gpukit.rendering.mpr.masked import masked
+from gpukit.rendering.mpr.view import turned_normal
 from gpukit.volume import Label, Segmentation, Volume
 
 AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}

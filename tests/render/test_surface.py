@@ -13,7 +13,7 @@ from gpukit.errors import InputError
 from gpukit.files.mesh import is_watertight
 from gpukit.geometry import Grid
 from gpukit.ops.isosurface import parts
-from gpukit.render.surface import label_surfaces, surface, usual_threshold
+from gpukit.rendering.scene.surface import label_surfaces, surface, usual_threshold
 from gpukit.volume import Volume
 
 RADIUS = 12.0

@@ -10,7 +10,7 @@ import pytest
 
 from gpukit.errors import FormatError, InputError, InputNotFoundError, UnitError
 from gpukit.geometry import Grid
-from gpukit.render.transfer import find_transfer, names_of_transfers, read_transfer, transfer_for
+from gpukit.rendering.scene.transfer_function import find_transfer, names_of_transfers, read_transfer, transfer_for
 from gpukit.volume import Volume
 
 GOOD = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gpukit.display.window import window_of
 from gpukit.errors import InputError, UnitError
 from gpukit.geometry import Grid
-from gpukit.render import window_of
 from gpukit.volume import Volume
 
 

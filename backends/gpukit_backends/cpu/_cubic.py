@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.memory import empty
+from gpukit.buffers import empty
 from gpukit.ops._arrays import Padding, invalid
 from gpukit.ops._mapping import Axes, Matrix, rows
 from gpukit_backends.cpu._spline import box_of, pitches, reach_of_grid, spline

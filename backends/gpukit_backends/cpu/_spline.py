@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.memory import empty
+from gpukit.buffers import empty
 from gpukit.ops._arrays import Padding, invalid
 from gpukit.ops._mapping import Matrix
 from gpukit.ops._spline import extended

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.components import check_connectivity
 from gpukit_backends.cpu._groups import inside
 from gpukit_backends.cpu.library import library, longs, pointer

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
-from gpukit.ops._cells import triangles
+from gpukit.ops._marching_cubes import triangles
 from gpukit.ops.contour import check_contour, level_between
 from gpukit_backends.cpu.library import library, pointer, type_number, volume
 from gpukit_backends.cpu.threads import over_rows

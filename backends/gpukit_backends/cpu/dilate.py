@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import SLACK, check_mask, check_structure
-from gpukit_backends.cpu._squared import squared_distance
+from gpukit_backends.cpu._squared_distance import squared_distance
 
 
 def _declines(mask: Any, structure: ArrayLike | None, **_: Any) -> str | None:

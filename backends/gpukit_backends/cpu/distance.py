@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import check_mask, check_spacing
-from gpukit_backends.cpu._squared import squared_distance
+from gpukit_backends.cpu._squared_distance import squared_distance
 
 
 def _declines(mask: Any, **_: Any) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._selection import check_like
 from gpukit.ops.distribution import Distribution
 from gpukit.ops.statistics import Statistics, check_percentages
 from gpukit_backends.cpu._groups import flat, inside
-from gpukit_backends.cpu._tally import moments, percentile, small, tally
+from gpukit_backends.cpu._value_counts import moments, percentile, small, tally
 
 
 def _declines(data: Any, **_: Any) -> str | None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._selection import check_like
 from gpukit.ops.histogram import check_edges, evenness, real_bounds, whole_bounds
 from gpukit_backends.cpu._groups import flat, inside, unsuitable
-from gpukit_backends.cpu._tally import spread, tally
+from gpukit_backends.cpu._value_counts import spread, tally
 from gpukit_backends.cpu.library import library, pointer, type_number
 from gpukit_backends.cpu.threads import over_rows
 

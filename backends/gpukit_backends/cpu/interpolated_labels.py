@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.interpolated_labels import ACTIVATIONS, TIE, check_contest
 from gpukit_backends.cpu.library import doubles, library, longs, pointer
 from gpukit_backends.cpu.threads import over_rows

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.label_rows import check_labels
 from gpukit_backends.cpu.library import lacks, library, longs, pointer
 from gpukit_backends.cpu.threads import over_rows

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._selection import check_like, real_values, selected
 from gpukit.ops.statistics import check_percentages
 from gpukit_backends.cpu._groups import flat, inside
-from gpukit_backends.cpu._tally import percentile, small, tally
+from gpukit_backends.cpu._value_counts import percentile, small, tally
 from gpukit_backends.cpu.library import library
 
 

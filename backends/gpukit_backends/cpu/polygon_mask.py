@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.polygon import check_rings, crossings
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops.project import check_project
 from gpukit_backends.cpu.library import library, pointer, volume, why_not

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
 from gpukit.ops._scene import Labels, Scene, Second, scene_of

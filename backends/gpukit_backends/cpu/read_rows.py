@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.read_rows import check_rows
 from gpukit_backends.cpu.library import library, longs, pointer
 

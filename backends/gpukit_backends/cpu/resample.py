@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
-from gpukit.memory import empty
+from gpukit.buffers import empty
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding, dtype_of
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
 from gpukit_backends.cpu._cubic import resample_cubic

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding
 from gpukit_backends.cpu._spline import reach_of_points, spline, why_not_order

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._moments import Moments
 from gpukit.ops._selection import check_like
 from gpukit.ops.statistics import Statistics, check_labels
 from gpukit_backends.cpu._groups import flat, grouped, inside, unsuitable
-from gpukit_backends.cpu._tally import moments, small, tally
+from gpukit_backends.cpu._value_counts import moments, small, tally
 from gpukit_backends.cpu.library import library, pointer, type_number
 from gpukit_backends.cpu.threads import over_rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.components import check_connectivity
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import SLACK, check_mask, check_structure
 
 

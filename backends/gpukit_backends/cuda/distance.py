@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import check_mask, check_spacing
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._selection import check_like
 from gpukit.ops.histogram import check_edges, evenness, real_bounds, whole_bounds

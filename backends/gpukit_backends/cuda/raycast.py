@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
 from gpukit.ops._scene import Labels, Second, scene_of

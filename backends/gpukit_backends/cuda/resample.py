@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import axes_of, check_affine, check_shape, rows
 from gpukit_backends.cuda.compile import TYPES, launch, map_arguments, type_number, volume_arguments, why_not

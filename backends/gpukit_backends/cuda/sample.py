@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding
 from gpukit_backends.cuda.compile import launch, volume_arguments, why_not

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._moments import Moments
 from gpukit.ops._selection import check_like

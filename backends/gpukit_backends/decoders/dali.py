@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move, resolve
-from gpukit.dicom import codestream as cs
-from gpukit.dicom.decoders import Availability, Encoded
+from gpukit.dicom.pixels import codestream as cs
+from gpukit.dicom.pixels.decoders import Availability, Encoded
 
 _CODEC = {
     cs.JPEG_BASELINE: "jpeg", cs.J2K_LOSSLESS: "j2k", cs.J2K: "j2k", cs.HTJ2K_LOSSLESS: "htj2k",
@@ -58,7 +58,7 @@ class DaliDecoder:
         return Availability(True)
 
     def declines(self, one: Encoded, device: str) -> str | None:
-        """Why a frame is left to the CPU; see `gpukit.dicom.decoders.BatchDecoder`."""
+        """Why a frame is left to the CPU; see `gpukit.dicom.pixels.decoders.BatchDecoder`."""
         stream, samples = one.stream, one.frame.samples
         if one.frame.syntax not in _CODEC:
             return "another codec"
@@ -73,7 +73,7 @@ class DaliDecoder:
         return self._verdict(_CODEC[one.frame.syntax], samples, stream.precision, device)
 
     def decode_batch(self, frames: Sequence[Encoded], device: str) -> list[Any]:
-        """Decode into the device's memory; see `gpukit.dicom.decoders.BatchDecoder`."""
+        """Decode into the device's memory; see `gpukit.dicom.pixels.decoders.BatchDecoder`."""
         made: list[Any] = [None] * len(frames)
         alike: dict[tuple[int, bool], list[int]] = {}
         for n, one in enumerate(frames):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom import codestream as cs
-from gpukit.dicom.codestream import Codestream
-from gpukit.dicom.decoders import Availability
-from gpukit.dicom.pixels import FrameDescription
+from gpukit.dicom.pixels import codestream as cs
+from gpukit.dicom.pixels.codestream import Codestream
+from gpukit.dicom.pixels.decoders import Availability
+from gpukit.dicom.pixels.image_pixel import FrameDescription
 
 _LIBJPEG = {cs.JPEG_BASELINE, cs.JPEG_EXTENDED, cs.JPEG_LOSSLESS, cs.JPEG_LOSSLESS_SV1, cs.JPEG_LS, cs.JPEG_LS_NEAR}
 _OPENJPEG = {cs.J2K_LOSSLESS, cs.J2K, cs.HTJ2K_LOSSLESS, cs.HTJ2K_LOSSLESS_RPCL, cs.HTJ2K}
@@ -34,7 +34,7 @@ class PylibjpegDecoder:
         return Availability(True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
-        """Decode one frame; see `gpukit.dicom.decoders.FrameDecoder`."""
+        """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""
         if frame.syntax == cs.RLE:
             if frame.bits_allocated == 1:
                 raise ValueError("1-bit RLE is not for this decoder")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.components import check_connectivity, neighbours
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import SLACK, check_mask, check_structure
-from gpukit_backends.mps._squared import squared_distance
+from gpukit_backends.mps._squared_distance import squared_distance
 
 
 def _no_ball(structure: ArrayLike | None, **_: object) -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops.morphology import check_mask, check_spacing
-from gpukit_backends.mps._squared import squared_distance
+from gpukit_backends.mps._squared_distance import squared_distance
 
 
 @kernel()

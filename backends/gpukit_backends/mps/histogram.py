@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._selection import check_like
 from gpukit.ops.histogram import check_edges, real_bounds, whole_bounds

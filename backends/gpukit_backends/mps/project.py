@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat.torch as compat
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import Padding, check_padding, invalid
 from gpukit.ops.project import check_project
 from gpukit_backends.mps._tensors import real_dtype, widened

@@ -10,12 +10,12 @@ import array_api_compat.torch as compat
 import torch
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import as_dtype, check_padding
 from gpukit.ops._mapping import check_affine, check_shape
 from gpukit.ops.project import check_method
 from gpukit.ops.sample import check_sample
-from gpukit_backends.mps._field import CHUNK, Field, coordinates
+from gpukit_backends.mps._interpolated import CHUNK, Field, coordinates
 
 
 def _for_the_reference(data: torch.Tensor, order: int, **_: Any) -> str | None:

@@ -9,13 +9,13 @@ import array_api_compat.torch as compat
 import torch
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._lighting import Body, unit_vectors
 from gpukit.ops._mapping import check_shape
 from gpukit.ops._scene import Labels, Second, scene_of
 from gpukit.ops.sample import check_sample
-from gpukit_backends.mps._field import Field
+from gpukit_backends.mps._interpolated import Field
 
 #: Samples between two looks at which rays have ended; a look waits for the device.
 LOOK = 16

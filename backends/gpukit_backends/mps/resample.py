@@ -9,12 +9,12 @@ import array_api_compat.torch as compat
 import torch
 from numpy.typing import ArrayLike
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import as_dtype, check_padding, dtype_of, is_floating
 from gpukit.ops._mapping import axes_of, check_affine, check_shape
 from gpukit.ops.resample import resample as operation
-from gpukit_backends.mps._field import CHUNK, Field, coordinates
+from gpukit_backends.mps._interpolated import CHUNK, Field, coordinates
 from gpukit_backends.mps._tensors import widened
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.errors import InputError
 from gpukit.ops._arrays import check_padding
 from gpukit.ops.sample import check_sample
-from gpukit_backends.mps._field import CHUNK, Field
+from gpukit_backends.mps._interpolated import CHUNK, Field
 
 
 def _for_the_reference(data: torch.Tensor, points: Any, order: int, **_: Any) -> str | None:

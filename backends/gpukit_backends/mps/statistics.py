@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gpukit.device import kernel
+from gpukit.dispatch import kernel
 from gpukit.ops._arrays import Padding, check_padding
 from gpukit.ops._moments import Moments, merged
 from gpukit.ops._selection import check_like

@@ -7,11 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from gpukit.ai.coreml import runs_here
-from gpukit.ai.description import Model
+from gpukit.ai.model.coreml import runs_here
+from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
-from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
+from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes
 
 _FLOAT32 = 65568  # ArrayFeatureType.ArrayDataType.FLOAT32 of Apple's FeatureTypes.proto
 

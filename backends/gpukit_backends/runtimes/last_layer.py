@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpukit.ai.late import Late
+from gpukit.ai.inference.lazy_logits import Late
 
 __all__ = ["LastLayer", "first_of"]
 

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gpukit.ai.description import Model
+from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
-from gpukit_backends.runtimes.engines import engine_folder
-from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
+from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes
+from gpukit_backends.runtimes.tensorrt_cache import engine_folder
 
 #: Kind of device -> the provider that serves it.
 _BY_DEVICE = {"cpu": "cpu", "cuda": "cuda", "mps": "coreml"}

@@ -18,12 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gpukit.ai.description import Model
-from gpukit.ai.memory import reason
+from gpukit.ai.inference.out_of_memory import reason
+from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
 from gpukit_backends.cpu.threads import thread_count
-from gpukit_backends.runtimes.graph_input import Patch, check_outputs, fixed_sizes
+from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes, wanted_outputs
 from gpukit_backends.runtimes.torch_loading import load_module
 
 #: Greatest difference between OpenVINO's logits and torch's, as a share of the range of torch's.
@@ -269,17 +269,6 @@ def _convert(module: Any, window: Any, every: bool) -> tuple[Any, Any, Any]:
         loaded.set_element_type(loaded.get_inputs()[0], openvino.Type.f32)
         graph = front.convert(loaded)
     return graph, tuple(one.detach() for one in result), (decoder, script)
-
-
-def wanted_outputs(output: Any, *, every: bool) -> tuple[Any, ...]:
-    """The tensors that are used: of deep supervision the first, which has the full resolution; of detectors all."""
-    if not every:
-        return (output[0] if isinstance(output, (list, tuple)) and output else output,)
-    if isinstance(output, (list, tuple)) and len(output) == 1:
-        output = output[0]
-    if isinstance(output, dict):
-        output = [output[key] for key in ("boxes", "scores", "labels")]
-    return tuple(output) if isinstance(output, (list, tuple)) else (output,)
 
 
 def _all_outputs(request: Any, window: Any) -> tuple[Any, ...]:

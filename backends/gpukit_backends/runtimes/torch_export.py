@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpukit.ai.conversion import difference
-from gpukit.ai.description import Model
+from gpukit.ai.model.description import Model
+from gpukit.ai.registry.compare import difference
 from gpukit.errors import DependencyError, ModelError
-from gpukit_backends.runtimes.graph_input import layout_of
+from gpukit_backends.runtimes.graph_tensors import layout_of
 from gpukit_backends.runtimes.torch_loading import load_module
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
         raise DependencyError(
             "writing Core ML models needs coremltools", fix="install it: pip install coremltools"
         ) from error
-    from gpukit.ai.coreml import METADATA_KEY
+    from gpukit.ai.model.coreml import METADATA_KEY
 
     every = model.task == "detect"
     original = _tensors_only(load_module(model, torch.device("cpu")), every=every)
@@ -155,7 +155,7 @@ def _tensors_only(module: Any, *, every: bool) -> Any:
     """The network with what it gives as a tensor, or for a detector a tuple of tensors."""
     import torch
 
-    from gpukit_backends.runtimes.openvino_runtime import wanted_outputs
+    from gpukit_backends.runtimes.graph_tensors import wanted_outputs
 
     class Plain(torch.nn.Module):
         def __init__(self) -> None:

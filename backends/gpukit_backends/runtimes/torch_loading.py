@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpukit.ai.archives import check_archive, check_script
-from gpukit.ai.description import Model
-from gpukit.ai.networks import build_network, load_weights
-from gpukit.ai.nnunet_network import load_folds
-from gpukit.ai.weight_files import first_sentence
+from gpukit.ai.model.architectures import build_network, load_weights
+from gpukit.ai.model.description import Model
+from gpukit.ai.model.torch_archive import check_archive, check_script
+from gpukit.ai.model.weight_files import first_sentence
+from gpukit.ai.nnunet.network import load_folds
 from gpukit.errors import ModelError
 
 #: Functions and names that a symbolic size in an exported program may use; torch evaluates such texts.

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gpukit.ai.description import Model
+from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError
 from gpukit_backends.runtimes.last_layer import LastLayer, first_of
@@ -104,7 +104,7 @@ class TorchNetwork:
         return output if self._every else first_of(output)
 
     def late(self, batch: Any) -> Any:
-        """As a call, or `gpukit.ai.late.Late`, whose logits are made when they are asked for."""
+        """As a call, or `gpukit.ai.inference.lazy_logits.Late`, whose logits are made when they are asked for."""
         found = None if self._last is None else self._last.run(batch.contiguous())
         return self(batch) if found is None else found
 

@@ -35,8 +35,8 @@ def demo(
 
     The volume is the MNI152 template from the package nilearn; nothing is fetched.
     """
-    from gpukit.dicom.series_writer import write_mr_series
-    from gpukit.files.atomic import check_output
+    from gpukit.dicom.derived.mr_series import write_mr_series
+    from gpukit.documents.atomic import check_output
     from gpukit_cli.main import main
 
     series, seg, picture = output / "t1", output / "seg.dcm", output / "montage.png"

@@ -1,0 +1,344 @@
+"""``gpukit 3d mpr``, ``mip``, ``minip``, ``average``: planes and projections of series as pictures or volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpukit_cli.commands.series_options import Opening
+from gpukit_cli.commands.three_d.output import ENDINGS, KINDS, Target, aim, write
+from gpukit_cli.commands.three_d.scene_options import Labels, Mask, mask_of
+from gpukit_cli.failures import warn
+from gpukit_cli.groups import with_groups
+from gpukit_cli.output import emit, json_text
+from gpukit_cli.params import (
+    Force,
+    Inputs,
+    Json,
+    length,
+    names,
+    numbers,
+)
+from gpukit_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from gpukit.volume import Volume
+
+__all__ = ["Interpolation", "Preset", "Window", "picture_file", "register"]
+
+_PLANES = ("axial", "coronal", "sagittal")
+
+Normal = Annotated[
+    str | None,
+    typer.Option("--plane-normal", metavar="A,B,C", help="An oblique plane: its normal along i, j, k (see --frame)."),
+]
+Angles = Annotated[
+    str | None,
+    typer.Option(
+        "--angles",
+        metavar="A,B",
+        help="An oblique plane: the named one with its upper edge tipped away by A degrees, then its right edge by B.",
+    ),
+]
+Spacing = Annotated[
+    str | None, typer.Option("--spacing", metavar="LENGTH", help="All planes (slabs) of the volume, this far apart.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="WORD", help=f"Of files in a folder: {', '.join(KINDS)} [default: png]."),
+]
+Point = Annotated[
+    str | None,
+    typer.Option("--plane-point", metavar="A,B,C", help="A point of the plane: voxel i,j,k from 0 (see --frame)."),
+]
+Frame = Annotated[
+    str, typer.Option("--frame", metavar="WORD", help="What normal and point are in: voxel, or patient (LPS mm).")
+]
+Thickness = Annotated[
+    str | None, typer.Option("--thickness", metavar="LENGTH", help="A slab around the plane, such as 20mm or 2cm.")
+]
+Interpolation = Annotated[
+    str, typer.Option("--interpolation", metavar="WORD", help="Between voxels: nearest, linear or cubic.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="CT window: lung, bone, brain, abdomen, mediastinum, liver, ..."),
+]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is black and what is white."""
+
+    window_center: Annotated[
+        float | None, typer.Option("--window-center", metavar="VALUE", help="With --window-width.")
+    ] = None
+    window_width: Annotated[
+        float | None,
+        typer.Option("--window-width", metavar="VALUE", help="Window of the picture [default: the series' own]."),
+    ] = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether either is."""
+        return self.window_center is not None or self.window_width is not None
+
+    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> tuple[float, float] | None:
+        """Centre and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
+        from gpukit.display.window import window_of
+
+        return window_of(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
+
+
+@with_groups
+def mpr(
+    inputs: Inputs,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="PATH", help="A folder, or for one plane a file (.png, .nii.gz, .dcm)."),
+    ],
+    planes: Annotated[
+        str | None, typer.Option("--planes", metavar="LIST", help=f"Any of {','.join(_PLANES)} [default: all three].")
+    ] = None,
+    plane_normal: Normal = None,
+    angles: Angles = None,
+    plane_point: Point = None,
+    frame: Frame = "voxel",
+    slice_: Annotated[
+        int | None,
+        typer.Option("--slice", metavar="N", help="Number of the plane from 0: from the feet, front or left side."),
+    ] = None,
+    position: Annotated[
+        float | None, typer.Option("--position", metavar="MM", help="LPS mm of the plane: axial z, coronal y, ...")
+    ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="All planes of the volume, as far apart as its voxels (see --spacing).")
+    ] = False,
+    spacing: Spacing = None,
+    thickness: Thickness = None,
+    slab: Annotated[
+        str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
+    ] = None,
+    interpolation: Interpolation = "linear",
+    preset: Preset = None,
+    contrast: Window,
+    kind: Format = None,
+    opening: Opening,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Cut axial, sagittal and coronal planes, or an oblique one, out of one series.
+
+    Planes are the patient's, through the middle of the volume unless placed. The patient's right is on the left of
+    axial and coronal pictures; head or front is up. Planes along the axes of the volume are not interpolated, except to
+    give a PNG square pixels. --format dicom writes a derived series for each plane.
+    """
+    if plane_normal is not None and (planes is not None or angles is not None):
+        raise typer.BadParameter("--planes or --angles and --plane-normal exclude one another")
+    if slab is not None and thickness is None:
+        raise typer.BadParameter("--slab needs a --thickness")
+    bases = names(planes or ("axial" if angles else ",".join(_PLANES)), known=_PLANES, what="plane")
+    is_oblique = plane_normal is not None or angles is not None
+    wanted = ("oblique",) if is_oblique else bases
+    normal, point = _three(plane_normal), _three(plane_point)
+    turns = None if angles is None else numbers(angles, count=2)
+    depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
+    piled = stack or apart is not None
+    targets = aim(output, wanted, _kind(kind), stacked=piled, apart=True, force=force)
+    import gpukit
+
+    with Progress() as progress:
+        volume = opening.one_phase(inputs, progress)
+        window = contrast.of(volume, preset=preset)
+        made = gpukit.mpr(
+            volume,
+            planes=() if normal is not None else bases,
+            normal=normal,
+            angles=turns,
+            point=point,
+            frame=frame,
+            slice=slice_,
+            position=position,
+            stack=stack,
+            spacing=apart,
+            thickness=depth,
+            slab=slab or "mip",
+            interpolation=interpolation,
+        )
+        asked = window if preset is not None or contrast.window_center is not None else None
+        files = _write(made, targets, interpolation, window, asked, force, progress)
+    _tell("mpr", wanted, made, files, window, as_json)
+
+
+def projection(method: str, what: str, usual: str | None) -> Callable[..., None]:
+    """The command that shows `method` of the voxels behind one another."""
+
+    def command(
+        inputs: Inputs,
+        *,
+        output: Annotated[
+            Path,
+            typer.Option("--output", "-o", metavar="PATH", help=".png, .nii.gz, .mha, .nrrd, .dcm; a folder for many."),
+        ],
+        plane: Annotated[
+            str, typer.Option("--plane", metavar="WORD", help=f"Plane of the picture: {', '.join(_PLANES)}.")
+        ] = "axial",
+        plane_normal: Normal = None,
+        angles: Angles = None,
+        plane_point: Point = None,
+        frame: Frame = "voxel",
+        thickness: Thickness = None,
+        spacing: Spacing = None,
+        mask: Mask = None,
+        label: Labels = None,
+        interpolation: Interpolation = "linear",
+        preset: Preset = None,
+        contrast: Window,
+        kind: Format = None,
+        opening: Opening,
+        force: Force = False,
+        as_json: Json = False,
+    ) -> None:
+        names(plane, known=_PLANES, what="plane")
+        if plane_normal is not None and angles is not None:
+            raise typer.BadParameter("--angles and --plane-normal exclude one another")
+        if spacing is not None and thickness is None:
+            raise typer.BadParameter("--spacing needs a --thickness")
+        if label is not None and mask is None:
+            raise typer.BadParameter("--label needs a --mask")
+        normal, point = _three(plane_normal), _three(plane_point)
+        turns = None if angles is None else numbers(angles, count=2)
+        depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
+        shown = plane if normal is None and turns is None else "oblique"
+        is_folder = apart is not None or _kind(kind) == "dicom"
+        if not is_folder and kind is None:
+            picture_file(output, endings=ENDINGS, force=force)
+        targets = aim(output, [shown], _kind(kind), stacked=apart is not None, apart=False, force=force)
+        import gpukit
+
+        with Progress() as progress:
+            volume = opening.one_phase(inputs, progress)
+            window = contrast.of(volume, preset=preset, usual=usual)
+            if mask is not None:
+                volume = inside_of(volume, mask, label)
+            made = gpukit.mip(
+                volume,
+                method=method,
+                plane=plane,
+                normal=normal,
+                angles=turns,
+                point=point,
+                frame=frame,
+                thickness=depth,
+                spacing=apart,
+                interpolation=interpolation,
+            )
+            # what remains of many slices needs the same window in a viewer as in a picture
+            files = _write([made], targets, interpolation, window, window, force, progress)
+        _tell(method, [shown], [made], files, window, as_json)
+
+    command.__doc__ = f"""{what} of the voxels behind one another, through the whole volume or a slab.
+
+    --thickness makes it a slab around --plane-point, by default around the middle of the volume; with --spacing slabs
+    of that thickness slide through the whole volume, as a folder of PNGs or one file of slices. Padding takes no part,
+    nor does what lies outside --mask.
+    """
+    return command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``gpukit 3d``."""
+    app.command()(mpr)
+    app.command("mip")(with_groups(projection("mip", "Maximum", "angio")))
+    app.command("minip")(with_groups(projection("minip", "Minimum", "lung")))
+    app.command("average")(with_groups(projection("mean", "Mean", None)))
+
+
+# --- shared by the commands -------------------------------------------------------------------------------------------
+
+
+def _three(text: str | None) -> tuple[float, ...] | None:
+    return None if text is None else numbers(text, count=3)
+
+
+def picture_file(output: Path, *, endings: tuple[str, ...], force: bool) -> Path:
+    """The output, if it has one of the endings and may be written."""
+    from gpukit.documents.atomic import check_output
+
+    if not output.name.lower().endswith(endings):
+        raise typer.BadParameter(f"{output} has no ending that says what to write: use {', '.join(endings)}")
+    return check_output(output, force=force)
+
+
+def _kind(text: str | None) -> str | None:
+    """What ``--format`` says, if anything."""
+    return None if text is None else names(text, known=KINDS, what="format of planes")[0]
+
+
+def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
+    """The volume inside a mask; what was done to the mask is told as notes."""
+    from gpukit.rendering.mpr.masked import masked
+
+    region = mask_of(volume, mask, label)
+    for note in region.notes:
+        warn(note)
+    return masked(volume, region)
+
+
+def _write(
+    made: Sequence[Volume],
+    targets: Sequence[Target],
+    interpolation: str,
+    window: tuple[float, float] | None,
+    header: tuple[float, float] | None,
+    force: bool,
+    progress: Progress,
+) -> list[list[Path]]:
+    """Write each result; its files or folders. The folder around them goes again where nothing could be written."""
+    files = []
+    around = targets[0].path.parent
+    is_new = not around.exists()
+    try:
+        for n, (one, target) in enumerate(zip(made, targets, strict=True)):
+            progress("writing", n, len(targets))
+            paths = write(
+                one, target, interpolation=interpolation, window=window, header_window=header, force=force, number=n
+            )
+            files.append(paths)
+            progress("writing", n + 1, len(targets))
+    finally:
+        if is_new and around.is_dir() and not any(around.iterdir()):
+            around.rmdir()
+    return files
+
+
+def _tell(
+    kind: str,
+    shown: Sequence[str],
+    made: Sequence[Volume],
+    files: Sequence[Sequence[Path]],
+    window: tuple[float, float] | None,
+    as_json: bool,
+) -> None:
+    if not as_json:
+        return emit("".join(f"{path}\n" for paths in files for path in paths))
+    pictures = [
+        {
+            "plane": plane,
+            "path": str(paths[0]),
+            "paths": [str(path) for path in paths],
+            "slices": volume.grid.shape[0],
+            "shape": volume.grid.shape[1:],
+            "spacing_mm": volume.grid.spacing,
+            "affine_lps_mm": volume.grid.affine,
+            "unit": str(volume.unit),
+            "phases": volume.phases,
+        }
+        for plane, volume, paths in zip(shown, made, files, strict=True)
+    ]
+    return emit(json_text(kind, {"pictures": pictures, "window": window}))

@@ -1,0 +1,1 @@
+"""A model's description and its files."""

@@ -1,0 +1,1 @@
+"""Trained nnU-Net folders: plans, preprocessing, network, export."""

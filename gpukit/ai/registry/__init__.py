@@ -1,0 +1,1 @@
+"""Find, keep and convert models."""

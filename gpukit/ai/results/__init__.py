@@ -1,0 +1,1 @@
+"""What a task gives, as JSON, SR, SEG report and picture."""

@@ -1,0 +1,1 @@
+"""One module a task: classify, segment, detect, enhance, report."""

@@ -1,0 +1,1 @@
+"""Computed images, written back as DICOM."""

@@ -1,0 +1,227 @@
+"""Derived images: a computed volume written back as DICOM, in the patient and study that it came from."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.derived.header import CT, PT, SC, class_of, derived_header
+from gpukit.dicom.derived.source_images import References
+from gpukit.dicom.derived.stored_values import Stored, to_stored
+from gpukit.dicom.modules.source_header import fit_character_set, source_header
+from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
+from gpukit.units import ValueUnit
+from gpukit.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+from gpukit.dicom.derived.derivation import _MOST_TEXT, Derivation, decimals, describe, place
+
+__all__ = ["check_series_folder", "derived_images", "write_derived"]
+
+
+def write_derived(
+    volume: Volume,
+    folder: str | PathLike[str],
+    derivation: Derivation | None = None,
+    *,
+    window: tuple[float, float] | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write a volume as a new series, one file a slice.
+
+    The class is that of the sources (CT, MR or PET image, also where they are enhanced); everything else becomes
+    secondary capture images, colour too, with their place in the patient. Patient, study and frame of reference are the
+    sources'; series and instances are new. Whole numbers of 16 bits are stored as they are; others with a slope over
+    their range (`gpukit.dicom.derived.stored_values`), which DerivationDescription then states.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D, of one value a voxel or 8-bit colour, on any device, with `sources`. Rows and columns must be perpendicular.
+    folder : path-like
+        Appears whole or not at all; its parent must exist.
+    derivation : Derivation, optional
+        How the values came about; by default what the volume says (`Derivation.of`).
+    window : (float, float), optional
+        Values shown black and white; by default the sources' own window.
+    force : bool
+        Replace the folder if it holds nothing but DICOM files.
+    progress : callable, optional
+        Called as ``progress(done, total)``.
+
+    Returns
+    -------
+    list of Path
+        The files, from slice 0 on.
+
+    Raises
+    ------
+    InputError
+        The volume was not read from DICOM, or has phases.
+    GeometryError
+        The grid cannot be expressed in DICOM.
+    OutputError
+        The folder exists, or cannot be written to.
+    """
+    target = Path(folder)
+    check_series_folder(target, force=force)
+    images = derived_images(volume, derivation, window=window)
+    count = volume.grid.shape[0]
+    files = []
+    temporary: Path | None = None
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=target.parent))
+        for n, image in enumerate(images, 1):
+            name = f"{n:04d}.dcm"
+            image.save_as(temporary / name, enforce_file_format=True)
+            files.append(target / name)
+            if progress is not None:
+                progress(n, count)
+        temporary.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot be written: {error.strerror or error}", file=target) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return files
+
+
+def check_series_folder(target: Path, *, force: bool) -> None:
+    """The folder may be made, or replaced without losing anything but DICOM files.
+
+    Raises
+    ------
+    OutputExistsError, OutputError
+        It exists, or its parent does not.
+    """
+    if not target.parent.is_dir():
+        raise OutputError("the folder of the output does not exist", file=target, fix="create it first")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise OutputExistsError("the output is a file, and a series needs a folder", file=target)
+    others = [path for path in target.iterdir() if not (path.is_file() and path.suffix == ".dcm")]
+    if others:
+        raise OutputExistsError(
+            f"holds something else than DICOM files: {others[0].name}", file=target, fix="choose another folder"
+        )
+    if not force and any(target.iterdir()):
+        raise OutputExistsError("the folder exists", file=target, fix="choose another, or say --force")
+
+
+def derived_images(
+    volume: Volume, derivation: Derivation | None = None, *, window: tuple[float, float] | None = None
+) -> Iterator[Dataset]:
+    """The data sets that `write_derived` writes, one a slice; parameters and errors as there."""
+    if not volume.sources:
+        raise InputError(
+            "a derived DICOM image must reference its source images, and this volume was not read from DICOM",
+            fix="write NIfTI, MetaImage, NRRD or PNG instead",
+        )
+    if volume.axes.startswith("t"):
+        raise InputError("a derived series has one phase", fix="choose one phase")
+    row, column = volume.grid.direction[:, 0], volume.grid.direction[:, 1]
+    if abs(float(row @ column)) > 1e-4:
+        raise GeometryError("rows and columns are not perpendicular, which DICOM cannot express", fix="resample first")
+    header = source_header(volume.sources[0])
+    derivation = derivation or Derivation.of(volume)
+    if volume.axes == "kjic":
+        from gpukit.dicom.derived.secondary_capture import captures
+
+        return captures(volume, derivation, header)
+    kind = class_of(header, volume.sources[0]) if derivation.is_placed else SC
+    return _slices(volume, derivation, header, kind, window)
+
+
+def _stored(array: NDArray[Any], padding: tuple[float, float] | None, kind: str) -> list[Stored]:
+    """One for all slices, or for PET, as scanners do, one a slice: the bladder must not cost the liver its digits."""
+    if kind == PT:
+        return [to_stored(plane, padding, through_zero=True) for plane in array]
+    whole = to_stored(array, padding)
+    return [replace(whole, array=plane) for plane in whole.array]
+
+
+def _slices(
+    volume: Volume, derivation: Derivation, header: Dataset, kind: str, window: tuple[float, float] | None
+) -> Iterator[Dataset]:
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    planes = _stored(np.asarray(volume.to("cpu").array), volume.padding, kind)
+    top = derived_header(header, volume.sources, kind, volume.unit)
+    describe(top, header, volume, derivation)
+    place(top, volume, derivation)
+    _show(top, volume, window)
+    words = (derivation.series_description, derivation.description, *volume.notes, *map(str, volume.algorithm.values()))
+    fit_character_set(top, header.get("SpecificCharacterSet"), words)
+    references = References(volume, header, derivation)
+    for k, stored in enumerate(planes):
+        image = Dataset(top)
+        _depict(image, stored, kind, volume)
+        image.SOPInstanceUID = generate_uid(prefix=None)
+        image.InstanceNumber = k + 1
+        if derivation.is_placed:
+            image.ImagePositionPatient = decimals(volume.grid.to_world((0, 0, k)))
+        references.put_into(image, k)
+        if kind == PT:
+            image.ImageIndex, image.NumberOfSlices = k + 1, len(planes)
+        image.PixelData = np.ascontiguousarray(stored.array, stored.array.dtype.newbyteorder("<")).tobytes()
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.file_meta.ImplementationVersionName = "GPUKIT"
+        yield image
+
+
+def _show(top: Dataset, volume: Volume, window: tuple[float, float] | None) -> None:
+    if window is not None:
+        # PS3.3 C.11.2.1.2.1: linear from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2
+        low, high = window
+        top.WindowCenter, top.WindowWidth = decimals(((low + high) / 2 + 0.5, max(1.0, high - low + 1)))
+        return
+    values = [volume.metadata.get(keyword) for keyword in ("WindowCenter", "WindowWidth")]
+    if None not in values:
+        top.WindowCenter, top.WindowWidth = (
+            decimals(value if isinstance(value, (list, tuple)) else (value,)) for value in values
+        )
+
+
+def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
+    """Depth, rescaling and padding of one image."""
+    from pydicom import DataElement
+
+    signed = stored.array.dtype.kind == "i"
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, int(signed)
+    is_scaled = (stored.slope, stored.intercept) != ("1", "0")
+    if kind in (CT, PT) or is_scaled:
+        image.RescaleSlope, image.RescaleIntercept = stored.slope, stored.intercept
+    if kind == CT:
+        image.RescaleType = "HU" if volume.unit == ValueUnit.HU else str(volume.metadata.get("RescaleType") or "US")
+    elif kind != PT and is_scaled:
+        image.RescaleType = "US"
+    if not stored.is_exact:
+        told = f"stored with a slope of {stored.slope} fitted to the range of values"
+        before = image.get("DerivationDescription")
+        image.DerivationDescription = f"{before[: _MOST_TEXT - len(told) - 2]}; {told}" if before else told
+    if stored.padding is not None:
+        vr = "SS" if signed else "US"
+        low, high = stored.padding
+        image.add(DataElement(0x00280120, vr, low))
+        if high != low:
+            image.add(DataElement(0x00280121, vr, high))

@@ -1,0 +1,1 @@
+"""One image: planes, functional groups, lookup tables, units, one frame."""

@@ -1,0 +1,28 @@
+"""Facts of a series by DICOM keyword that a Volume carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpukit.dicom.image.plane import Plane
+
+__all__ = ["metadata_of"]
+
+
+#: Facts of the first image that a volume keeps, by keyword. No patient identity.
+_KEPT = (
+    "Modality", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "StudyDate", "StudyTime",
+    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "StudyDescription", "SeriesDescription",
+    "ProtocolName", "SeriesNumber", "BodyPartExamined", "Laterality", "PatientPosition", "ImageType", "Manufacturer",
+    "ManufacturerModelName", "PhotometricInterpretation", "BitsStored", "PixelRepresentation", "WindowCenter",
+    "WindowWidth", "VOILUTFunction", "RescaleType", "Units", "SUVType", "DecayCorrection", "SliceThickness", "KVP",
+    "ConvolutionKernel", "MagneticFieldStrength", "EchoTime", "RepetitionTime", "FlipAngle", "InversionTime",
+    "GantryDetectorTilt", "PresentationLUTShape", "FrameTime", "PatientOrientation", "LossyImageCompression",
+    "PixelSpacingCalibrationType", "ContrastBolusAgent", "DoseUnits",
+)  # fmt: skip
+
+
+def metadata_of(plane: Plane) -> Mapping[str, Any]:
+    """Facts of an image that a volume keeps, by keyword; no patient identity."""
+    return {keyword: value for keyword in _KEPT if (value := plane.get(keyword)) is not None}

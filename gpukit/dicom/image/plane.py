@@ -1,0 +1,250 @@
+"""From a header to its image planes: one for a classic image, one for each frame or mosaic tile otherwise.
+
+A `Plane` is plain facts: where it lies, how its stored values become values, and what it must not be mixed with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from gpukit.dicom.pixels.frames import FrameRef
+from gpukit.dicom.reader.headers import Header
+from gpukit.errors import FormatError, GeometryError
+
+__all__ = ["PROJECTIONS", "Plane", "frame_count", "is_image", "numbers", "pixel_spacing"]
+
+
+#: Modalities whose images need no place in the patient: projections, and pictures of any kind.
+PROJECTIONS = frozenset(
+    {
+        *("CR", "DX", "MG", "IO", "PX", "XA", "RF", "DF", "DS", "RG", "DG", "BI"),
+        *(
+            "US",
+            "IVUS",
+            "NM",
+            "SC",
+            "OT",
+            "ES",
+            "XC",
+            "OP",
+            "OPT",
+            "SM",
+            "GM",
+            "HC",
+            "TG",
+            "EPS",
+            "ST",
+            "AR",
+            "KER",
+            "SRF",
+        ),
+    }
+)
+
+#: Objects that carry pixels, or refer to them, but are no image to stack: segmentations (label values, many frames at
+#: one position) and their like; everything else without pixels is excluded by that alone.
+_NO_IMAGES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
+    "1.2.840.10008.5.1.4.1.1.66.7": "SEG",
+    "1.2.840.10008.5.1.4.1.1.66.5": "surface segmentation",
+}
+_NO_IMAGE_MODALITIES = frozenset(
+    {"SEG", "RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC", "PLAN", "M3D", "ECG"}
+)
+
+_SIEMENS_MOSAIC = "MOSAIC"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """One image plane and all that sorting and scaling needs of it.
+
+    Attributes
+    ----------
+    header : Header
+        Of its file.
+    index : int
+        0-based frame in the file.
+    rows, columns : int
+        Size in pixels (of the tile, for a mosaic).
+    position : (x, y, z) or None
+        Centre of the first pixel, LPS mm.
+    orientation : six cosines or None
+        Row direction, then column direction.
+    spacing : (between rows, between columns) or None
+        PixelSpacing, mm.
+    slope, intercept : float
+        Value = slope * stored + intercept.
+    region : tuple or None
+        Tile of a mosaic, as in `gpukit.dicom.pixels.frames.FrameRef`.
+    kind : tuple of str
+        Planes of different kinds are never one volume (magnitude and phase, two stacks, in- and opposed-phase maps).
+    facts : mapping
+        Attributes of this frame by DICOM keyword; they come before the file's own.
+    """
+
+    header: Header
+    index: int
+    rows: int
+    columns: int
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, float] | None
+    slope: float = 1.0
+    intercept: float = 0.0
+    region: tuple[int, int, int, int] | None = None
+    kind: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Attribute of the frame, else of the file."""
+        value = self.facts.get(keyword)
+        return self.header.get(keyword, default) if value is None else value
+
+    @property
+    def file(self) -> str:
+        """For messages."""
+        return str(self.header.location)
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether it has a position, an orientation and a pixel spacing."""
+        return self.position is not None and self.orientation is not None and self.spacing is not None
+
+    @property
+    def frames(self) -> int:
+        """How many frames its file says it has."""
+        return frame_count(self.header)
+
+    @property
+    def name(self) -> str:
+        """File and, within a multi-frame file, the 1-based frame, for messages."""
+        return f"{self.file} frame {self.index + 1}" if self.frames > 1 else self.file
+
+    def reference(self) -> FrameRef:
+        """What to decode for it."""
+        return FrameRef(self.header, self.index, self.slope, self.intercept, self.region)
+
+
+def is_image(header: Header) -> str:
+    """Empty for an image that could be a slice of a volume, else what the object is instead."""
+    modality = str(header.get("Modality", ""))
+    if (what := _NO_IMAGES.get(str(header.get("SOPClassUID", "")))) is not None:
+        return what
+    if modality in _NO_IMAGE_MODALITIES:
+        return modality
+    if header.pixels is None and not (header.get("Rows") and header.get("Columns")):
+        return f"{modality} objects without pixels".lstrip()
+    return ""
+
+
+def frame_count(header: Header) -> int:
+    """NumberOfFrames, at least one."""
+    return max(1, int(header.get("NumberOfFrames", 1)))
+
+
+def numbers(value: Any, count: int) -> tuple[float, ...] | None:
+    """`count` finite floats from an attribute's value, or None."""
+    if value is None or isinstance(value, str):
+        return None
+    parts = value if type(value) is tuple else tuple(value) if hasattr(value, "__iter__") else (value,)
+    if len(parts) != count:
+        return None
+    try:
+        converted = tuple(map(float, parts))
+    except (TypeError, ValueError):
+        return None
+    return converted if all(map(math.isfinite, converted)) else None
+
+
+def pixel_spacing(value: Any, file: str) -> tuple[float, float] | None:
+    """PixelSpacing as (between rows, between columns); None where absent.
+
+    Raises
+    ------
+    GeometryError
+        It is there but not positive.
+    """
+    pair = numbers(value, 2)
+    if pair is None:
+        return None
+    if min(pair) <= 0:
+        raise GeometryError(
+            f"pixel spacing {pair[0]:g} x {pair[1]:g} mm is not positive", file=file, attribute="PixelSpacing"
+        )
+    return pair[0], pair[1]
+
+
+#: Enhanced and legacy converted CT, MR, PET, XA, breast and other multi-frame objects with functional groups.
+_ENHANCED = (
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.3",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+    "1.2.840.10008.5.1.4.1.1.128.1",
+    "1.2.840.10008.5.1.4.1.1.130",
+    "1.2.840.10008.5.1.4.1.1.30",
+    "1.2.840.10008.5.1.4.1.1.13.1.1",
+    "1.2.840.10008.5.1.4.1.1.13.1.2",
+    "1.2.840.10008.5.1.4.1.1.13.1.3",
+    "1.2.840.10008.5.1.4.1.1.6.2",
+    "1.2.840.10008.5.1.4.1.1.481.2",
+)
+
+
+def scaling(slope: Any, intercept: Any, file: str) -> tuple[float, float]:
+    """RescaleSlope and RescaleIntercept, 1 and 0 where absent.
+
+    Raises
+    ------
+    FormatError
+        The slope is zero or one of them is no finite number.
+    """
+    try:
+        pair = (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
+    except (TypeError, ValueError):
+        raise FormatError("the rescale slope or intercept is no number", file=file, attribute="RescaleSlope") from None
+    if not all(map(math.isfinite, pair)):
+        raise FormatError("the rescale slope or intercept is not finite", file=file, attribute="RescaleSlope")
+    if pair[0] == 0:
+        raise FormatError("a rescale slope of 0 makes every value equal", file=file, attribute="RescaleSlope")
+    return pair
+
+
+def philips_values(slope: float, intercept: float, scale: Any) -> tuple[float, float]:
+    """Slope and intercept to the values that a Philips MR scanner measured.
+
+    Philips rescales each image for display with RescaleSlope (RS) and RescaleIntercept (RI) and keeps its own scale
+    slope (SS) in (2005,100E): measured value = (RS * stored + RI) / (RS * SS). Only these compare between images.
+    """
+    try:
+        factor = float(scale) * slope
+    except (TypeError, ValueError):
+        return slope, intercept
+    if not math.isfinite(factor) or factor <= 0:
+        return slope, intercept
+    return slope / factor, intercept / factor
+
+
+#: Values of ImageType, third and later, that tell images of one series apart which are different quantities.
+_COMPONENTS = {
+    "M": "M", "MAGNITUDE": "M", "P": "P", "PHASE": "P", "PHASE MAP": "P", "PHASE MAG": "P", "R": "R", "REAL": "R",
+    "I": "I", "IMAGINARY": "I", "B0": "B0", "FIELD_MAP": "B0", "WATER": "WATER", "W": "WATER", "FAT": "FAT", "F": "FAT",
+    "IN_PHASE": "IN_PHASE", "IP": "IN_PHASE", "OUT_PHASE": "OPPOSED", "OPP_PHASE": "OPPOSED", "OP": "OPPOSED",
+    "LOCALIZER": "LOCALIZER", "ADC": "ADC", "FA": "FA", "TRACEW": "TRACEW", "MIP": "MIP",
+}  # fmt: skip
+
+
+def component(image_type: Sequence[str], complex_component: Any = None) -> tuple[str, ...]:
+    """What quantity an image shows, as far as ImageType and ComplexImageComponent tell; sorted, each once."""
+    found = {_COMPONENTS[part] for part in image_type if part in _COMPONENTS}
+    # ComplexImageComponent MIXED is a statement on the file, not on a frame, and a field map is real anyway.
+    part = _COMPONENTS.get(str(complex_component).upper()) if complex_component else None
+    if part is not None and not (part == "R" and "B0" in found):
+        found.add(part)
+    return tuple(sorted(found))

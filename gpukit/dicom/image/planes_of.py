@@ -1,0 +1,68 @@
+"""The planes of an image: classic, enhanced or mosaic."""
+
+from __future__ import annotations
+
+from gpukit.dicom.image.plane import (
+    _ENHANCED,
+    _SIEMENS_MOSAIC,
+    Plane,
+    component,
+    frame_count,
+    numbers,
+    philips_values,
+    pixel_spacing,
+    scaling,
+)
+from gpukit.dicom.reader.headers import Header
+from gpukit.errors import FormatError
+
+__all__ = ["planes_of"]
+
+
+def planes_of(header: Header) -> list[Plane]:
+    """Image planes of a file, in frame order.
+
+    Raises
+    ------
+    FormatError, GeometryError
+        The header contradicts itself.
+    """
+    rows, columns = int(header.get("Rows", 0)), int(header.get("Columns", 0))
+    for keyword, size in (("Rows", rows), ("Columns", columns)):
+        if size < 1:
+            raise FormatError("missing or zero", file=str(header.location), attribute=keyword)
+    image_type = tuple(str(part).upper() for part in header.get("ImageType", ()))
+    count = frame_count(header)
+    if _SIEMENS_MOSAIC in image_type and count == 1:
+        from gpukit.dicom.image.mosaic import mosaic_planes
+
+        return mosaic_planes(header, rows, columns)
+    if count > 1 or _is_enhanced(header):
+        from gpukit.dicom.image.multiframe import multiframe_planes
+
+        return multiframe_planes(header, rows, columns)
+    return [_classic(header, rows, columns, image_type)]
+
+
+def _is_enhanced(header: Header) -> bool:
+    return str(header.get("SOPClassUID", "")) in _ENHANCED
+
+
+def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...]) -> Plane:
+    position = numbers(header.get("ImagePositionPatient"), 3)
+    slope, intercept = scaling(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+    scale = header.get("PhilipsScaleSlope")
+    if scale is not None and str(header.get("Modality", "")) == "MR":
+        slope, intercept = philips_values(slope, intercept, scale)
+    return Plane(
+        header,
+        0,
+        rows,
+        columns,
+        None if position is None else (position[0], position[1], position[2]),
+        numbers(header.get("ImageOrientationPatient"), 6),
+        pixel_spacing(header.get("PixelSpacing"), str(header.location)),
+        slope,
+        intercept,
+        kind=component(image_type, header.get("ComplexImageComponent")),
+    )

@@ -1,0 +1,1 @@
+"""From a header to the stored and rescaled values of its frames."""

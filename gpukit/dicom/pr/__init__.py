@@ -1,0 +1,1 @@
+"""Presentation states, written and read."""

@@ -1,0 +1,1 @@
+"""From names to headers: discovery, elements, values. Nothing is decoded."""

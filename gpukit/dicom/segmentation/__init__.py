@@ -1,0 +1,1 @@
+"""SEG and RTSTRUCT, written and read."""

@@ -1,0 +1,278 @@
+"""RT Structure Sets, read: named regions as contours in the patient, and as label maps on a volume's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.reader.headers import scan
+from gpukit.dicom.segmentation.contour_raster import rasterise
+from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
+from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["STORAGE", "Region", "read_regions", "read_rtstruct", "region_array"]
+
+#: RT Structure Set Storage, PS3.4 B.5.
+STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+_FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
+
+
+@dataclass(frozen=True)
+class Region:
+    """One ROI of a structure set.
+
+    Parameters
+    ----------
+    number : int
+        ROINumber as the file gives it.
+    value : int
+        What it is in a label map: the number, or where the file's numbers cannot be labels, its place from 1.
+    name : str
+        ROIName.
+    color : tuple of int or None
+        ROIDisplayColor, sRGB.
+    contours : tuple of array of float64, (n, 3)
+        Closed contours, LPS mm.
+    instances : frozenset of str
+        SOP instance UIDs of the images that the contours were drawn on, where stated.
+    frame_of_reference : str
+        ReferencedFrameOfReferenceUID, empty where not stated.
+    others : int
+        Contours that enclose nothing (points, open lines) and were left out.
+    """
+
+    number: int
+    value: int
+    name: str
+    color: tuple[int, int, int] | None
+    contours: tuple[NDArray[np.float64], ...]
+    instances: frozenset[str] = field(default_factory=frozenset)
+    frame_of_reference: str = ""
+    others: int = 0
+
+    @property
+    def label(self) -> Label:
+        """The region as a label of a label map."""
+        return Label(value=self.value, name=self.name, category=ANATOMY, type=TISSUE, color=self.color)
+
+
+def read_regions(path: str | PathLike[str] | Location) -> tuple[Region, ...]:
+    """Every ROI of a structure set, in the file's order.
+
+    Raises
+    ------
+    FormatError
+        No RT Structure Set, or damaged.
+    """
+    location = path if isinstance(path, Location) else Location(fspath(path))
+    dataset = _open(location)
+    try:
+        return _regions(dataset, str(location))
+    except GpukitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A hostile file can hold any value in any attribute; pydicom gives it out as it is.
+        raise FormatError(f"an attribute makes no sense: {error}", file=str(location)) from error
+
+
+def read_rtstruct(
+    path: str | PathLike[str] | Location, volume: Volume, *, regions: Sequence[int] | None = None
+) -> Segmentation:
+    """Regions of a structure set as one label map on a volume's grid.
+
+    Parameters
+    ----------
+    path : path or Location
+        The RTSTRUCT file.
+    volume : Volume
+        Gives the grid; contours are matched to its slices by their position in the patient, see `rasterise`.
+    regions : sequence of int or None
+        ROI numbers to draw; None draws all that enclose something.
+
+    Returns
+    -------
+    Segmentation
+        On the CPU; label values are the ROI numbers (or places from 1 where those cannot be labels).
+
+    Raises
+    ------
+    FormatError
+        No RT Structure Set, or damaged.
+    SelectionError
+        Regions overlap, which one label map cannot hold, a number does not exist, or a region encloses nothing.
+    GeometryError
+        The contours belong to another frame of reference, or none of them meets the volume.
+    """
+    name = str(path) if isinstance(path, Location) else fspath(path)
+    every = read_regions(path)
+    chosen = _chosen(every, regions, name)
+    array = np.zeros(volume.grid.shape, np.uint8 if max(r.value for r in chosen) < 256 else np.uint16)
+    notes: list[str] = list(volume.notes)
+    for region in chosen:
+        inside, remarks = region_array(region, volume, name)
+        notes += remarks
+        clash = array[inside]
+        if clash.any():
+            other = next(r for r in chosen if r.value == int(clash[clash > 0][0]))
+            raise SelectionError(
+                f"regions overlap, such as {other.number} ({other.name}) and {region.number} ({region.name}): "
+                "no label map can hold both",
+                file=name,
+                attribute="ROIContourSequence",
+                fix="read them one at a time",
+            )
+        array[inside] = region.value
+    return Segmentation(
+        array=array,
+        grid=volume.grid,
+        labels=tuple(region.label for region in chosen),
+        sources=volume.sources,
+        metadata=volume.metadata,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.bool_], list[str]]:
+    """Voxels of a volume's grid whose centre lies in a region, and what a user must know of how they were found.
+
+    Raises
+    ------
+    GeometryError
+        The region belongs to another frame of reference, or lies wholly outside the volume.
+    """
+    ours, theirs = str(volume.metadata.get("FrameOfReferenceUID") or ""), region.frame_of_reference
+    drawn_here = bool(region.instances & {source.sop_instance_uid for source in volume.sources})
+    if ours and theirs and ours != theirs and not drawn_here:
+        raise GeometryError(
+            f"region {region.number} ({region.name}) belongs to another frame of reference than the volume",
+            file=name,
+            attribute="ReferencedFrameOfReferenceUID",
+            fix="give the series that it was drawn on, or one registered to it",
+        )
+    inside, remarks = rasterise(region.contours, volume.grid)
+    told = [f"region {region.number} ({region.name}): {remark}" for remark in remarks]
+    if region.others:
+        told.append(f"region {region.number} ({region.name}): {region.others} points or open lines enclose nothing")
+    if not inside.any():
+        raise GeometryError(
+            f"region {region.number} ({region.name}) meets no voxel of the volume",
+            file=name,
+            attribute="ContourData",
+            fix="give the series that it was drawn on",
+        )
+    return inside, told
+
+
+def _chosen(every: Sequence[Region], numbers: Sequence[int] | None, name: str) -> list[Region]:
+    if numbers is None:
+        found = [region for region in every if region.contours]
+        if not found:
+            raise SelectionError("no region has a closed contour", file=name, attribute="ROIContourSequence")
+        return found
+    chosen = []
+    for number in dict.fromkeys(numbers):
+        region = next((r for r in every if r.number == number), None)
+        if region is None:
+            listed = ", ".join(f"{r.number} ({r.name})" for r in every)
+            raise SelectionError(f"there is no region {number}", file=name, fix=f"choose among {listed}")
+        if not region.contours:
+            raise SelectionError(
+                f"region {number} ({region.name}) has no closed contour", file=name, attribute="ContourSequence"
+            )
+        chosen.append(region)
+    return chosen
+
+
+def _open(location: Location) -> Dataset:
+    result = scan([location])
+    if result.problems:
+        raise result.problems[0][1]
+    header = result.headers[0]
+    kind = header.get("SOPClassUID")
+    if kind != STORAGE and header.get("Modality") != "RTSTRUCT":
+        raise FormatError(
+            f"not an RT Structure Set (its SOP class is {kind or 'missing'})",
+            file=str(location),
+            attribute="SOPClassUID",
+        )
+    return header.dataset()
+
+
+def _regions(dataset: Dataset, name: str) -> tuple[Region, ...]:
+    described = list(dataset.get("StructureSetROISequence") or ())
+    if not described:
+        raise FormatError("the structure set describes no ROI", file=name, attribute="StructureSetROISequence")
+    drawn: dict[int, Any] = {}
+    for item in dataset.get("ROIContourSequence") or ():
+        number = item.get("ReferencedROINumber")
+        if number is not None:
+            drawn[int(number)] = item
+    numbers = [int(item.ROINumber) for item in described]
+    usable = len(set(numbers)) == len(numbers) and min(numbers) > 0 and max(numbers) <= 0xFFFF
+    found = []
+    for place, (item, number) in enumerate(zip(described, numbers, strict=True), 1):
+        contours, instances, others = _contours(drawn.get(number), name)
+        color = None if number not in drawn else drawn[number].get("ROIDisplayColor")
+        rgb = tuple(int(v) for v in color) if color is not None and len(color) == 3 else None
+        found.append(
+            Region(
+                number=number,
+                value=number if usable else place,
+                name=str(item.get("ROIName") or f"ROI {number}").strip(),
+                color=None if rgb is None else (rgb[0], rgb[1], rgb[2]),
+                contours=contours,
+                instances=instances,
+                frame_of_reference=str(item.get("ReferencedFrameOfReferenceUID") or ""),
+                others=others,
+            )
+        )
+    return tuple(found)
+
+
+def _contours(item: Any, name: str) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], int]:
+    """Closed contours, the images they were drawn on, and how many others there are."""
+    contours: dict[bytes, NDArray[np.float64]] = {}
+    instances: set[str] = set()
+    others = 0
+    for contour in (item.get("ContourSequence") or ()) if item is not None else ():
+        kind = str(contour.get("ContourGeometricType") or "").upper()
+        for image in contour.get("ContourImageSequence") or ():
+            instances.add(str(image.get("ReferencedSOPInstanceUID") or ""))
+        points = _points(contour, name)
+        if kind not in _CLOSED or len(points) < 3:
+            others += 1
+            continue
+        # A contour that stands twice (some writers do) would cut itself out; XOR contours may mean that.
+        key = points.tobytes() if kind != "CLOSEDPLANAR_XOR" else f"{len(contours)}".encode()
+        contours.setdefault(key, points)
+    return tuple(contours.values()), frozenset(instances - {""}), others
+
+
+def _points(contour: Dataset, name: str) -> NDArray[np.float64]:
+    """Contour Data without a Python object for each of its numbers: a structure set has a million of them."""
+    element = contour.get_item("ContourData")
+    value = None if element is None else element.value
+    if not value:
+        return np.empty((0, 3))
+    if isinstance(value, bytes):
+        try:
+            numbers = np.array(value.strip(b" \0\\").split(b"\\"), dtype=np.float64)
+        except ValueError as error:
+            raise FormatError("a contour's points are no numbers", file=name, attribute="ContourData") from error
+    else:
+        numbers = np.atleast_1d(np.asarray([float(v) for v in value], dtype=np.float64))
+    if numbers.size % 3 or not (np.abs(numbers) < _FARTHEST).all():
+        raise FormatError(
+            f"a contour of {numbers.size} numbers makes no points x, y, z", file=name, attribute="ContourData"
+        )
+    return numbers.reshape(-1, 3)

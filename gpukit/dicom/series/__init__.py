@@ -1,0 +1,1 @@
+"""Many images: candidates, phases, layout, a Volume."""

@@ -1,0 +1,1 @@
+"""Structured reports, written and read."""

@@ -1,0 +1,1 @@
+"""From values to what is seen: windows, grey levels, pictures, rulers."""

@@ -1,0 +1,1 @@
+"""Text documents and how they get to disk: atomic writes, JSON, CSV."""

@@ -1,0 +1,273 @@
+"""Measurements of several time points: which belong together, and how they changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+from gpukit.errors import InputError, SelectionError
+from gpukit.findings.measurement import Measurement, Row
+from gpukit.findings.recist import Lesion, Response, response_of
+
+__all__ = ["Change", "Comparison", "Finding", "compare"]
+
+#: One time point: a file that `read_measurements` reads, or the measurements themselves.
+TimePoint = str | PathLike[str] | Iterable[Measurement | Row]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity of a finding, from the first time point to the last.
+
+    Parameters
+    ----------
+    name, unit : str
+        Of the quantity.
+    values : tuple of float or None
+        At each time point; None where it was not measured.
+    absolute : float or None
+        Last less first; None where one of them is missing.
+    relative : float or None
+        That, divided by the first value; None where the first one is 0 or missing.
+    """
+
+    name: str
+    unit: str
+    values: tuple[float | None, ...]
+    absolute: float | None
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured at several time points.
+
+    Parameters
+    ----------
+    name : str
+        Its label, tracking identifier or UID.
+    kind : str
+        Of its measurements.
+    matched_by : str
+        ``tracking_uid``, ``tracking_id``, ``label``, or ``only one`` where each time point has just one of that kind.
+    measurements : tuple of Measurement or None
+        One for each time point.
+    changes : tuple of Change
+        One for each quantity that the first or last measurement has.
+    """
+
+    name: str
+    kind: str
+    matched_by: str
+    measurements: tuple[Measurement | None, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def status(self) -> str:
+        """``compared``, ``new`` (at the last time point only) or ``missing`` (there before, not at the last one)."""
+        if self.measurements[-1] is None:
+            return "missing"
+        return "new" if all(one is None for one in self.measurements[:-1]) else "compared"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome of `compare`.
+
+    Parameters
+    ----------
+    time_points : tuple of str
+        What each one is called, in the order of the comparison.
+    findings : tuple of Finding
+    response : Response or None
+        RECIST 1.1; None where it was not asked for, or there is no diameter in mm to judge by.
+    notes : tuple of str
+        What could not be compared, and why.
+    """
+
+    time_points: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    response: Response | None
+    notes: tuple[str, ...]
+
+
+def compare(
+    *time_points: TimePoint,
+    recist: bool = True,
+    targets: Sequence[str] = (),
+    nodes: Sequence[str] = (),
+    absent: Sequence[str] = (),
+    new_lesion: bool | None = None,
+) -> Comparison:
+    """Compare the measurements of two or more time points.
+
+    Measurements of one kind belong together where their tracking UIDs are equal, else their tracking identifiers, else
+    their labels. Where every time point holds just one measurement of a kind, and not all have a name, these belong
+    together too.
+
+    Parameters
+    ----------
+    *time_points : paths, or measurements
+        In the order of time: the baseline, or prior, first; the current one last.
+    recist : bool
+        Judge the response by RECIST 1.1, see `gpukit.findings.recist`.
+    targets : sequence of str
+        Labels or tracking identifiers of the target lesions; all that the baseline has, unless given.
+    nodes : sequence of str
+        Which of them are lymph nodes: their short axis counts.
+    absent : sequence of str
+        Lesions that have disappeared at the last time point.
+    new_lesion : bool, optional
+        Whether there are new lesions; by default there are where the last time point has a diameter that the baseline
+        has not.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        There are fewer than two time points, or one holds no measurement.
+    SelectionError
+        Several measurements of one kind at one time point have the same name, or a name fits none.
+    """
+    if len(time_points) < 2:
+        raise InputError("a comparison needs two time points or more")
+    names, points, notes = [], [], []
+    for number, given in enumerate(time_points, 1):
+        name, rows = _read(given, number)
+        failed = sum(1 for row in rows if row.error)
+        if failed:
+            notes.append(f"{name}: {failed} measurements had failed and are left out")
+        measured = [row.measurement for row in rows if row.measurement is not None]
+        if not measured:
+            raise InputError("holds no measurement", file=name)
+        names.append(name)
+        points.append(measured)
+    findings, more = _match(names, points)
+    notes += more
+    response = None
+    if recist:
+        lesions = _lesions(findings)
+        if lesions:
+            response = response_of(lesions, targets=targets, nodes=nodes, absent=absent, new_lesion=new_lesion)
+        elif targets or nodes or absent:
+            raise SelectionError("there is no lesion with a diameter in mm", attribute="targets")
+    return Comparison(tuple(names), tuple(findings), response, tuple(notes))
+
+
+def _read(given: TimePoint, number: int) -> tuple[str, list[Row]]:
+    if isinstance(given, (str, PathLike)):
+        from gpukit.findings.read import read_measurements
+
+        return str(given), read_measurements(given)
+    name = f"time point {number}"
+    return name, [one if isinstance(one, Row) else Row(file=name, measurement=one) for one in given]
+
+
+def _match(names: Sequence[str], points: Sequence[list[Measurement]]) -> tuple[list[Finding], list[str]]:
+    """Findings in the order in which they first appear."""
+    left = [list(point) for point in points]
+    findings: list[Finding] = []
+    notes: list[str] = []
+    for rule in ("tracking_uid", "tracking_id", "label"):
+        keys = [_keyed(name, point, rule) for name, point in zip(names, left, strict=True)]
+        for key in dict.fromkeys(key for point in keys for key in point):
+            found = [point.get(key) for point in keys]
+            if sum(one is not None for one in found) < 2:
+                continue  # its partners may go by another name
+            findings.append(_finding(rule, found))
+            for point, one in zip(left, found, strict=True):
+                if one is not None:
+                    point[:] = [other for other in point if other is not one]
+    for kind in dict.fromkeys(one.kind for point in left for one in point):
+        alone = [[one for one in point if one.kind == kind] for point in left]
+        if all(len(point) == 1 for point in alone) and not all(_name(point[0]) for point in alone):
+            findings.append(_finding("only one", [point[0] for point in alone]))
+            notes.append(f"the only {kind} of each time point was taken for the same one: give it a label")
+            for point, (one,) in zip(left, alone, strict=True):
+                point[:] = [other for other in point if other is not one]
+    for n, point in enumerate(left):
+        for one in point:
+            findings.append(_finding("", [one if m == n else None for m in range(len(left))]))
+            if not _name(one):
+                notes.append(f"{names[n]}: a {one.kind} without a name belongs to no other")
+    order = {id(one): n for n, one in enumerate(m for point in points for m in point)}
+    findings.sort(key=lambda f: min(order[id(one)] for one in f.measurements if one is not None))
+    return findings, list(dict.fromkeys(notes))
+
+
+def _keyed(name: str, point: Sequence[Measurement], rule: str) -> dict[tuple[str, str], Measurement]:
+    """Measurements by what the rule goes by, and kind."""
+    found: dict[tuple[str, str], Measurement] = {}
+    for one in point:
+        identity = str(getattr(one, rule)).strip()
+        if not identity:
+            continue
+        key = (identity if rule == "tracking_uid" else identity.casefold(), one.kind)
+        if key in found:
+            raise SelectionError(
+                f"several measurements ({one.kind}) are called {identity!r}: which one is meant cannot be told",
+                file=name, attribute=rule, fix="give each finding a tracking UID or label of its own",
+            )  # fmt: skip
+        found[key] = one
+    return found
+
+
+def _finding(rule: str, found: Sequence[Measurement | None]) -> Finding:
+    there = [one for one in found if one is not None]
+    ends = [one for one in (found[0], found[-1]) if one is not None] or there
+    quantities = list(dict.fromkeys((q.name, q.unit) for one in ends for q in one.quantities))
+    return Finding(
+        name=next((name for one in reversed(there) if (name := _name(one))), there[0].kind),
+        kind=there[0].kind,
+        matched_by=rule,
+        measurements=tuple(found),
+        changes=tuple(_change(name, unit, found) for name, unit in quantities),
+    )
+
+
+def _change(name: str, unit: str, found: Sequence[Measurement | None]) -> Change:
+    """A quantity in one unit: a length in pixels does not become one in mm."""
+    values = tuple(_value(one, name, unit) for one in found)
+    first, last = values[0], values[-1]
+    absolute = None if first is None or last is None else last - first
+    return Change(name, unit, values, absolute, None if absolute is None or not first else absolute / abs(first))
+
+
+def _value(one: Measurement | None, name: str, unit: str) -> float | None:
+    if one is None or name not in one or one.quantity(name).unit != unit:
+        return None
+    value = one[name]
+    return None if math.isnan(value) else value
+
+
+def _name(one: Measurement) -> str:
+    return one.label or one.tracking_id or one.tracking_uid
+
+
+def _aliases(finding: Finding) -> frozenset[str]:
+    """Every name by which a user may call it."""
+    words = {finding.name}
+    for one in finding.measurements:
+        if one is not None:
+            words |= {one.label, one.tracking_id, one.tracking_uid}
+    return frozenset(word.strip().casefold() for word in words if word.strip())
+
+
+def _lesions(findings: Sequence[Finding]) -> list[Lesion]:
+    """Findings with a diameter in mm; one that was measured in both ways counts once, by its two axes."""
+    made: list[Lesion] = []
+    taken: set[str] = set()
+    for kind, diameter in (("bidirectional", "long_axis"), ("distance", "length")):
+        for finding in findings:
+            aliases = _aliases(finding)
+            if finding.kind != kind or (aliases & taken and finding.matched_by != "only one"):
+                continue
+            if any(_value(one, diameter, "mm") is not None for one in finding.measurements):
+                made.append(Lesion(finding.name, finding.measurements, aliases))
+        taken |= {alias for lesion in made for alias in lesion.aliases}
+    return made

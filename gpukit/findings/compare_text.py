@@ -1,0 +1,108 @@
+"""A comparison as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from gpukit.findings.compare import Change, Comparison, Finding
+from gpukit.findings.measurement import UNITS
+from gpukit.findings.recist import CATEGORIES, Response
+from gpukit.findings.text import number
+from gpukit.findings.write import SCHEMA_VERSION, guarded, measurement_object, plain
+
+__all__ = ["comparison_csv", "comparison_json", "comparison_text"]
+
+
+def comparison_text(made: Comparison) -> str:
+    """A table for people, and the response below it."""
+    lines = [f"{n}: {name}" for n, name in enumerate(made.time_points, 1)]
+    cells = [["finding", "quantity", "unit", *(str(n) for n in range(1, len(made.time_points) + 1)), "change", "%"]]
+    for finding in made.findings:
+        name = f"{finding.name} ({finding.kind}{'' if finding.status == 'compared' else ', ' + finding.status})"
+        for n, change in enumerate(finding.changes):
+            cells.append([name if n == 0 else "", *_cells(change)])
+    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]))]
+    lines.append("")
+    for row in cells:
+        words = [
+            cell.ljust(width) if n < 3 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(words).rstrip())
+    if made.response is not None:
+        lines += ["", *_response_lines(made.response)]
+    lines += [f"note: {note}" for note in made.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(change: Change) -> list[str]:
+    values = ["-" if value is None else number(round(value, 4)) for value in change.values]
+    absolute = "" if change.absolute is None else f"{change.absolute:+.4g}"
+    relative = "" if change.relative is None else f"{100 * change.relative:+.1f}"
+    return [change.name.replace("_", " "), UNITS.get(change.unit, change.unit), *values, absolute, relative]
+
+
+def _response_lines(response: Response) -> list[str]:
+    sums = ", ".join("not measured" if value is None else f"{value:.1f} mm" for value in response.sums)
+    lines = [f"RECIST 1.1: {response.category} ({CATEGORIES[response.category]})"]
+    nodes = f", lymph nodes: {', '.join(response.nodes)}" if response.nodes else ""
+    lines.append(f"  targets: {', '.join(response.targets)}{nodes}")
+    lines.append(f"  sums of diameters: {sums}")
+    return lines + [f"  {reason}" for reason in response.reasons]
+
+
+def comparison_json(made: Comparison) -> str:
+    """A document of kind ``comparison``."""
+    response = made.response
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "comparison",
+        "time_points": list(made.time_points),
+        "findings": [_finding_object(finding) for finding in made.findings],
+        "recist": None if response is None else {
+            "version": "1.1", "category": response.category, "sums_mm": response.sums, "nadir_mm": response.nadir,
+            "change_from_baseline": response.from_baseline, "change_from_nadir": response.from_nadir,
+            "targets": response.targets, "nodes": response.nodes, "new_lesions": response.new,
+            "reasons": response.reasons,
+        },
+        "notes": list(made.notes),
+    }  # fmt: skip
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finding_object(finding: Finding) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "type": finding.kind,
+        "status": finding.status,
+        "matched_by": finding.matched_by or None,
+        "changes": [
+            {
+                "name": change.name, "unit": change.unit, "values": change.values,
+                "absolute": change.absolute, "relative": change.relative,
+            }
+            for change in finding.changes
+        ],
+        "measurements": [None if one is None else measurement_object(one) for one in finding.measurements],
+    }  # fmt: skip
+
+
+def comparison_csv(made: Comparison) -> str:
+    """One line for each quantity of each finding."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    points = [f"value_{n}" for n in range(1, len(made.time_points) + 1)]
+    writer.writerow(
+        ["finding", "type", "status", "matched_by", "quantity", "unit", *points, "absolute", "relative", "recist"]
+    )
+    category = "" if made.response is None else made.response.category
+    for finding in made.findings:
+        for change in finding.changes:
+            numbers = (*change.values, change.absolute, change.relative)
+            cells = ["" if value is None else repr(plain(value)) for value in numbers]
+            head = [finding.name, finding.kind, finding.status, finding.matched_by, change.name, change.unit]
+            writer.writerow([guarded(cell) for cell in (*head, *cells, category)])
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Open and save images, masks and segmentations, whatever their format."""

@@ -1,0 +1,199 @@
+"""Opening: from what a user names to a volume, whatever the format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpukit.errors import InputError
+from gpukit.profiling import stage
+
+if TYPE_CHECKING:
+    from gpukit.dicom.series.candidates import Series
+    from gpukit.dicom.series.read import Progress, Tilt
+    from gpukit.dicom.series.read_each import Opened
+    from gpukit.volume import Volume
+
+__all__ = ["file_reader", "find_series", "open", "open_each"]
+
+Source = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+_NIFTI = (".nii", ".nii.gz")
+_METAIMAGE = (".mha", ".mhd")
+_NRRD = (".nrrd", ".nhdr")
+
+
+def open(
+    source: Source,
+    *,
+    device: str | None = None,
+    series: str | int | None = None,
+    fill_gaps: bool = False,
+    phase: str | int | None = None,
+    tilt: Tilt = "remove",
+    skip_damaged: bool = False,
+    progress: Progress | None = None,
+) -> Volume:
+    """Read a volume from DICOM, NIfTI, MetaImage or NRRD.
+
+    Parameters
+    ----------
+    source : path, glob, or several of them
+        DICOM files, folders (recursive), a DICOMDIR or a zip; or one ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``,
+        ``.nrrd`` or ``.nhdr`` file.
+    device : str, optional
+        Where the voxels go: ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``torch-cpu``; unset, the
+        environment variable ``GPUKIT_DEVICE`` decides.
+    series : str or int, optional
+        Which of several series: the number in the list that the error shows, else a SeriesNumber, else a
+        SeriesInstanceUID or its beginning; the first of these that fits wins.
+    fill_gaps : bool
+        Interpolate missing or unevenly spaced slices linearly; without it they are an error.
+    phase : str or int, optional
+        One phase of a 4D series, by index from 0 or by words of its description (``"EchoTime 4.6"``); all by default.
+    tilt : {"remove", "keep"}
+        What to do with a tilted gantry: resample to a straight grid, or keep the voxels and a sheared affine.
+    skip_damaged : bool
+        Leave DICOM files that cannot be read out, and say so in `Volume.notes`; without it they are an error, because a
+        damaged file may be a slice of the series.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Volume
+        Array ``[k, j, i]`` (4D ``[t, k, j, i]``, colour with a last axis c) on the device; affine to LPS mm;
+        `Volume.notes` tells what was done on the way. A NumPy array is read-only, so that what one picture finds out
+        about it (which bricks are empty) holds for the next: take a copy to write to, and make that a volume with
+        ``dataclasses.replace(volume, array=volume.array.copy())``.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or no image in it.
+    SelectionError
+        There are several series and none was chosen, or none fits.
+    MissingSlicesError
+        Slices are missing or unevenly spaced; names the files.
+    GeometryError
+        The images do not make a volume.
+    FormatError, DecodeError, TooLargeError
+        A file is damaged, cannot be decoded, or claims more than it can hold.
+    DeviceError
+        The device cannot be used.
+    """
+    from gpukit.device import resolve
+
+    single = _single_path(source)
+    reader = None if single is None else file_reader(single)
+    if single is None or reader is None:
+        from gpukit.dicom.series.read import read_dicom
+
+        volume: Volume = read_dicom(
+            source,
+            device=device,
+            series=series,
+            fill_gaps=fill_gaps,
+            phase=phase,
+            tilt=tilt,
+            skip_damaged=skip_damaged,
+            progress=progress,
+        )
+        return _frozen(volume)
+    _, target = resolve(device)
+    if series is not None or phase is not None:
+        option = "series" if series is not None else "phase"
+        raise InputError("a file of this format holds no series to choose from", file=single, attribute=option)
+    with stage("reading"):
+        volume = reader(single)
+    return _frozen(volume.to(target))
+
+
+def open_each(
+    source: Source,
+    *,
+    device: str | None = None,
+    fill_gaps: bool = False,
+    phase: str | int | None = None,
+    skip_damaged: bool = False,
+    apart: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Opened]:
+    """Read every series of a DICOM source, one after the other; see `gpukit.dicom.series.read_each.read_each`."""
+    from dataclasses import replace
+
+    from gpukit.dicom.series.read_each import read_each
+
+    each = read_each(
+        source, device=device, fill_gaps=fill_gaps, phase=phase, skip_damaged=skip_damaged, apart=apart,
+        progress=progress,
+    )  # fmt: skip
+    for opened in each:
+        yield opened if opened.volume is None else replace(opened, volume=_frozen(opened.volume))
+
+
+def _frozen(volume: Volume) -> Volume:
+    """The volume, its NumPy array and what that is a view of read-only.
+
+    Nobody else has it yet, so nothing can be written to it behind what kernels remember of it between pictures.
+    """
+    import numpy as np
+
+    array: Any = volume.array
+    while isinstance(array, np.ndarray):
+        array.flags.writeable = False
+        array = array.base
+    return volume
+
+
+def find_series(source: Source) -> list[Series]:
+    """What image series a source holds, in the order and with the numbers that ``series=`` understands.
+
+    Parameters
+    ----------
+    source : path, glob, or several of them
+        DICOM files, folders (recursive), a DICOMDIR or a zip.
+
+    Returns
+    -------
+    list of Series
+        Number, UID, series number, modality, description and size of each; no patient data.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file, or nothing in it is DICOM.
+    """
+    from gpukit.dicom.series.read import collect_source
+
+    return [candidate.series for candidate in collect_source(source).candidates]
+
+
+def _single_path(source: Source) -> str | None:
+    if isinstance(source, (str, PathLike)):
+        return os.fspath(source)
+    if isinstance(source, (list, tuple)) and len(source) == 1:
+        return os.fspath(source[0])
+    return None
+
+
+def file_reader(path: str) -> Any:
+    """The reader for a volume file of this suffix, called with the path; None for DICOM."""
+    name = path.lower()
+    suffix = name if not Path(path).is_dir() else ""
+    if suffix.endswith(_NIFTI):
+        from gpukit.files.nifti import read_nifti
+
+        return read_nifti
+    if suffix.endswith(_METAIMAGE):
+        from gpukit.files.metaimage import read_metaimage
+
+        return read_metaimage
+    if suffix.endswith(_NRRD):
+        from gpukit.files.nrrd import read_nrrd
+
+        return read_nrrd
+    return None

@@ -1,0 +1,1 @@
+"""Values of a region: statistics and first-order features."""

@@ -1,0 +1,1 @@
+"""Standardised uptake values: acquisition, times, body size, factor."""

@@ -1,0 +1,1 @@
+"""Lengths, angles, areas, and the scale that they rest on."""

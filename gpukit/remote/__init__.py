@@ -1,0 +1,1 @@
+"""Other machines: object stores and DICOMweb services."""

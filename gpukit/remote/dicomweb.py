@@ -1,0 +1,141 @@
+"""A DICOMweb client: query, pages, retrieval, retry, tokens."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from gpukit.errors import DependencyError, FormatError, GpukitError, InputError
+
+#: Environment variable with a bearer token; other credentials are taken from ``~/.netrc``.
+TOKEN = "GPUKIT_DICOMWEB_TOKEN"
+_PAGE = 500
+_FIELDS = (
+    "StudyInstanceUID", "SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances", "SeriesNumber",
+    "SeriesDescription",
+)  # fmt: skip
+#: Tries of a question that is answered with "not now", and seconds before the second; each further pause is doubled.
+_ATTEMPTS, _PAUSE = 4, 0.5
+#: Seconds to be connected, and between two bytes of an answer.
+_TIMEOUT = (30.0, 300.0)
+#: What services answer that do not search all series at once.
+_NOT_AT_ONCE = (400, 404, 405, 501)
+_UID = r"[0-9.]{1,64}"
+_ADDRESS = re.compile(rf"(?P<service>.*?)(/studies/(?P<study>{_UID})(/series/(?P<series>{_UID}))?)?/*", re.ASCII)
+
+
+def _series_entries(client: Any, study: str | None, filters: dict[str, str] | None) -> Iterator[dict[str, Any]]:
+    """Series of a study or of the whole service, from all pages."""
+    import requests
+
+    def series(study: str | None) -> Iterator[dict[str, Any]]:
+        for entry in _paged(
+            partial(client.search_for_series, study, search_filters=filters, fields=_FIELDS), "0020000E"
+        ):
+            if study is not None and not _first(entry, "0020000D"):
+                entry["0020000D"] = {"vr": "UI", "Value": [study]}
+            yield entry
+
+    try:
+        yield from series(study)
+        return
+    except requests.HTTPError as error:
+        # A service need not search all its series at once (PS3.18 table 10.6.1-2): then study by study.
+        if study is not None or error.response is None or error.response.status_code not in _NOT_AT_ONCE:
+            raise
+    for entry in _paged(partial(client.search_for_studies, fields=["StudyInstanceUID"]), "0020000D"):
+        uid = _first(entry, "0020000D")
+        if not re.fullmatch(_UID, uid):
+            raise ValueError("a study without its UID")
+        yield from series(uid)
+
+
+def _paged(search: Callable[..., list[dict[str, Any]]], tag: str) -> Iterator[dict[str, Any]]:
+    """What a search finds, each once by its UID, from all pages."""
+    seen: set[str] = set()
+    offset = 0
+    while True:
+        page = search(limit=_PAGE, offset=offset or None)
+        fresh = [entry for entry in page if _first(entry, tag) not in seen]
+        yield from fresh
+        # A service may give fewer than were asked for, or know no offset: it is done when nothing new comes.
+        if not fresh:
+            return
+        seen.update(_first(entry, tag) for entry in fresh)
+        offset += len(page)
+
+
+def _parts(address: str) -> tuple[str, str | None, str | None]:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or "?" in address or "#" in address:
+        raise InputError("is no address of a DICOMweb service, study or series", file=address.partition("?")[0])
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise InputError(
+            "credentials in an address would be recorded with the cases", fix=f"put them into ~/.netrc, or set {TOKEN}"
+        )
+    return match["service"], match["study"], match["series"]
+
+
+def _client(service: str) -> Any:
+    try:
+        from dicomweb_client.api import DICOMwebClient
+    except ImportError:
+        raise DependencyError(
+            "DICOMweb needs the package dicomweb-client", fix="pip install 'gpukit[dicomweb]'"
+        ) from None
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    class Patient(HTTPAdapter):
+        def send(
+            self, request: Any, stream: bool = False, timeout: Any = None, verify: Any = True, cert: Any = None,
+            proxies: Any = None,
+        ) -> requests.Response:  # fmt: skip
+            return super().send(request, stream, timeout or _TIMEOUT, verify, cert, proxies)
+
+    session = requests.Session()
+    if token := os.environ.get(TOKEN):
+        session.headers["Authorization"] = f"Bearer {token}"
+    # A service that is away for longer makes a failed row; the next run tries it again. What it says of how long to
+    # wait is not heeded: it might be a day.
+    retry = Retry(
+        _ATTEMPTS - 1, connect=0, backoff_factor=_PAUSE, status_forcelist=(408, 429, 502, 503, 504),
+        respect_retry_after_header=False, raise_on_status=False,
+    )  # fmt: skip
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Patient(max_retries=retry))
+    client = DICOMwebClient(service, session=session)
+    client.set_http_retry_params(retry=False)
+    return client
+
+
+@contextmanager
+def _said(address: str) -> Iterator[None]:
+    """What goes wrong on the way, as one error that names the address."""
+    import requests
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        yield
+    except GpukitError:
+        raise
+    except requests.HTTPError as error:
+        status = "an error" if error.response is None else f"{error.response.status_code} {error.response.reason}"
+        raise InputError(f"the service answers {status}", file=address) from error
+    except requests.exceptions.JSONDecodeError as error:
+        raise FormatError("the service answers with something else than DICOMweb", file=address) from error
+    except requests.RequestException as error:
+        raise InputError(f"the service cannot be reached: {type(error).__name__}", file=address) from error
+    except (ValueError, KeyError, InvalidDicomError) as error:
+        raise FormatError("the service answers with something else than DICOMweb", file=address) from error
+
+
+def _first(entry: dict[str, Any], tag: str) -> str:
+    """First value of an attribute in the DICOM JSON model, as text; empty where it is absent."""
+    values = entry.get(tag, {}).get("Value", ())
+    return str(values[0]) if values else ""

@@ -1,0 +1,1 @@
+"""Planes: MPR, slabs, projections, curved MPR."""

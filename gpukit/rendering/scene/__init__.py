@@ -1,0 +1,1 @@
+"""Scenes: camera, transfer functions, surfaces, animation."""
