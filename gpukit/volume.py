@@ -14,16 +14,13 @@ from gpukit.units import ValueUnit
 
 __all__ = [
     "ANATOMY",
+    "GeometryStatus",
     "Label",
     "Segmentation",
     "SourceInstance",
     "TISSUE",
     "Voi",
     "Volume",
-    "has_depth",
-    "has_place",
-    "has_spacing",
-    "is_placed",
 ]
 
 
@@ -99,6 +96,25 @@ class SourceInstance:
     voi: Voi | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GeometryStatus:
+    """Which parts of a grid the image states; the others are stand-ins.
+
+    Parameters
+    ----------
+    position : bool
+        The grid lies where the patient is. False for a projection or a photo, whose grid lies at an origin of its own.
+    spacing : bool
+        The size of a pixel is stated.
+    depth : bool
+        The extent along the third axis is stated, so that voxels have a volume and not an area only.
+    """
+
+    position: bool = True
+    spacing: bool = True
+    depth: bool = True
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Volume:
     """Voxels on a device with their place in the patient; immutable.
@@ -110,6 +126,8 @@ class Volume:
         ``[k, j, i, c]`` as `axes` says.
     grid : Grid
         Shape (nk, nj, ni) and affine from (i, j, k) to LPS mm.
+    geometry : GeometryStatus
+        Which parts of the grid the image states.
     unit : str
         Of the values, see `gpukit.units.ValueUnit`.
     axes : str
@@ -140,6 +158,7 @@ class Volume:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     algorithm: Mapping[str, str] = field(default_factory=dict)
+    geometry: GeometryStatus = field(default_factory=GeometryStatus)
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
@@ -216,7 +235,7 @@ class Segmentation:
     algorithm : mapping
         ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it; of an ensemble those of all
         models, with `` + `` between.
-    sources, metadata, notes
+    sources, metadata, notes, geometry
         As in `Volume`, of the segmented volume.
     probabilities : array of uint8 or None, ``[label, k, j, i]``
         Of each label, in the order of `labels`, as 255ths; on the device of `array`.
@@ -230,6 +249,7 @@ class Segmentation:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     probabilities: Any = None
+    geometry: GeometryStatus = field(default_factory=GeometryStatus)
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:
@@ -255,29 +275,3 @@ class Segmentation:
             return self
         fractions = None if self.probabilities is None else move(self.probabilities, device)
         return replace(self, array=moved, probabilities=fractions)
-
-
-def is_placed(volume: Volume | Segmentation) -> bool:
-    """Whether the grid is where the patient is, and not at an origin that was made up."""
-    return not any("no patient geometry" in note for note in volume.notes)
-
-
-def has_spacing(volume: Volume | Segmentation) -> bool:
-    """Whether the image says how large its pixels are."""
-    return not any("no pixel spacing" in note for note in volume.notes)
-
-
-#: How the notes begin that tell of a grid which stands in for a place in the patient.
-_NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
-#: And of a lone slice whose thickness nobody knows.
-_NO_DEPTH = ("a single slice without thickness", "no slice thickness")
-
-
-def has_place(volume: Volume) -> bool:
-    """Whether the grid of a volume is its place in the patient, and no stand-in for one (of a projection, a photo)."""
-    return not any(note.startswith(_NO_PLACE) for note in volume.notes)
-
-
-def has_depth(volume: Volume) -> bool:
-    """Whether voxels of a volume have a known size in all three directions, so that it has volumes, not areas only."""
-    return has_place(volume) and not any(note.startswith(_NO_DEPTH) for note in volume.notes)

@@ -336,6 +336,7 @@ def _onto(
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(told)),
+        geometry=volume.geometry,
     )
 
 

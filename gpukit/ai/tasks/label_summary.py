@@ -12,7 +12,7 @@ from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops.histogram import histogram
 from gpukit.ops.statistics import statistics
-from gpukit.volume import Label, Segmentation, Volume, is_placed
+from gpukit.volume import Label, Segmentation, Volume
 
 __all__ = ["amount", "chosen_labels", "keep_labels", "summary"]
 
@@ -46,7 +46,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     if volume is not None and (volume.axes != "kji" or not volume.grid.same_as(grid)):
         raise GeometryError("the volume is not on the segmentation's grid", fix="give the volume that was segmented")
     voxels, means = _counts(segmentation, volume)
-    placed = is_placed(segmentation)
+    placed = segmentation.geometry.position
     labels = []
     for label in segmentation.labels:
         count = voxels[label.value]

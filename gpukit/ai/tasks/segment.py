@@ -147,6 +147,7 @@ def segment(
         },
         sources=volume.sources,
         metadata=volume.metadata,
+        geometry=volume.geometry,
         notes=(
             *dict.fromkeys(note for one in channels for note in one.notes),
             *moved,

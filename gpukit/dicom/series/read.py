@@ -222,6 +222,7 @@ def volume_of(
         sources=_sources(layout),
         metadata=metadata_of(first),
         notes=tuple(dict.fromkeys(told)),
+        geometry=layout.geometry,
     )
 
 

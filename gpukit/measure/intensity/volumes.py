@@ -18,7 +18,7 @@ from gpukit.measure.intensity.features import voxels_in
 from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single
 from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
-from gpukit.volume import Segmentation, Volume, has_depth
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["METHODS", "volume", "volumes"]
 
@@ -90,7 +90,12 @@ def volumes(
         if region is not None or values is not None:
             raise InputError("a label map holds no values to choose from", attribute="values")
         carrier = Volume(
-            array=image.array, grid=image.grid, sources=image.sources, metadata=image.metadata, notes=image.notes
+            array=image.array,
+            grid=image.grid,
+            sources=image.sources,
+            metadata=image.metadata,
+            notes=image.notes,
+            geometry=image.geometry,
         )
         at, inside = Opened(carrier, image), parts_of(carrier, image, labels=labels)
     else:
@@ -99,7 +104,7 @@ def volumes(
         inside = parts_of(at.volume, at.region, slice=None if flat else slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:
             raise InputError("a volume needs a mask or thresholds", attribute="region", fix="give --roi or --threshold")
-    if not has_depth(at.volume):
+    if not at.volume.geometry.depth:
         raise GeometryError(
             "the image has no place in the patient, or no slice thickness: it has areas, no volume",
             fix="measure an area, or give the whole series",

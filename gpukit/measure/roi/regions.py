@@ -17,7 +17,7 @@ from gpukit.geometry import Grid
 from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon, Sphere
 from gpukit.ops._arrays import device, real_dtype
 from gpukit.ops.polygon import polygon_mask
-from gpukit.volume import Segmentation, SourceInstance, Volume, has_depth
+from gpukit.volume import Segmentation, SourceInstance, Volume
 
 __all__ = ["Part", "Region", "parts_of"]
 
@@ -214,7 +214,7 @@ def _sources(volume: Volume, k0: int, k1: int) -> tuple[SourceInstance, ...]:
 
 
 def _sphere(volume: Volume, sphere: Sphere) -> Part:
-    if not has_depth(volume):
+    if not volume.geometry.depth:
         raise GeometryError("a ball needs an image whose place and slice thickness are known", attribute="sphere")
     grid = volume.grid
     centre = np.asarray(sphere.center, float)

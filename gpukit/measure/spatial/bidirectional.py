@@ -25,7 +25,7 @@ from gpukit.measure.roi.shapes import Polygon
 from gpukit.measure.spatial.areas import shape_on
 from gpukit.measure.spatial.calibration import grid_calibration
 from gpukit.measure.spatial.series_space import space_of
-from gpukit.volume import Segmentation, Volume, has_place
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
 
@@ -155,7 +155,7 @@ def _in_volume(volume: Volume, region: Any, label: int | None) -> Measurement:
             "the mask lies on another grid than the volume", fix="read it with gpukit.io.masks.open_mask"
         )
     mask = _mask(region, label, volume.grid.shape)
-    if not has_place(volume):  # its grid is a stand-in: the scale is that of the picture
+    if not volume.geometry.position:  # its grid is a stand-in: the scale is that of the picture
         if len(mask) != 1 or not volume.sources:
             raise GeometryError("the volume has no place in the patient", fix="give a frame of the image, and its mask")
         first = volume.sources[0]
