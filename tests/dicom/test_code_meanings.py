@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import gpukit
-from gpukit.ai import organs
-from gpukit.dicom import sr
+from gpukit.ai.model import label_codes as organs
+from gpukit.dicom.sr import tid1500_write as sr
 
 #: PS3.16 CID 7470 as the standard prints it and as DCMTK's tables have it; pydicom 3.0 has other capitals.
 CID_7470 = {("103339001", "SCT"): "Long Axis", ("103340004", "SCT"): "Short Axis"}
