@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpukit.documents.atomic import atomic_path
+from gpukit.documents.json_csv import csv_cell, plain
 from gpukit.errors import InputError, OutputError
 from gpukit.findings.measurement import Measurement, Row
 
@@ -193,21 +194,6 @@ def measurement_object(measured: Measurement) -> dict[str, Any]:
     return made
 
 
-def plain(value: Any) -> Any:
-    """Only what JSON knows; numbers that it has no word for become null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (str, bool, int)) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    return str(value)
-
-
 # ---- CSV
 
 
@@ -226,7 +212,7 @@ def csv_text(rows: Sequence[Row], options: Options) -> str:
     ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     for row in rows:
         measured = row.measurement
         cells: list[Any] = [row.file, "" if row.frame is None else row.frame]
@@ -239,12 +225,5 @@ def csv_text(rows: Sequence[Row], options: Options) -> str:
                 cells += ["" if math.isnan(quantity.value) else repr(plain(quantity.value)), quantity.unit]
         cells.append("" if measured is None or measured.calibration is None else measured.calibration.source)
         cells += ["" if measured is None else "; ".join(measured.notes), row.error]
-        writer.writerow([guarded(cell) for cell in cells])
+        writer.writerow([csv_cell(cell) for cell in cells])
     return out.getvalue()
-
-
-def guarded(cell: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, with a quote in front of it."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r"):
-        return "'" + cell
-    return cell

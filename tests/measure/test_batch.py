@@ -14,6 +14,7 @@ import gpukit as gk
 from gpukit.dicom.modules.codes import Code
 from gpukit.errors import FormatError, InputError, InputNotFoundError, OutputExistsError
 from gpukit.findings import measurement
+from gpukit.findings.compare_text import comparison_csv
 from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity, Row
 from gpukit.findings.read import read_measurements
 from gpukit.findings.write import FORMATS, Options, format_of, render, write
@@ -112,6 +113,27 @@ def test_csv_has_a_unit_for_each_number_and_runs_no_formula() -> None:
     assert (first["count"], first["skewness"]) == ("7", "")
     assert first["label"] == "'=HYPERLINK(1), Größe"
     assert (second["frame"], second["length"], second["error"]) == ("3", "", "is truncated")
+
+
+@pytest.mark.parametrize("label", ["-1+1|calc", "+1+1|calc", "=1+1", "@SUM(1)", "\t=1+1", " =1+1", "\n=1+1", "＝1+1"])
+def test_no_label_is_a_formula_in_any_table(label: str, tmp_path: Path) -> None:
+    """Spreadsheets run what begins so; the same guard holds for measurements and for comparisons."""
+    rows = [Row(file="a.dcm", measurement=Measurement(kind="distance", quantities=(), label=label))]
+    (measured,) = csv.DictReader(render(rows, FORMATS["csv"]).splitlines(keepends=True))
+    assert measured["label"] == f"'{label}"
+    for n in (0, 1):
+        named = Measurement(kind="distance", quantities=(Quantity("length", 1.0, "mm"),), label=label)
+        write([Row(file="a.dcm", measurement=named)], tmp_path / f"{n}.json", FORMATS["json"])
+    (compared,) = csv.DictReader(comparison_csv(gk.compare(tmp_path / "0.json", tmp_path / "1.json")).splitlines(True))
+    assert compared["finding"] == f"'{label}"
+
+
+def test_numbers_in_a_table_stay_numbers() -> None:
+    rows = [
+        Row(file="a.dcm", measurement=Measurement(kind="roi", quantities=(Quantity("mean", -5.5, "1"),), label="-2"))
+    ]
+    (measured,) = csv.DictReader(render(rows, FORMATS["csv"]).splitlines())
+    assert (measured["mean"], measured["label"]) == ("-5.5", "-2")
 
 
 def test_text_for_people() -> None:

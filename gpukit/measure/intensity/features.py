@@ -51,8 +51,8 @@ _CODES = {
     "kurtosis": Code("IPH6", "IBSI", "(Excess) intensity kurtosis"),
     "energy": Code("N8CA", "IBSI", "Intensity energy"),
     "rms": Code("5ZWQ", "IBSI", "Root mean square intensity"),
-    "entropy": Code("TLU2", "IBSI", "Discretised intensity entropy"),
-    "uniformity": Code("BJ5W", "IBSI", "Discretised intensity uniformity"),
+    "entropy": Code("TLU2", "IBSI", "Intensity Histogram Entropy"),
+    "uniformity": Code("BJ5W", "IBSI", "Intensity Histogram Uniformity"),
     "peak": Code("126031", "DCM", "Peak Value Within ROI"),
     "peak_at_max": Code("VJGA", "IBSI", "Local intensity peak"),
 }

@@ -24,7 +24,7 @@ __all__ = ["METHODS", "volume", "volumes"]
 
 METHODS = ("voxels", "mesh", "planimetric")
 _VOLUME = Code("118565006", "SCT", "Volume")
-_SURFACE = Code("C0JK", "IBSI", "Surface area (mesh)")
+_SURFACE = Code("C0JK", "IBSI", "Surface Area of Mesh")
 
 
 def volume(image: Image | Segmentation, region: Region = None, **options: Any) -> Measurement:
@@ -153,7 +153,7 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
     if n == 0:
         raise InputError("no voxel lies between the thresholds", attribute="threshold")
     found = {"voxels": n * part.grid.voxel_volume / 1000}
-    rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume (voxel counting)"))]
+    rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume from Voxel Summation"))]
     notes = []
     try:
         from gpukit.ops.mask_surface import mask_surface
@@ -161,7 +161,7 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
         mesh = mask_surface(host, part.block_grid)
         found["mesh"] = mesh.volume / 1000
         rows += [
-            Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume (mesh)")),
+            Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume of Mesh")),
             Quantity("surface_area", mesh.area, "mm2", _SURFACE),
         ]
     except DependencyError as error:

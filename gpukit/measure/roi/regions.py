@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Literal
 
@@ -255,6 +255,7 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
     xp = array_namespace(volume.array)
     notes = tuple(note for note in found.notes if note not in volume.notes)
     parts = []
+    empty = []
     for label in found.labels:
         inside = found.array == label.value
         box = []
@@ -265,6 +266,7 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
                 break
             box.append((int(there[0]), int(there[-1]) + 1))
         if len(box) < 3:
+            empty.append(f"{label.value} ({label.name})")
             continue
         (k0, k1), (j0, j1), (i0, i1) = box
         parts.append(
@@ -279,4 +281,6 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
                 notes=notes,
             )
         )
+    if empty and parts:
+        parts[0] = replace(parts[0], notes=(*parts[0].notes, f"left out, without a voxel: label {', '.join(empty)}"))
     return parts

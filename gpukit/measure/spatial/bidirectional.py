@@ -29,8 +29,8 @@ from gpukit.volume import Segmentation, Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
 
-LONG_AXIS = Code("103339001", "SCT", "Long axis")
-SHORT_AXIS = Code("103340004", "SCT", "Short axis")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
 
 Vector = NDArray[np.float64]
 _CHUNK = 1 << 22

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.dicom_files import rotation
+from pydicom.dataset import Dataset
+from support.dicom_files import ROOT, rotation
 from support.rtstruct_files import plane, write_rtstruct
 
 import gpukit
-from gpukit.dicom.segmentation.rtstruct_read import read_regions, read_rtstruct
+from gpukit.dicom.segmentation.rtstruct_read import outline_key, read_regions, read_rtstruct
 from gpukit.errors import FormatError, GeometryError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.volume import Volume
@@ -102,6 +104,74 @@ def test_a_contour_that_stands_twice_is_no_hole(tmp_path: Path) -> None:
     assert read_rtstruct(write_rtstruct(tmp_path / "a.dcm", {"x": twice}), volume(grid)).array.sum() == 15
     xor = write_rtstruct(tmp_path / "b.dcm", {"x": [*twice, plane(grid, HOLE, axis=2, at=3)]}, kind="CLOSEDPLANAR_XOR")
     assert read_rtstruct(xor, volume(grid)).array.sum() == 2  # the standard's exclusive or
+
+
+def turned(points: np.ndarray, start: int, backwards: bool) -> np.ndarray:
+    again = np.roll(points, -start, axis=0)
+    return again[::-1] if backwards else again
+
+
+@pytest.mark.parametrize("start", [0, 1, 3])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_contour_that_is_repeated_from_another_corner_is_no_hole(tmp_path: Path, start, backwards, closed) -> None:
+    grid = straight()
+    first = plane(grid, RING, axis=2, at=3)
+    again = turned(first, start, backwards)
+    again = np.insert(again, 1, (again[0] + again[1]) / 2, axis=0)  # and with a corner more on a straight side
+    if closed:
+        again = np.vstack([again, again[:1]])
+    hole = plane(grid, HOLE, axis=2, at=3)
+    found = read_rtstruct(write_rtstruct(tmp_path / "a.dcm", {"x": [first, hole, again]}), volume(grid))
+    assert found.array.sum() == 15 - 2  # and a hole stays a hole
+    assert any("1 repeated outlines" in note for note in found.notes)
+
+
+def test_an_outline_that_passes_one_corner_a_million_times_is_compared_in_time() -> None:
+    zigzag = np.tile([[0.0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], (250_000, 1))
+    start = time.process_time()
+    outline_key(zigzag)
+    assert time.process_time() - start < 20  # a turn for each of the 500,000 starts would take hours
+
+
+def test_one_region_in_several_items_is_joined(tmp_path: Path) -> None:
+    grid = straight()
+    path = write_rtstruct(tmp_path / "a.dcm", {"x": [plane(grid, RING, axis=2, at=at) for at in (1, 2, 3)]})
+    dataset = pydicom.dcmread(path)
+    (item,) = dataset.ROIContourSequence
+    for n in (1, 2):
+        more = Dataset()
+        more.ReferencedROINumber = item.ReferencedROINumber
+        more.ContourSequence = [item.ContourSequence[n], item.ContourSequence[0]]  # the first one stands in each
+        dataset.ROIContourSequence.append(more)
+    del item.ContourSequence[1:]
+    dataset.save_as(path)
+    found = read_rtstruct(path, volume(grid))
+    assert found.array.sum() == 3 * 15 and found.array.any(axis=(1, 2)).tolist() == [False] + 3 * [True] + 3 * [False]
+    assert found.labels[0].color == (255, 0, 128)
+
+
+def test_a_region_without_a_voxel_costs_the_others_nothing(tmp_path: Path) -> None:
+    """A marker between the voxel centres, and a couch outside the scanned part, beside the tumour."""
+    grid = straight()
+    small = [(2.1, 2.1), (2.4, 2.1), (2.4, 2.4)]
+    rois = {
+        "marker": [plane(grid, small, axis=2, at=3)],
+        "GTV": [plane(grid, RING, axis=2, at=3)],
+        "couch": [plane(grid, RING, axis=2, at=60)],
+    }
+    path = write_rtstruct(tmp_path / "a.dcm", rois)
+    found = read_rtstruct(path, volume(grid))
+    assert [label.name for label in found.labels] == ["GTV"] and (found.array == 2).sum() == 15
+    told = [note for note in found.notes if "left out" in note]
+    assert len(told) == 2 and "1 (marker)" in told[0] and "3 (couch)" in told[1]
+    with pytest.raises(GeometryError, match=r"marker.*meets no voxel"):  # nothing is left to measure
+        read_rtstruct(path, volume(grid), regions=[1])
+    dataset = pydicom.dcmread(path)
+    dataset.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3"
+    dataset.save_as(path)
+    here = Volume(array=np.zeros(grid.shape), grid=grid, metadata={"FrameOfReferenceUID": f"{ROOT}.8"})
+    assert any("another frame of reference" in note for note in read_rtstruct(path, here).notes)
 
 
 def test_contours_drawn_between_the_slices(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_of_an_ellipse_drawn_as_a_mask(tmp_path: Path) -> None:
     found = gk.bidirectional(file, (u / 30) ** 2 + (v / 12) ** 2 <= 1)
     assert found.long_axis == pytest.approx(60, abs=1.0)  # the outline may run half a pixel beyond, at both ends
     assert found.short_axis == pytest.approx(24, abs=1.0)
-    assert [q.code.meaning for q in found if q.code] == ["Long axis", "Short axis"]
+    assert [q.code.meaning for q in found if q.code] == ["Long Axis", "Short Axis"]
 
 
 def test_a_mask_of_several_slices_is_measured_in_its_longest_one() -> None:

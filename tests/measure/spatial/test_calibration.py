@@ -9,6 +9,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import (
+    BreastProjectionXRayImageStorageForPresentation,
+    EnhancedXRFImageStorage,
+    OphthalmicTomographyImageStorage,
+)
 from support.images import region, regions, write_image
 
 import gpukit as gk
@@ -132,6 +137,47 @@ def test_enhanced_angiography_keeps_its_spacing_in_functional_groups(tmp_path: P
     assert better.calibration is not None and better.calibration.source == "ObjectPixelSpacingInCenterOfBeam"
 
 
+@pytest.mark.parametrize("place", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+@pytest.mark.parametrize("frames", [0, 1])  # 0: without NumberOfFrames
+def test_one_frame_of_enhanced_angiography_has_the_spacing_of_its_groups(
+    tmp_path: Path, place: str, frames: int
+) -> None:
+    calibrated = group("ProjectionPixelCalibrationSequence", ObjectPixelSpacingInCenterOfBeam=[0.07, 0.07])
+    detector = group("FramePixelDataPropertiesSequence", ImagerPixelSpacing=[0.1, 0.1])
+    calibrated.FramePixelDataPropertiesSequence = detector.FramePixelDataPropertiesSequence
+    groups = {"SharedFunctionalGroupsSequence": Dataset(), "PerFrameFunctionalGroupsSequence": Dataset()}
+    groups[place] = calibrated
+    file = write_image(
+        tmp_path / "a.dcm", "XA", rows=200, columns=300, frames=frames, **{k: Items([v]) for k, v in groups.items()}
+    )
+    found = gk.distance(file, (50, 50), (150, 120))
+    # the attribute is of VR FL: 24 bits, 6e-8
+    assert (found.length, found.unit) == (pytest.approx(math.hypot(100, 70) * 0.07, rel=1e-7), "mm")
+    assert found.calibration is not None and found.calibration.source == "ObjectPixelSpacingInCenterOfBeam"
+
+
+@pytest.mark.parametrize("kind", [BreastProjectionXRayImageStorageForPresentation, EnhancedXRFImageStorage])
+def test_siblings_of_one_frame_have_the_spacing_of_their_groups(tmp_path: Path, kind: str) -> None:
+    shared = group("FramePixelDataPropertiesSequence", ImagerPixelSpacing=[0.1, 0.1])
+    modality = "RF" if kind == EnhancedXRFImageStorage else "MG"
+    file = write_image(
+        tmp_path / "a.dcm", "XA", frames=1, SOPClassUID=kind, Modality=modality,
+        SharedFunctionalGroupsSequence=Items([shared]), PerFrameFunctionalGroupsSequence=Items([Dataset()]),
+    )  # fmt: skip
+    found = gk.distance(file, (0, 0), (10, 0))
+    assert (found.length, found.unit) == (pytest.approx(1.0), "mm")
+
+
+def test_one_frame_of_ophthalmic_tomography_has_the_spacing_of_its_groups(tmp_path: Path) -> None:
+    shared = group("PixelMeasuresSequence", PixelSpacing=[0.004, 0.011], SliceThickness=0.03)
+    file = write_image(
+        tmp_path / "a.dcm", "OT", frames=1, SOPClassUID=OphthalmicTomographyImageStorage, Modality="OPT",
+        SharedFunctionalGroupsSequence=Items([shared]), PerFrameFunctionalGroupsSequence=Items([Dataset()]),
+    )  # fmt: skip
+    found = gk.distance(file, (0, 0), (10, 0))
+    assert (found.length, found.unit) == (pytest.approx(0.11), "mm")
+
+
 def test_tiles_of_a_slide_have_a_scale(data: Path) -> None:
     """Whole slide image in tiles; its shared functional groups say how large a pixel is."""
     file = data / "seg" / "highdicom" / "sm_image_control.dcm"
@@ -221,8 +267,31 @@ def test_overlapping_regions_the_one_of_high_priority_holds(tmp_path: Path) -> N
     assert gk.distance(file, (12, 12), (42, 12)).length == pytest.approx(3.0)
     equal = region((10, 30, 10, 30), (CM, CM), (0.05, 0.05), flags=1)
     write_image(file, "US", SequenceOfUltrasoundRegions=regions(below, equal))
+    assert gk.distance(file, (12, 12), (22, 12)).length == pytest.approx(5.0)  # of equal priority: the inner one
+    across = region((25, 95, 0, 63), (CM, CM), (0.02, 0.02), flags=1)  # neither lies within the other
+    write_image(file, "US", SequenceOfUltrasoundRegions=regions(equal, across))
     with pytest.raises(GeometryError, match="overlapping"):
-        gk.distance(file, (12, 12), (22, 12))
+        gk.distance(file, (26, 12), (29, 12))
+
+
+def test_a_region_without_units_around_a_calibrated_one_changes_nothing(tmp_path: Path) -> None:
+    """Some machines describe the whole picture first, without units (PS3.3 C.8.5.5.1.1, 1.7: format and units 0)."""
+    whole = region((0, 95, 0, 63), (NONE, NONE), (1.0, 1.0), format=0)
+    left, right = region((4, 40, 4, 60), (CM, CM), (0.02, 0.02)), region((50, 90, 4, 60), (CM, CM), (0.05, 0.05))
+    for n, order in enumerate(((whole, left, right), (right, left, whole))):
+        file = write_image(tmp_path / f"{n}.dcm", "US", SequenceOfUltrasoundRegions=regions(*order))
+        found = gk.distance(file, (5, 5), (35, 45))
+        assert (found.length, found.unit) == (pytest.approx(50 * 0.2), "mm")
+        assert gk.area(file, gk.Box(52, 10, 10, 10)).area == pytest.approx(100 * 0.5 * 0.5)
+        with pytest.raises(GeometryError, match="different scale"):  # not pixels of the whole picture
+            gk.distance(file, (5, 5), (60, 5))
+        outside = gk.distance(file, (5, 5), (45, 5))  # one end lies in no calibrated region
+        assert outside.unit == "{pixels}"
+        assert outside.calibration is not None and "no calibrated ultrasound region" in outside.calibration.text
+    nested = write_image(tmp_path / "n.dcm", "US", SequenceOfUltrasoundRegions=regions(
+        whole, region((0, 95, 0, 63), (CM, CM), (0.1, 0.1)), left))  # fmt: skip
+    assert gk.distance(nested, (5, 5), (15, 5)).length == pytest.approx(2.0)
+    assert gk.distance(nested, (5, 5), (65, 5)).length == pytest.approx(60.0)
 
 
 def test_a_region_without_units_is_no_calibration(tmp_path: Path) -> None:

@@ -251,5 +251,15 @@ def row_of(inputs: Sequence[Path], measured: Measurement) -> Row:
     if len(measured.sources) == 1:
         source = measured.sources[0]
         return Row(file=source.path, frame=source.frame, measurement=measured)
-    name = str(inputs[0]) if len(inputs) == 1 else os.path.commonpath([str(path) for path in inputs]) or "."
-    return Row(file=name, measurement=measured)
+    return Row(file=_common_name(inputs), measurement=measured)
+
+
+def _common_name(inputs: Sequence[Path]) -> str:
+    """The only input, else the folder that holds all inputs, as far as there is one."""
+    if len(inputs) == 1:
+        return str(inputs[0])
+    mixed = len({path.is_absolute() for path in inputs}) > 1
+    try:
+        return os.path.commonpath([path.absolute() if mixed else path for path in inputs]) or "."
+    except ValueError:  # two drives have no folder in common
+        return f"{inputs[0]} and {len(inputs) - 1} more"
