@@ -233,7 +233,13 @@ def _scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
         return raw
     wide = raw.dtype.itemsize > 2 if raw.dtype.kind in "iu" else raw.dtype.itemsize > 4
     kind = np.complex128 if raw.dtype.kind == "c" else np.float64 if wide else np.float32
-    return (raw * np.float64(slope) + np.float64(intercept)).astype(kind)
+    with np.errstate(over="ignore"):
+        scaled: NDArray[Any] = raw * np.float64(slope) + np.float64(intercept)
+    with np.errstate(over="raise"):
+        try:
+            return scaled.astype(kind)
+        except FloatingPointError:  # beyond float32
+            return scaled
 
 
 def _to_array(voxels: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArray[Any], str]:

@@ -145,10 +145,11 @@ class NiftiHeader:
 def is_of_a_pair(path: str | os.PathLike[str]) -> bool:
     """Whether a ``.hdr`` or ``.img`` belongs to a NIfTI or Analyze pair: its header begins with the header's size."""
     try:
-        pair = pair_of(path)
-        if pair is None:
-            return False
-        with _opened(pair[0]) as stream:
+        name = os.fspath(path)
+        if not name.lower().removesuffix(".gz").endswith(".hdr"):
+            pair = pair_of(path)
+            name = "" if pair is None else os.fspath(pair[0])
+        with _opened(Path(name)) as stream:
             first = stream.read(4)
     except (OSError, EOFError, zlib.error, InputNotFoundError):
         return False
