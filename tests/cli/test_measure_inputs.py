@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_series import write_slices
+from support.slices import write_slices
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
