@@ -24,7 +24,14 @@ from gpukit.dicom.reader.discovery import Source, discover
 from gpukit.dicom.reader.headers import Header
 from gpukit.dicom.series.candidates import Collection, collect, select
 from gpukit.dicom.series.layout import Layout, arrange, choose_phase
-from gpukit.dicom.series.regular_grid import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
+from gpukit.dicom.series.regular_grid import (
+    acquired_slices,
+    even_distances,
+    fill_gaps,
+    gap_error,
+    remove_tilt,
+    straight_grid,
+)
 from gpukit.errors import FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.profiling import stage
@@ -187,8 +194,10 @@ def volume_of(
     if padding is None and unit == ValueUnit.HU and (padding := pixel_value.corner_padding(array)) is not None:
         told.append(f"{padding[0]:g} HU in every corner is taken for padding")
     grid = layout.grid
+    acquired: tuple[float, ...] = ()
     if levels is not None and uneven:
         even = even_distances(levels)
+        acquired = acquired_slices(levels.distances, even)
         array = fill_gaps(array, levels.distances, even, padding)
         affine = grid.affine.copy()
         affine[:3, 2] = levels.span / (len(even) - 1)
@@ -222,6 +231,7 @@ def volume_of(
         sources=_sources(layout),
         metadata=metadata_of(first),
         notes=tuple(dict.fromkeys(told)),
+        acquired_slices=acquired,
     )
 
 

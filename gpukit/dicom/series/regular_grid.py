@@ -13,8 +13,10 @@ from gpukit.dicom.image.stack import Levels, Vector
 from gpukit.errors import GeometryError, MissingSlicesError
 from gpukit.geometry import Grid
 
-__all__ = ["even_distances", "fill_gaps", "gap_error", "remove_tilt", "straight_grid"]
+__all__ = ["acquired_slices", "even_distances", "fill_gaps", "gap_error", "remove_tilt", "straight_grid"]
 
+#: A slice of the even grid that is within this part of a step of an acquired slice is that slice, unchanged.
+_SAME_OF_STEP = 0.01
 #: An uneven stack becomes at most this many times as many slices.
 _MOST_SLICES = 2
 
@@ -60,6 +62,24 @@ def even_distances(levels: Levels) -> Vector:
         usual = max(float(steps.min()), span / (_MOST_SLICES * len(distances) - 1))
     count = max(1, round(span / usual))
     return np.asarray(distances[0] + span * np.arange(count + 1) / count)
+
+
+def acquired_slices(distances: Vector, even: Vector) -> tuple[float, ...]:
+    """Index on an even grid of each acquired slice, ascending.
+
+    Parameters
+    ----------
+    distances, even : (n,), (m,) array
+        Ascending distances along the normal of the acquired slices and of the slices of the grid, mm.
+
+    Returns
+    -------
+    tuple of float
+        A whole number where `fill_gaps` takes the acquired slice unchanged, else the fraction between two slices.
+    """
+    index = (distances - even[0]) / (even[1] - even[0])
+    whole = np.rint(index)
+    return tuple(float(value) for value in np.where(np.abs(index - whole) < _SAME_OF_STEP, whole, index))
 
 
 def fill_gaps(
