@@ -265,7 +265,8 @@ def test_a_single_slice_takes_its_extent_from_the_header_and_says_so(tmp_path: P
 
 
 def test_two_slices_at_one_place_are_both_named(tmp_path: Path) -> None:
-    paths = write_series(tmp_path, np.zeros((4, 3, 4), np.int16), np.eye(4), positions=line_of([0, 3, 3, 6]))
+    values = np.arange(48, dtype=np.int16).reshape(4, 3, 4)
+    paths = write_series(tmp_path, values, np.eye(4), positions=line_of([0, 3, 3, 6]))
     with pytest.raises(GeometryError, match="same position") as caught:
         gk.open(tmp_path, device="cpu")
     assert str(paths[1]) in str(caught.value) and str(paths[2]) in str(caught.value)
