@@ -146,6 +146,10 @@ class Volume:
     algorithm : mapping
         ``name``, ``version`` and ``digest`` (sha256 of the weights) of the network that made the values; empty for what
         was measured.
+    acquired_slices : tuple of float
+        Where slices were interpolated (``fill_gaps``): the index k of each acquired slice on `grid`, ascending. A whole
+        number where the acquired slice is slice k unchanged; a fraction where it lies between two slices of the grid,
+        because the acquired distances vary. Empty where every slice of the grid was acquired.
     """
 
     array: Any
@@ -159,6 +163,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     algorithm: Mapping[str, str] = field(default_factory=dict)
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
+    acquired_slices: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
@@ -185,8 +190,13 @@ class Volume:
         return self if moved is self.array else replace(self, array=moved)
 
     def with_array(self, array: Any, *, grid: Grid | None = None, unit: str | None = None) -> Volume:
-        """The same identity with other voxels, and if given another grid or unit."""
-        return replace(self, array=array, grid=grid or self.grid, unit=self.unit if unit is None else unit)
+        """The same identity with other voxels, and if given another grid or unit.
+
+        `acquired_slices` is kept on the same grid only: on another one its indices mean nothing.
+        """
+        target = grid or self.grid
+        kept = self.acquired_slices if target is self.grid else ()
+        return replace(self, array=array, grid=target, unit=self.unit if unit is None else unit, acquired_slices=kept)
 
     def __repr__(self) -> str:
         """No patient data: shape, spacing, unit and device only."""

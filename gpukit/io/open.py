@@ -33,7 +33,7 @@ def open(
     *,
     device: str | None = None,
     series: str | int | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     tilt: Tilt = "remove",
     skip_damaged: bool = False,
@@ -53,8 +53,10 @@ def open(
     series : str or int, optional
         Which of several series: the number in the list that the error shows, else a SeriesNumber, else a
         SeriesInstanceUID or its beginning; the first of these that fits wins.
-    fill_gaps : bool
-        Interpolate missing or unevenly spaced slices linearly; without it they are an error.
+    fill_gaps : bool or int
+        Interpolate missing or unevenly spaced slices linearly; without it they are an error. True allows up to 3
+        missing slices in a gap, of them up to a tenth of the stack (one always); a number allows as many in a gap.
+        `Volume.acquired_slices` says which slices were acquired.
     phase : str or int, optional
         One phase of a 4D series, by index from 0 or by words of its description (``"EchoTime 4.6"``); all by default.
     tilt : {"remove", "keep"}
@@ -121,7 +123,7 @@ def open_each(
     source: Source,
     *,
     device: str | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     skip_damaged: bool = False,
     apart: bool = False,

@@ -197,7 +197,7 @@ def _nowhere(lacking: Sequence[Plane], *, among: int) -> GeometryError:
         )  # fmt: skip
     elif len(lacking) < among:
         what, fix = f"one of {len(lacking)} slices of {among} that do not say where they lie in the patient", (
-            "leave them out, where they are no part of the volume"
+            "name the files of the volume only, in place of the folder"
         )  # fmt: skip
     elif missing == "PixelSpacing":
         what, fix = f"none of the {among} slices says how large its pixels are", (

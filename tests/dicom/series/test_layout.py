@@ -187,6 +187,20 @@ def test_gaps_are_filled_linearly(tmp_path: Path, distances: list[float]) -> Non
     assert len({source.index for source in volume.sources}) == len(distances)
 
 
+@pytest.mark.parametrize("distances", [[0, 3, 6, 12, 15], [0, 1.14, 5.36, 12.74, 16.96, 24.34]])
+def test_a_filled_volume_says_which_slices_were_acquired(tmp_path: Path, distances: list[float]) -> None:
+    write_series(tmp_path, np.zeros((len(distances), 3, 4), np.int16), np.eye(4), positions=line_of(distances))
+    volume = gk.open(tmp_path, device="cpu", fill_gaps=True)
+    acquired = volume.grid.to_world([(0, 0, k) for k in volume.acquired_slices])
+    assert np.allclose(acquired, line_of(distances), atol=1e-6)
+    if distances[1] == 3:
+        assert volume.acquired_slices == (0, 1, 2, 4, 5)
+    assert volume.with_array(volume.array).acquired_slices == volume.acquired_slices
+    assert volume.with_array(volume.array, grid=gk.Grid(volume.grid.shape, np.eye(4))).acquired_slices == ()
+    write_series(tmp_path / "even", np.zeros((3, 3, 4), np.int16), np.eye(4), series="2")
+    assert gk.open(tmp_path / "even", device="cpu").acquired_slices == ()
+
+
 def test_filling_never_blends_padding(tmp_path: Path) -> None:
     values = np.full((4, 3, 4), 100, np.int16)
     values[1, 0, 0] = -2000
@@ -251,7 +265,8 @@ def test_a_single_slice_takes_its_extent_from_the_header_and_says_so(tmp_path: P
 
 
 def test_two_slices_at_one_place_are_both_named(tmp_path: Path) -> None:
-    paths = write_series(tmp_path, np.zeros((4, 3, 4), np.int16), np.eye(4), positions=line_of([0, 3, 3, 6]))
+    values = np.arange(48, dtype=np.int16).reshape(4, 3, 4)
+    paths = write_series(tmp_path, values, np.eye(4), positions=line_of([0, 3, 3, 6]))
     with pytest.raises(GeometryError, match="same position") as caught:
         gk.open(tmp_path, device="cpu")
     assert str(paths[1]) in str(caught.value) and str(paths[2]) in str(caught.value)

@@ -109,10 +109,170 @@ def test_a_volume_that_lacks_a_slice_is_named(tmp_path: Path) -> None:
         gk.open(tmp_path, device="cpu")
 
 
-def test_volumes_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
-    write_phases(tmp_path, [{}, {}])
-    with pytest.raises(GeometryError, match="same position"):
+def without_numbers(dataset, t: int, k: int) -> None:
+    del dataset.InstanceNumber
+
+
+def test_volumes_that_nothing_tells_apart_are_refused_and_no_file_is_to_be_removed(tmp_path: Path) -> None:
+    write_phases(tmp_path, [{}, {}], without_numbers)
+    with pytest.raises(GeometryError, match="same position") as caught:
         gk.open(tmp_path, device="cpu")
+    assert "emove" not in str(caught.value) and "delete" not in str(caught.value).lower()
+
+
+def test_volumes_without_a_b_value_are_volumes_of_their_own(tmp_path: Path) -> None:
+    """GE leaves the b-value out at b = 0; dcm2niix then goes by InstanceNumber."""
+    write_phases(tmp_path, [{"DiffusionBValue": 1000.0}, {"DiffusionBValue": 1000.0}, {}])
+    volume = gk.open(tmp_path, device="cpu")
+    check(volume, [0, 1, 2])
+    assert "DiffusionBValue 1000" in volume.phases[0] and "DiffusionBValue" not in volume.phases[2]
+    assert any("InstanceNumber" in note for note in volume.notes)
+
+
+#: Maker, private attributes (group, creator, element, VR), their values in each volume, and the order of the volumes.
+PRIVATE = {
+    "GE gradient": (
+        "GE MEDICAL SYSTEMS",
+        [(0x0019, "GEMS_ACQU_01", element, "DS") for element in (0xBB, 0xBC, 0xBD)],
+        [("0", "0", "1"), ("1", "0", "0"), ("0", "1", "0")],
+        [0, 2, 1],
+    ),
+    "GE b-value": (
+        "GE MEDICAL SYSTEMS",
+        [(0x0043, "GEMS_PARM_01", 0x39, "IS")],
+        [([b, "8", "0", "0"],) for b in ("1000000050", "0", "1000001000")],  # GE adds 1e9 to some
+        [1, 0, 2],
+    ),
+    "GE timer": (
+        "GE MEDICAL SYSTEMS",
+        [(0x0021, "GEMS_RELA_01", 0x5E, "DS")],
+        [("20",), ("10",), ("30",)],
+        [1, 0, 2],
+    ),
+    "Siemens gradient": (
+        "SIEMENS",
+        [(0x0019, "SIEMENS MR HEADER", 0x0E, "FD")],
+        [([0.0, 0.0, 1.0],), ([1.0, 0.0, 0.0],), ([0.0, 1.0, 0.0],)],
+        [0, 2, 1],
+    ),
+    "Philips numbers": (
+        "Philips",
+        [(0x2005, "Philips MR Imaging DD 005", 0x13, "IS")],
+        [("3",), ("1",), ("2",)],
+        [1, 2, 0],
+    ),
+    "Philips label": (
+        "Philips",
+        [(0x2005, "Philips MR Imaging DD 005", 0x29, "CS")],
+        [("LABEL",), ("CONTROL",)],
+        [1, 0],
+    ),
+    "UIH b-value": (
+        "UIH",
+        [(0x0065, "Image Private Header", 0x09, "FD")],
+        [(1000.0,), (0.0,), (500.0,)],
+        [1, 2, 0],
+    ),
+}
+#: Private attributes of Philips are not believed without their creator.
+_CASES = [(name, True) for name in PRIVATE] + [(name, False) for name in PRIVATE if "Philips" not in name]
+
+
+@pytest.mark.parametrize(("name", "creators"), _CASES)
+def test_volumes_are_told_apart_by_what_a_maker_writes(tmp_path: Path, name: str, creators: bool) -> None:
+    maker, elements, values, order = PRIVATE[name]
+
+    def private(dataset, t: int, k: int) -> None:
+        del dataset.InstanceNumber
+        dataset.Manufacturer = maker
+        for (group, creator, element, vr), value in zip(elements, values[t], strict=True):
+            block = 0x14 if creator.endswith("005") else 0x10
+            if creators:
+                dataset.add_new((group, block), "LO", creator)
+            dataset.add_new((group, block << 8 | element), vr, value)
+
+    write_phases(tmp_path, [{} for _ in values], private)
+    check(gk.open(tmp_path, device="cpu"), order)
+
+
+def test_trigger_times_that_repeat_are_ordered_by_instance(tmp_path: Path) -> None:
+    """GE cine: the trigger times differ from slice to slice, and two phases of a slice share one."""
+
+    def trigger(dataset, t: int, k: int) -> None:
+        dataset.TriggerTime = str(10 * (t // 2) + k)
+
+    write_phases(tmp_path, [{}, {}, {}], trigger)
+    check(gk.open(tmp_path, device="cpu"), [0, 1, 2])
+
+
+def test_b_values_are_never_mixed_by_the_order_of_instances(tmp_path: Path) -> None:
+    """Instance numbers run the other way at odd slices: by their order alone volumes would hold two b-values."""
+
+    def zigzag(dataset, t: int, k: int) -> None:
+        dataset.DiffusionBValue = (0.0, 1000.0, 1000.0)[t]
+        dataset.InstanceNumber = 10 * k + (t if k % 2 == 0 else (2, 0, 1)[t])
+
+    write_phases(tmp_path, [{}, {}, {}], zigzag)
+    volume = gk.open(tmp_path, device="cpu")
+    check(volume, [0, 1, 2])
+
+
+def copy_of(folder: Path, number: int, **changes) -> None:
+    """Another file of the slice with this number, with some attributes changed."""
+    from pydicom import dcmread
+
+    source = next(path for path in folder.iterdir() if int(path.stem[-4:]) == number)
+    dataset = dcmread(source)
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(folder / f"copy_{len(list(folder.iterdir())):04d}.dcm")
+
+
+def test_a_slice_that_is_there_twice_under_two_uids_is_used_once(tmp_path: Path) -> None:
+    write_series(tmp_path, volume_value(0), AFFINE)
+    copy_of(tmp_path, 2, SOPInstanceUID="1.2.3.4", InstanceNumber="99")
+    volume = gk.open(tmp_path, device="cpu")
+    assert volume.shape == (4, 3, 5) and np.array_equal(volume.array, volume_value(0))
+    assert any("equal pixels" in note for note in volume.notes)
+
+
+def test_a_series_that_is_there_twice_under_other_uids_is_one_volume(tmp_path: Path) -> None:
+    write_series(tmp_path, volume_value(0), AFFINE)
+    for k in range(4):
+        copy_of(tmp_path, k, SOPInstanceUID=f"1.2.3.{k}", InstanceNumber=str(k + 90))
+    volume = gk.open(tmp_path, device="cpu")
+    assert volume.shape == (4, 3, 5) and any("4 images are there twice" in note for note in volume.notes)
+
+
+def test_equal_slices_of_air_do_not_cost_a_4d_series(tmp_path: Path) -> None:
+    """The first slice of all volumes is the same: not a copy, since every position has as many images."""
+
+    def air(dataset, t: int, k: int) -> None:
+        if k == 0:
+            dataset.PixelData = bytes(len(dataset.PixelData))
+
+    write_phases(tmp_path, [{}, {}, {}], air)
+    assert gk.open(tmp_path, device="cpu").shape == (3, 4, 3, 5)
+
+
+def test_one_uid_with_two_contents_is_never_dropped(tmp_path: Path) -> None:
+    write_series(tmp_path, volume_value(0), AFFINE)
+    copy_of(tmp_path, 1)
+    assert gk.open(tmp_path, device="cpu").shape == (4, 3, 5)  # a true copy
+    copy_of(tmp_path, 1, PixelData=bytes(30))
+    with pytest.raises(GeometryError, match="same SOPInstanceUID with other pixels"):
+        gk.open(tmp_path, device="cpu")
+
+
+def test_volumes_that_share_their_uids_are_kept_apart(tmp_path: Path) -> None:
+    """A de-identifier gave both echoes the same UIDs."""
+    write_phases(
+        tmp_path, [{"EchoTime": "4.6"}, {"EchoTime": "9.2"}], lambda d, t, k: setattr(d, "SOPInstanceUID", f"1.2.{k}")
+    )
+    volume = gk.open(tmp_path, device="cpu")
+    assert volume.shape == (2, 4, 3, 5) and np.array_equal(np.asarray(volume.array)[1], volume_value(1))
+    assert any("other pixels" in note for note in volume.notes)
 
 
 def test_dates_do_not_leak_into_the_words(tmp_path: Path) -> None:

@@ -12,7 +12,19 @@ import typer
 
 from gpukit_cli.commands.measure.options import CircleText, EllipseText, PolygonPoints, shape_given
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, Phase, Series, SkipDamaged, box, length, numbers, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    MaxGap,
+    Phase,
+    Series,
+    SkipDamaged,
+    box,
+    gaps_of,
+    length,
+    numbers,
+    source_of,
+)
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -179,14 +191,15 @@ class Opening:
     fill_gaps: FillGaps = False
     skip_damaged: SkipDamaged = False
     device: Device = None
+    max_gap: MaxGap = None
 
     def open(self, inputs: list[Path], progress: Progress) -> Volume:
         """The series that the options choose."""
         import gpukit
 
         return gpukit.open(
-            source_of(inputs), device=self.device, series=self.series, phase=self.phase, fill_gaps=self.fill_gaps,
-            skip_damaged=self.skip_damaged, progress=progress,
+            source_of(inputs), device=self.device, series=self.series, phase=self.phase,
+            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged, progress=progress,
         )  # fmt: skip
 
 
