@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from gpukit.device import device_of, move
-from gpukit.errors import GeometryError
+from gpukit.device import array_namespace, device_of, move
+from gpukit.errors import GeometryError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 
@@ -24,6 +24,7 @@ __all__ = [
     "has_place",
     "has_spacing",
     "is_placed",
+    "one_map",
 ]
 
 
@@ -203,12 +204,15 @@ class Label:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Segmentation:
-    """A label map on a device, on a grid, with what each label means.
+    """Labels of voxels on a device, on a grid, with the meaning of each label.
+
+    Labels may overlap, such as a tumour's core within the whole tumour. Then `planes` holds every label whole, and
+    `array` shows one label a voxel. `mask` gives the voxels of a label in both cases.
 
     Parameters
     ----------
     array : array of unsigned integers, ``[k, j, i]``
-        0 is background.
+        0 is background. Of labels that overlap it shows the label with the fewest voxels.
     grid : Grid
         The source volume's grid.
     labels : tuple of Label
@@ -220,6 +224,9 @@ class Segmentation:
         As in `Volume`, of the segmented volume.
     probabilities : array of uint8 or None, ``[label, k, j, i]``
         Of each label, in the order of `labels`, as 255ths; on the device of `array`.
+    planes : array of uint8 or None, ``[p, k, j, i]``
+        Only where labels overlap: bit ``n % 8`` of plane ``n // 8`` is set in the voxels of label n, counted in the
+        order of `labels`. On the device of `array`.
     """
 
     array: Any
@@ -230,6 +237,7 @@ class Segmentation:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     probabilities: Any = None
+    planes: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:
@@ -240,6 +248,10 @@ class Segmentation:
                 raise GeometryError(
                     f"probabilities of shape {shape} for {len(self.labels)} labels on {self.grid.shape}"
                 )
+        if self.planes is not None:
+            shape = tuple(int(n) for n in self.planes.shape)
+            if shape != ((len(self.labels) + 7) // 8, *self.grid.shape):
+                raise GeometryError(f"bit planes of shape {shape} for {len(self.labels)} labels on {self.grid.shape}")
         object.__setattr__(self, "algorithm", MappingProxyType(dict(self.algorithm)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
@@ -254,7 +266,98 @@ class Segmentation:
         if moved is self.array:
             return self
         fractions = None if self.probabilities is None else move(self.probabilities, device)
-        return replace(self, array=moved, probabilities=fractions)
+        planes = None if self.planes is None else move(self.planes, device)
+        return replace(self, array=moved, probabilities=fractions, planes=planes)
+
+    def mask(self, label: Label | int) -> Any:
+        """Voxels of a label, whole, whether labels overlap or not.
+
+        Parameters
+        ----------
+        label : Label or int
+            One of `labels`, or its value.
+
+        Returns
+        -------
+        array of bool, ``[k, j, i]``
+            On the device of `array`.
+
+        Raises
+        ------
+        SelectionError
+            There is no such label.
+        """
+        value = label.value if isinstance(label, Label) else int(label)
+        number = next((n for n, one in enumerate(self.labels) if one.value == value), None)
+        if number is None:
+            listed = ", ".join(f"{one.value} ({one.name})" for one in self.labels) or "none"
+            raise SelectionError(f"there is no label {value}", attribute="labels", fix=f"there are {listed}")
+        if self.planes is None:
+            return self.array == value
+        return (self.planes[number // 8, ...] & (1 << number % 8)) != 0
+
+    def keep(self, labels: Sequence[Label]) -> Segmentation:
+        """Only some labels, in the order given; voxels of the others become background.
+
+        Raises
+        ------
+        SelectionError
+            One of them is not a label of this segmentation.
+        """
+        chosen = tuple(labels)
+        if chosen == self.labels:
+            return self
+        xp = array_namespace(self.array)
+        fractions = self.probabilities
+        numbers = [self.labels.index(label) for label in chosen if label in self.labels]
+        if fractions is not None:
+            fractions = xp.stack([fractions[n, ...] for n in numbers])
+        if self.planes is not None:
+            masks = [self.mask(label) for label in chosen]
+            array, planes = one_map(masks, [label.value for label in chosen], self.array)
+            return replace(self, array=array, labels=chosen, probabilities=fractions, planes=planes)
+        array = xp.zeros_like(self.array)
+        for label in chosen:
+            array = xp.where(self.mask(label), xp.full_like(array, label.value), array)
+        return replace(self, array=array, labels=chosen, probabilities=fractions)
+
+
+def one_map(masks: Sequence[Any], values: Sequence[int], like: Any) -> tuple[Any, Any]:
+    """One label map of masks, and their bit planes where masks overlap.
+
+    Parameters
+    ----------
+    masks : sequence of array of bool, ``[k, j, i]``
+        One for each label, on one device.
+    values : sequence of int
+        Of the labels.
+    like : array
+        Of the shape and the type of the map.
+
+    Returns
+    -------
+    (array, array or None)
+        The map, in which the mask with the fewest voxels covers the others (of equally large ones the later), and the
+        planes as in `Segmentation`; None where no voxel belongs to two masks.
+    """
+    xp = array_namespace(like)
+    result, covered, overlap = xp.zeros_like(like), None, False
+    sizes = [int(xp.count_nonzero(mask)) for mask in masks]
+    for n in sorted(range(len(masks)), key=lambda n: -sizes[n]):
+        if not sizes[n]:
+            continue
+        overlap = overlap or (covered is not None and bool(xp.any(covered & masks[n])))
+        covered = masks[n] if covered is None else covered | masks[n]
+        result = xp.where(masks[n], xp.full_like(result, values[n]), result)
+    if not overlap:
+        return result, None
+    planes = []
+    for start in range(0, len(masks), 8):
+        plane = xp.zeros_like(result, dtype=xp.uint8)
+        for bit, mask in enumerate(masks[start : start + 8]):
+            plane = xp.where(mask, plane | (1 << bit), plane)
+        planes.append(plane)
+    return result, xp.stack(planes)
 
 
 def is_placed(volume: Volume | Segmentation) -> bool:
