@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "has_place",
     "has_spacing",
     "is_placed",
+    "map_of_planes",
     "one_map",
 ]
 
@@ -313,7 +314,7 @@ class Segmentation:
         if fractions is not None:
             fractions = xp.stack([fractions[n, ...] for n in numbers])
         if self.planes is not None:
-            masks = [self.mask(label) for label in chosen]
+            masks = (self.mask(label) for label in chosen)
             array, planes = one_map(masks, [label.value for label in chosen], self.array)
             return replace(self, array=array, labels=chosen, probabilities=fractions, planes=planes)
         array = xp.zeros_like(self.array)
@@ -322,13 +323,13 @@ class Segmentation:
         return replace(self, array=array, labels=chosen, probabilities=fractions)
 
 
-def one_map(masks: Sequence[Any], values: Sequence[int], like: Any) -> tuple[Any, Any]:
+def one_map(masks: Iterable[Any], values: Sequence[int], like: Any) -> tuple[Any, Any]:
     """One label map of masks, and their bit planes where masks overlap.
 
     Parameters
     ----------
-    masks : sequence of array of bool, ``[k, j, i]``
-        One for each label, on one device.
+    masks : iterable of array of bool, ``[k, j, i]``
+        One for each label, on one device; each is asked for once.
     values : sequence of int
         Of the labels.
     like : array
@@ -337,27 +338,57 @@ def one_map(masks: Sequence[Any], values: Sequence[int], like: Any) -> tuple[Any
     Returns
     -------
     (array, array or None)
-        The map, in which the mask with the fewest voxels covers the others (of equally large ones the later), and the
-        planes as in `Segmentation`; None where no voxel belongs to two masks.
+        As of `map_of_planes`: the map, and the planes where a voxel belongs to two masks, else None.
     """
     xp = array_namespace(like)
-    result, covered, overlap = xp.zeros_like(like), None, False
-    sizes = [int(xp.count_nonzero(mask)) for mask in masks]
-    for n in sorted(range(len(masks)), key=lambda n: -sizes[n]):
-        if not sizes[n]:
-            continue
-        overlap = overlap or (covered is not None and bool(xp.any(covered & masks[n])))
-        covered = masks[n] if covered is None else covered | masks[n]
-        result = xp.where(masks[n], xp.full_like(result, values[n]), result)
-    if not overlap:
-        return result, None
-    planes = []
-    for start in range(0, len(masks), 8):
-        plane = xp.zeros_like(result, dtype=xp.uint8)
-        for bit, mask in enumerate(masks[start : start + 8]):
-            plane = xp.where(mask, plane | (1 << bit), plane)
-        planes.append(plane)
-    return result, xp.stack(planes)
+    planes: list[Any] = []
+    for n, mask in enumerate(masks):
+        if n % 8 == 0:
+            planes.append(xp.zeros_like(like, dtype=xp.uint8))
+        planes[-1] = xp.where(mask, planes[-1] | (1 << n % 8), planes[-1])
+    if not planes:
+        return xp.zeros_like(like), None
+    packed = xp.stack(planes)
+    array, overlap = map_of_planes(packed, values, like)
+    return array, packed if overlap else None
+
+
+def map_of_planes(planes: Any, values: Sequence[int], like: Any) -> tuple[Any, bool]:
+    """One label map of bit planes.
+
+    Parameters
+    ----------
+    planes : array of uint8, ``[p, k, j, i]``
+        As in `Segmentation`.
+    values : sequence of int
+        Of the labels, one a bit.
+    like : array
+        Of the shape and the type of the map.
+
+    Returns
+    -------
+    (array, bool)
+        The map, in which the label with the fewest voxels covers the others (of equally many the later), and whether
+        any voxel belongs to two labels.
+    """
+    xp = array_namespace(like)
+    used, overlap = None, False
+    for n in range(planes.shape[0]):
+        plane = planes[n, ...]
+        # a number with two bits has one left once its lowest bit is removed; 0 becomes 0 & 255
+        overlap = overlap or bool(xp.any((plane & (plane - 1)) != 0))
+        overlap = overlap or (used is not None and bool(xp.any((used != 0) & (plane != 0))))
+        used = plane if used is None else used | plane
+
+    def mask(n: int) -> Any:
+        return (planes[n // 8, ...] & (1 << n % 8)) != 0
+
+    sizes = [int(xp.count_nonzero(mask(n))) for n in range(len(values))]
+    result = xp.zeros_like(like)
+    for n in sorted(range(len(values)), key=lambda n: -sizes[n]):
+        if sizes[n]:
+            result = xp.where(mask(n), xp.full_like(result, values[n]), result)
+    return result, overlap
 
 
 def is_placed(volume: Volume | Segmentation) -> bool:
