@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
 from gpukit.files.limits import check_claim, packing_of
-from gpukit.files.provenance import KEY, stated
+from gpukit.files.provenance import KEY, stated, stored_array
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -110,6 +110,9 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     quaternion cannot hold shear; units are mm and seconds. What a network made names it in a header extension, as JSON:
     program, name, version and digest of the weights, and the labels' names.
 
+    Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order, which is
+    that of the names in the extension.
+
     Parameters
     ----------
     thing : Volume or Segmentation
@@ -127,8 +130,8 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
         It cannot be written.
     """
     nibabel = _nibabel()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = _storable(thing.to("cpu").array)
+    array, axes = stored_array(thing)
+    array = _storable(array)
     voxels = _from_array(array, axes)
     affine = thing.grid.ras_affine
     large = max(voxels.shape) > _LARGEST_NIFTI1

@@ -78,7 +78,7 @@ class LabelMap:
         An axis of the model's along which nothing is interpolated: the nearest plane counts, and of two the later.
     reach : sequence of (float, float), optional
         How far the outermost voxels count beyond their centres along the model's axes (i, j, k), see
-        `gpukit.ai.preprocess.reach`; half a voxel by default.
+        `gpukit.ai.transforms.volume_input.reach`; half a voxel by default.
     """
 
     def __init__(
