@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gpukit.documents.atomic import atomic_folder, atomic_path
 from gpukit.errors import DependencyError, GeometryError, InputNotFoundError, OutputError
 from gpukit.files.metaimage_header import read_header
-from gpukit.files.provenance import KEY, stated_json
+from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
@@ -86,6 +86,8 @@ def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, 
 def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a volume or a label map as MetaImage; label maps are compressed.
 
+    Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order.
+
     Parameters
     ----------
     thing : Volume or Segmentation
@@ -103,8 +105,7 @@ def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], 
         It cannot be written.
     """
     itk = _simpleitk()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = np.asarray(thing.to("cpu").array)
+    array, axes = stored_array(thing)
     if array.dtype in (np.bool_, np.float16):
         array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
     image = itk.GetImageFromArray(np.ascontiguousarray(array), isVector=axes.endswith("c"))

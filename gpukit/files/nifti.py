@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
 from gpukit.files.nifti_header import RGB, NiftiHeader, read_header
-from gpukit.files.provenance import KEY, stated
+from gpukit.files.provenance import KEY, stated, stored_array
 from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
@@ -100,6 +100,9 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     quaternion cannot hold shear; units are mm and seconds. What a network made names it in a header extension, as JSON:
     program, name, version and digest of the weights, and the labels' names.
 
+    Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order, which is
+    that of the names in the extension.
+
     Parameters
     ----------
     thing : Volume or Segmentation
@@ -117,8 +120,8 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
         It cannot be written.
     """
     nibabel = _nibabel()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = _storable(thing.to("cpu").array)
+    array, axes = stored_array(thing)
+    array = _storable(array)
     voxels = _from_array(array, axes)
     affine = thing.grid.ras_affine
     large = max(voxels.shape) > _LARGEST_NIFTI1

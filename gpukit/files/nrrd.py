@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gpukit.documents.atomic import atomic_folder, atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError
 from gpukit.files.data_files import data_file, file_names, listed_names
-from gpukit.files.provenance import KEY, stated_json
+from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import StoredVoxels, read_voxels
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit, finite_number, finite_numbers
@@ -129,6 +129,8 @@ def read_nrrd(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, exter
 def write_nrrd(thing: Volume | Segmentation, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a volume or a label map as NRRD in the space left-posterior-superior, deflated.
 
+    Labels that overlap are written as a list axis: one volume of 0 and 1 for each label, in their order.
+
     Parameters
     ----------
     thing : Volume or Segmentation
@@ -146,8 +148,7 @@ def write_nrrd(thing: Volume | Segmentation, path: str | os.PathLike[str], *, fo
         It cannot be written.
     """
     nrrd = _pynrrd()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = np.asarray(thing.to("cpu").array)
+    array, axes = stored_array(thing)
     if array.dtype in (np.bool_, np.float16):
         array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
     affine = thing.grid.affine
