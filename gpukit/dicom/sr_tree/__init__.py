@@ -1,0 +1,1 @@
+"""Structured reports: the generic content tree, and measurement reports by TID 1500."""
