@@ -212,9 +212,7 @@ class _Reader:
         self.deviations += check_item(item, claimed, is_root=is_root)
         return item
 
-    def _value(
-        self, kind: str, elements: Elements, terms: tuple[str, ...], problems: list[str]
-    ) -> dict[str, Any]:
+    def _value(self, kind: str, elements: Elements, terms: tuple[str, ...], problems: list[str]) -> dict[str, Any]:
         if kind in _TEXTS:
             return {"text": self.text(elements, _TEXTS[kind], terms)}
         if kind == "PNAME":

@@ -74,7 +74,11 @@ def _banners(tree: ContentTree) -> tuple[str, ...]:
     header = tree.header
     banners = [
         word
-        for keyword, word in (("CompletionFlag", "PARTIAL"), ("VerificationFlag", "UNVERIFIED"), ("PreliminaryFlag", "PRELIMINARY"))
+        for keyword, word in (
+            ("CompletionFlag", "PARTIAL"),
+            ("VerificationFlag", "UNVERIFIED"),
+            ("PreliminaryFlag", "PRELIMINARY"),
+        )
         if header.get(keyword) == word
     ]
     return tuple(banners)
@@ -142,7 +146,11 @@ class _Builder:
                 context.append(collector.field(child, own))
             elif self._is_record(child, children):
                 same = [child]
-                while position < len(children) and children[position].concept == child.concept and children[position].value_type == "CONTAINER":
+                while (
+                    position < len(children)
+                    and children[position].concept == child.concept
+                    and children[position].value_type == "CONTAINER"
+                ):
                     same.append(children[position])
                     position += 1
                 close()
@@ -169,7 +177,14 @@ class _Builder:
         close()
         title = collector.title(item, around)
         if item.problems:
-            blocks.insert(0, Note(message="This item is damaged: {what}.", arguments={"what": "; ".join(item.problems)}, level="problem"))
+            blocks.insert(
+                0,
+                Note(
+                    message="This item is damaged: {what}.",
+                    arguments={"what": "; ".join(item.problems)},
+                    level="problem",
+                ),
+            )
         return Section(title=title, path=item.position, concepts=below, context=tuple(context), blocks=tuple(blocks))
 
     def _table(self, numbers: Sequence[str]) -> MeasurementTable:

@@ -32,7 +32,9 @@ MEASUREMENT_GROUP = _codes("DCM", "125007")
 TRACKING_IDS = _codes("DCM", "112039")
 TRACKING_UIDS = _codes("DCM", "112040")
 LANGUAGES = _codes("DCM", "121049")
-FINDINGS = _codes("DCM", "121071", "111059", "111015", "111037", "112024", "112198", "112199") | _codes("SCT", "404684003")
+FINDINGS = _codes("DCM", "121071", "111059", "111015", "111037", "112024", "112198", "112199") | _codes(
+    "SCT", "404684003"
+)
 FINDING_CATEGORIES = _codes("SCT", "276214006")
 SITES = _codes("SCT", "363698007") | _codes("SRT", "G-C0E3") | _codes("DCM", "111040")
 LATERALITIES = _codes("SCT", "272741003") | _codes("SRT", "G-C171") | _codes("DCM", "111027")
