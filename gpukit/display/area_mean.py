@@ -36,7 +36,7 @@ def area_mean(
     """
     top, left, bottom, right = box or (0.0, 0.0, float(values.shape[0]), float(values.shape[1]))
     many = max((bottom - top) / rows, (right - left) / columns) > _FLOAT32_PIXELS
-    kind = np.float64 if many or values.dtype.itemsize >= 4 and values.dtype != np.float32 else np.float32
+    kind = np.float64 if many or (values.dtype.itemsize >= 4 and values.dtype != np.float32) else np.float32
     first, last = int(top), min(values.shape[0], int(np.ceil(bottom)))
     begin, end = int(left), min(values.shape[1], int(np.ceil(right)))
     part = values[first:last, begin:end].astype(kind, copy=False)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom.pixels.frames import read_frame
-from gpukit.dicom.reader.headers import Header
-from gpukit.dicom.pixels.image_pixel import describe
-from gpukit.dicom.image.plane import numbers
-from gpukit.errors import FormatError, GpukitError
 from gpukit.dicom.image.frame import Frame
+from gpukit.dicom.image.plane import numbers
+from gpukit.dicom.pixels.frames import read_frame
+from gpukit.dicom.pixels.image_pixel import describe
+from gpukit.dicom.reader.headers import Header
+from gpukit.errors import FormatError, GpukitError
 from gpukit.volume import Voi
 
 if TYPE_CHECKING:
@@ -416,5 +416,3 @@ def _supplemental(header: Header, stored: NDArray[Any]) -> NDArray[np.uint8] | N
     inside = stored >= first
     rgb[inside] = table[np.clip(stored[inside].astype(np.int64) - first, 0, len(table) - 1)]
     return rgb
-
-

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gpukit.dicom.reader.headers import Header, read_header
-from gpukit.dicom.reader.discovery import Location
-from gpukit.dicom.image.plane import Plane, frame_count
-from gpukit.errors import FormatError, GpukitError, SelectionError
 from gpukit.dicom.image.frame import Frame, frames_of
+from gpukit.dicom.image.plane import Plane, frame_count
+from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.reader.headers import Header, read_header
+from gpukit.errors import FormatError, GpukitError, SelectionError
 
 __all__ = ["frame_at", "shown_frames"]
 
@@ -104,5 +104,3 @@ def _reader_of(header: Header) -> str:
     if modality == "RTSTRUCT":
         return "show an image with its contours: --rtstruct FILE"
     return "name a file with an image"
-
-

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.image.frame import Frame
 from gpukit.display.area_mean import area_mean
 from gpukit.display.frame_values import FrameValues, frame_values
-from gpukit.dicom.image.frame import Frame
 from gpukit.volume import Voi
 
 __all__ = ["apply_voi", "default_voi", "present", "show_values"]

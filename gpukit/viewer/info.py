@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpukit.display.frame_values import FrameValues
 from gpukit.dicom.image.frame import Frame
+from gpukit.display.frame_values import FrameValues
 from gpukit.viewer.text import clean
 from gpukit.volume import Voi
 
