@@ -9,10 +9,10 @@ from typing import Any
 
 from gpukit.documents.json_csv import csv_cell, plain
 from gpukit.findings.compare import Change, Comparison, Finding
+from gpukit.findings.json_csv import SCHEMA_VERSION, measurement_object
 from gpukit.findings.measurement import UNITS
 from gpukit.findings.recist import CATEGORIES, Response
 from gpukit.findings.text import number
-from gpukit.findings.write import SCHEMA_VERSION, measurement_object
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_text"]
 

@@ -16,9 +16,9 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from gpukit.errors import GpukitError, InputError
-from gpukit.findings.measurement import Measurement, Quantity, Row
+from gpukit.findings.measurement import Measurement, Options, Quantity, Row
 from gpukit.findings.read import read_measurements
-from gpukit.findings.write import FORMATS, Options, write
+from gpukit.findings.write import FORMATS, write
 from gpukit.measure.overlay import draw_overlay
 from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.angles import angle, cobb_angle

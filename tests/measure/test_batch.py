@@ -15,9 +15,9 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import FormatError, InputError, InputNotFoundError, OutputExistsError
 from gpukit.findings import measurement
 from gpukit.findings.compare_text import comparison_csv
-from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity, Row
+from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Options, Quantity, Row
 from gpukit.findings.read import read_measurements
-from gpukit.findings.write import FORMATS, Options, format_of, render, write
+from gpukit.findings.write import FORMATS, format_of, render, write
 from gpukit.measure.batch import each_frame
 from gpukit.volume import SourceInstance
 

@@ -151,7 +151,8 @@ class Result:
         typer.Exit
             With 1, after everything is written, where a row has an error.
         """
-        from gpukit.findings.write import Options, render, write
+        from gpukit.findings.measurement import Options
+        from gpukit.findings.write import render, write
 
         failed = [row for row in rows if row.error]
         if overlay is not None:
