@@ -20,7 +20,7 @@ from gpukit.findings.measurement import Measurement, Options, Quantity, Row
 from gpukit.findings.read import read_measurements
 from gpukit.findings.write import FORMATS, write
 from gpukit.measure.overlay import draw_overlay
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.angles import angle, cobb_angle
 from gpukit.measure.spatial.areas import area
 from gpukit.measure.spatial.lengths import distance, polyline

@@ -14,7 +14,7 @@ from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
 from gpukit.findings.measurement import Quantity
-from gpukit.measure.roi.regions import Part
+from gpukit.measure.region.regions import Part
 from gpukit.ops.ball import ball_means
 from gpukit.ops.distribution import distribution
 from gpukit.ops.histogram import histogram
@@ -127,7 +127,7 @@ def describe(
     Parameters
     ----------
     part : Part
-        From `gpukit.measure.roi.regions.parts_of`.
+        From `gpukit.measure.region.regions.parts_of`.
     volume : Volume
         That the part was taken from.
     full : bool

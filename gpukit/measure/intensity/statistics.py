@@ -16,8 +16,8 @@ from gpukit.dicom.reader.headers import Header
 from gpukit.errors import InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import UCUM, Bins, binned, describe, peaks, statistics_object, voxels_in
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.calibration import PIXELS
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume

@@ -16,7 +16,7 @@ from gpukit.errors import DependencyError, GeometryError, InputError
 from gpukit.findings.measurement import Detail, Measurement, Quantity
 from gpukit.measure.intensity.features import voxels_in
 from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
 from gpukit.volume import Segmentation, Volume
 

@@ -21,7 +21,7 @@ from gpukit.measure.intensity.statistics import Image, Opened, finished, opened,
 from gpukit.measure.pet.acquisition import read_facts
 from gpukit.measure.pet.parameters import Overrides
 from gpukit.measure.pet.suv_factor import SuvScale, kind_of, suv_scale
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import device as device_in
 from gpukit.ops.statistics import Statistics, statistics
 from gpukit.units import ValueUnit

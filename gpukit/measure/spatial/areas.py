@@ -12,7 +12,7 @@ from gpukit.dicom.reader.discovery import Location, Source
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Graphic, Measurement, Quantity
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon, Shape
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon, Shape
 from gpukit.measure.spatial.calibration import calibration_of, grid_calibration
 from gpukit.measure.spatial.series_space import space_of
 from gpukit.volume import Volume

@@ -20,8 +20,8 @@ from gpukit.dicom.reader.discovery import Location, Source
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity
-from gpukit.measure.roi.mask_contours import regions_of
-from gpukit.measure.roi.shapes import Polygon
+from gpukit.measure.region.mask_contours import regions_of
+from gpukit.measure.region.shapes import Polygon
 from gpukit.measure.spatial.areas import shape_on
 from gpukit.measure.spatial.calibration import grid_calibration
 from gpukit.measure.spatial.series_space import space_of

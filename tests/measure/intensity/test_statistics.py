@@ -22,7 +22,7 @@ from gpukit.io.masks import open_mask
 from gpukit.measure.intensity.features import PEAK_RADIUS, Bins
 from gpukit.measure.intensity.statistics import rois
 from gpukit.measure.intensity.volumes import parse_range, volumes
-from gpukit.measure.roi.regions import parts_of
+from gpukit.measure.region.regions import parts_of
 from gpukit.volume import Segmentation, Volume
 
 

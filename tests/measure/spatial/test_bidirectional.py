@@ -18,7 +18,7 @@ import gpukit as gk
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.io.masks import open_mask
-from gpukit.measure.roi.mask_contours import regions_of
+from gpukit.measure.region.mask_contours import regions_of
 from gpukit.measure.spatial.bidirectional import axes_of
 
 outlines = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=10, unique=True)

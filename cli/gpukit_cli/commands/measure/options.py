@@ -15,7 +15,7 @@ from gpukit_cli.params import Force, Json, box, length, numbers, point, uid
 if TYPE_CHECKING:
     from gpukit.findings.measurement import Calibration, Row
     from gpukit.findings.write import Format
-    from gpukit.measure.roi.shapes import Shape
+    from gpukit.measure.region.shapes import Shape
 
 __all__ = [
     "CalibrationText",
@@ -198,7 +198,7 @@ def shape_given(
             raise typer.BadParameter(f"no shape is given: use one of {', '.join(given)}")
         return None
     from gpukit.errors import GpukitError
-    from gpukit.measure.roi.shapes import Box, Ellipse, Polygon
+    from gpukit.measure.region.shapes import Box, Ellipse, Polygon
 
     try:
         if roi is not None:
@@ -216,7 +216,7 @@ def shape_given(
 
 
 def _circle(text: str) -> Shape:
-    from gpukit.measure.roi.shapes import Circle
+    from gpukit.measure.region.shapes import Circle
 
     parts = text.split(",")
     if len(parts) != 3:

@@ -208,7 +208,7 @@ class Opening:
 
 def _sphere(text: str) -> Any:
     """A ball: column, row and slice of its centre, and its radius with a unit."""
-    from gpukit.measure.roi.shapes import Sphere
+    from gpukit.measure.region.shapes import Sphere
 
     parts = text.split(",")
     if len(parts) != 4:

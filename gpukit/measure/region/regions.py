@@ -14,7 +14,7 @@ from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.findings.measurement import Graphic
 from gpukit.geometry import Grid
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon, Sphere
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon, Sphere
 from gpukit.ops._arrays import device, real_dtype
 from gpukit.ops.polygon import polygon_mask
 from gpukit.volume import Segmentation, SourceInstance, Volume

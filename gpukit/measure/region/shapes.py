@@ -104,7 +104,7 @@ class Polygon:
         if len(cleaned) < 3:
             raise InputError(f"a polygon of {len(cleaned)} different points encloses nothing", attribute="polygon")
         object.__setattr__(self, "points", tuple(cleaned))
-        from gpukit.measure.roi.outline_geometry import crossing
+        from gpukit.measure.region.outline_geometry import crossing
 
         crossed = crossing(self.points)
         if crossed is not None:
@@ -202,7 +202,7 @@ class Ellipse:
 
     def perimeter(self, spacing: Pair = (1.0, 1.0)) -> float:
         """Length of the curve: 4 a E(e), by the arithmetic-geometric mean, to the last digits."""
-        from gpukit.measure.roi.outline_geometry import ellipse_perimeter
+        from gpukit.measure.region.outline_geometry import ellipse_perimeter
 
         return ellipse_perimeter(*self.semi_axes(spacing))
 

@@ -15,7 +15,7 @@ from support.images import write_image
 
 import gpukit as gk
 from gpukit.errors import InputError, SelectionError
-from gpukit.measure.roi.outline_geometry import crossing
+from gpukit.measure.region.outline_geometry import crossing
 from gpukit.measure.spatial.calibration import manual
 
 HOUSE = [(0, 0), (4, 0), (4, 3), (2, 5), (0, 3)]
