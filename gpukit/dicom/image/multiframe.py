@@ -186,9 +186,7 @@ def _functional_groups(
             facts["PhilipsScaleSlope"] = private
         scale = _scale(header, groups, private, is_map)
         facts |= scale.facts
-        if scale.source == "RealWorldValueMappingSequence" and header.get("Units") is None:
-            units = next((u for item in _items(groups, scale.source) if (u := pet_units(item))), "")
-            facts |= {"Units": units} if units else {}
+        facts |= _units(header, groups)
         spacing = _first(groups, "PixelMeasuresSequence", "PixelSpacing")
         position = numbers(_first(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
         planes.append(
@@ -209,6 +207,20 @@ def _functional_groups(
             )
         )
     return planes
+
+
+def _units(header: Header, groups: list[Dataset]) -> dict[str, str]:
+    """Units of an enhanced PET: by its mapping, else what a converter kept of the classic images."""
+    if str(header.get("Modality", "")) != "PT" or header.get("Units") is not None:
+        return {}
+    for item in _items(groups, "RealWorldValueMappingSequence"):
+        if units := pet_units(item):
+            return {"Units": units}
+    found: dict[str, str] = {}
+    for name in ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"):
+        for item in _items(groups, name):
+            found |= {key: str(item.get(key)) for key in ("Units", "SUVType") if item.get(key) and key not in found}
+    return found
 
 
 def _items(groups: list[Dataset], name: str) -> Iterator[Dataset]:
