@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pet_made import DOSE, HALF_LIFE, INJECTED, ROOT, SCANNED, WEIGHT, da, expected, tm, write_pet
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from support.pet_files import DOSE, HALF_LIFE, INJECTED, ROOT, SCANNED, WEIGHT, da, expected, tm, write_pet
 
 import gpukit as gk
 from gpukit.dicom.reader.date_time import local_time, parse_dt, parse_offset

@@ -10,7 +10,6 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantoms import ROOT, write_series
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -20,6 +19,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RTDoseStorage,
 )
+from support.dicom_files import ROOT, write_series
 
 import gpukit as gk
 from gpukit.dicom.image.frame import open_frame
