@@ -13,8 +13,9 @@ import struct
 
 import numpy as np
 
-from gpukit.dicom.image.plane import Plane, component, numbers, pixel_spacing, scaling
+from gpukit.dicom.image.plane import Plane, component, numbers, pixel_spacing
 from gpukit.dicom.image.stack import plane_axes
+from gpukit.dicom.image.value_scale import rescale
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError
 
@@ -129,7 +130,7 @@ def mosaic_planes(header: Header, rows: int, columns: int) -> list[Plane]:
         + column * spacing[0] * (rows - tile_rows) / 2
     )
     advance = normal * math.copysign(float(step or 1.0), sense)
-    slope, intercept = scaling(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
+    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
     planes = []
     for n in range(count):
@@ -144,10 +145,13 @@ def mosaic_planes(header: Header, rows: int, columns: int) -> list[Plane]:
                 (x, y, z),
                 orientation,
                 spacing,
-                slope,
-                intercept,
+                scale.slope,
+                scale.intercept,
                 (top, top + tile_rows, left, left + tile_columns),
                 kind,
+                scale.facts,
+                scale.source,
+                scale.notes,
             )
         )
     return planes

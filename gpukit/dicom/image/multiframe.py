@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, philips_values, pixel_spacing, scaling
+from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, pixel_spacing, spacing_note
 from gpukit.dicom.image.stack import plane_axes
+from gpukit.dicom.image.value_scale import PlaneScale, dose_scale, mapped_scale, philips_scale, rescale
+from gpukit.dicom.reader.attributes import ESSENTIAL
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError
+from gpukit.units import finite_numbers
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -80,17 +85,25 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
     shared = dataset.get("SharedFunctionalGroupsSequence")
     if per_frame or shared:
-        return _functional_groups(header, rows, columns, count, list(shared or []), list(per_frame or []))
-    positions, slope = _positions(header, dataset, count)
+        try:
+            return _functional_groups(header, rows, columns, count, list(shared or []), list(per_frame or []))
+        except FormatError as error:
+            error.file = error.file or str(header.location)
+            raise
+    positions = _positions(header, dataset, count)
     orientation = numbers(header.get("ImageOrientationPatient"), 6) or _detector(dataset, "ImageOrientationPatient", 6)
     spacing = pixel_spacing(header.get("PixelSpacing"), str(header.location))
-    rescale = scaling(
-        slope if slope is not None else header.get("RescaleSlope"),
-        header.get("RescaleIntercept"),
-        str(header.location),
-    )
+    is_dose = header.get("SOPClassUID") == _RT_DOSE
+    if is_dose:
+        scale = dose_scale(dataset.get("DoseGridScaling"), str(header.location))
+    else:
+        scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+        private = header.get("PhilipsScaleSlope")
+        if private is not None and str(header.get("Modality", "")) == "MR":
+            scale = philips_scale(scale, private)
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
-    facts = {"DoseUnits": dataset.get("DoseUnits")} if header.get("SOPClassUID") == _RT_DOSE else {}
+    facts = {"DoseUnits": dataset.get("DoseUnits")} if is_dose else dict(scale.facts)
+    notes = (*scale.notes, *spacing_note(header.get("PixelSpacing")))
     return [
         Plane(
             header,
@@ -100,23 +113,24 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
             positions[n],
             orientation,
             spacing,
-            *rescale,
+            scale.slope,
+            scale.intercept,
             kind=kind,
             facts={**facts, "Frame": n + 1},
+            scale_source=scale.source,
+            notes=notes,
         )
         for n in range(count)
     ]
 
 
-def _positions(header: Header, dataset: Dataset, count: int) -> tuple[list[Any], float | None]:
-    """Positions of the frames of an object without functional groups, and a slope of its own where it has one."""
+def _positions(header: Header, dataset: Dataset, count: int) -> list[Any]:
+    """Positions of the frames of an object without functional groups."""
     first = numbers(header.get("ImagePositionPatient"), 3) or _detector(dataset, "ImagePositionPatient", 3)
     orientation = numbers(header.get("ImageOrientationPatient"), 6) or _detector(dataset, "ImageOrientationPatient", 6)
     nowhere: list[Any] = [None] * count
-    slope = None
     offsets: tuple[float, ...] | None = None
     if header.get("SOPClassUID") == _RT_DOSE:
-        slope = float(dataset.get("DoseGridScaling") or 1.0)
         offsets = numbers(dataset.get("GridFrameOffsetVector"), count)
         if offsets is not None and offsets[0] != 0:
             # The vector then holds z coordinates, not offsets along the normal (PS3.3 C.8.8.3.2).
@@ -130,9 +144,9 @@ def _positions(header: Header, dataset: Dataset, count: int) -> tuple[list[Any],
     elif count == 1:
         offsets = (0.0,)
     if first is None or orientation is None or offsets is None:
-        return nowhere, slope
+        return nowhere
     _, _, normal = plane_axes(orientation)
-    return [tuple(float(v) for v in np.asarray(first) + offset * normal) for offset in offsets], slope
+    return [tuple(float(v) for v in np.asarray(first) + offset * normal) for offset in offsets]
 
 
 def _is_tomographic(header: Header) -> bool:
@@ -167,10 +181,13 @@ def _functional_groups(
         if gradient is not None:
             facts["DiffusionGradientOrientation"] = gradient
         facts["Frame"] = n + 1
-        scale = _philips_scale(groups) if is_philips_mr else None
-        if scale is not None:
-            facts["PhilipsScaleSlope"] = scale
-        slope, intercept = _scaling(groups, file, scale, is_map)
+        private = _philips_scale(groups) if is_philips_mr else None
+        if private is not None:
+            facts["PhilipsScaleSlope"] = private
+        scale = _scale(header, groups, private, is_map)
+        facts |= scale.facts
+        facts |= _units(header, groups)
+        spacing = _first(groups, "PixelMeasuresSequence", "PixelSpacing")
         position = numbers(_first(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
         planes.append(
             Plane(
@@ -180,14 +197,30 @@ def _functional_groups(
                 columns,
                 None if position is None else (position[0], position[1], position[2]),
                 numbers(_first(groups, "PlaneOrientationSequence", "ImageOrientationPatient"), 6),
-                pixel_spacing(_first(groups, "PixelMeasuresSequence", "PixelSpacing"), file),
-                slope,
-                intercept,
+                pixel_spacing(spacing, file),
+                scale.slope,
+                scale.intercept,
                 kind=_kind(header, groups, facts, len(stacks) > 1),
                 facts=facts,
+                scale_source=scale.source,
+                notes=(*scale.notes, *spacing_note(spacing)),
             )
         )
     return planes
+
+
+def _units(header: Header, groups: list[Dataset]) -> dict[str, str]:
+    """Units of an enhanced PET: by its mapping, else what a converter kept of the classic images."""
+    if str(header.get("Modality", "")) != "PT" or header.get("Units") is not None:
+        return {}
+    for item in _items(groups, "RealWorldValueMappingSequence"):
+        if units := pet_units(item):
+            return {"Units": units}
+    found: dict[str, str] = {}
+    for name in ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"):
+        for item in _items(groups, name):
+            found |= {key: str(item.get(key)) for key in ("Units", "SUVType") if item.get(key) and key not in found}
+    return found
 
 
 def _items(groups: list[Dataset], name: str) -> Iterator[Dataset]:
@@ -204,11 +237,15 @@ def _value(group: Dataset, name: str, keyword: str) -> Any:
         return None
     if hasattr(value, "__iter__") and not isinstance(value, str):
         try:
-            parts = tuple(float(part) for part in value)
-        except (TypeError, ValueError):
-            raise FormatError("a value is no number", attribute=keyword, fix="correct the file") from None
+            parts = finite_numbers(value, attribute=keyword)
+        except FormatError:
+            if keyword in ESSENTIAL:
+                raise
+            return None
         return parts[0] if len(parts) == 1 else parts
-    return value if isinstance(value, str) else float(value) if isinstance(value, (float, int)) else str(value)
+    if isinstance(value, (float, int)):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, str) else str(value)
 
 
 def _first(groups: list[Dataset], name: str, keyword: str) -> Any:
@@ -226,14 +263,43 @@ def _gradient(groups: list[Dataset]) -> tuple[float, ...] | None:
     return None
 
 
-def _scaling(groups: list[Dataset], file: str, philips_scale: Any, is_map: bool) -> tuple[float, float]:
+_AT_THE_TOP = (
+    "RescaleSlope and RescaleIntercept stand outside the functional groups of this enhanced image: they were applied"
+)
+
+
+def _scale(header: Header, groups: list[Dataset], private: Any, is_map: bool) -> PlaneScale:
+    """How the stored values of a frame become values."""
+    file = str(header.location)
+    scale = PlaneScale()
     for item in _items(groups, "PixelValueTransformationSequence"):
-        slope, intercept = scaling(item.get("RescaleSlope"), item.get("RescaleIntercept"), file)
-        return (slope, intercept) if philips_scale is None else philips_values(slope, intercept, philips_scale)
-    if is_map:
+        scale = rescale(item.get("RescaleSlope"), item.get("RescaleIntercept"), file, stored=False)
+        break
+    if not scale.source:
+        scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
+        if (scale.slope, scale.intercept) != (1.0, 0.0):
+            scale = replace(scale, notes=(*scale.notes, _AT_THE_TOP))
+    if is_map or str(header.get("Modality", "")) == "PT":
+        # what the mapping gives is the quantity that the image is of; a PET's rescale should be the same
         for item in _items(groups, "RealWorldValueMappingSequence"):
-            return scaling(item.get("RealWorldValueSlope"), item.get("RealWorldValueIntercept"), file)
-    return 1.0, 0.0
+            mapped = mapped_scale(item, scale, file) if is_map or pet_units(item) else None
+            if mapped is not None:
+                return mapped
+    return scale if private is None else philips_scale(scale, private)
+
+
+#: Units of PET (0054,1001) by their UCUM codes in a mapping (PS3.16 CID 84 and 85).
+_PET_UNITS = {
+    "Bq/ml": "BQML", "BQML": "BQML", "{counts}": "CNTS", "{propcounts}/s": "PROPCPS", "g/ml{SUVbw}": "GML",
+    "{SUVbw}g/ml": "GML", "g/ml{SUVlbm}": "GML", "{SUVlbm}g/ml": "GML", "cm2/ml{SUVbsa}": "CM2ML",
+    "{SUVbsa}cm2/ml": "CM2ML",
+}  # fmt: skip
+
+
+def pet_units(item: Dataset) -> str:
+    """Units, as a classic PET image has them, of a RealWorldValueMappingSequence item; empty where they are others."""
+    codes = item.get("MeasurementUnitsCodeSequence") or []
+    return _PET_UNITS.get(str(codes[0].get("CodeValue") or ""), "") if codes else ""
 
 
 def _philips_scale(groups: list[Dataset]) -> Any:

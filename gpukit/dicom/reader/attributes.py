@@ -235,12 +235,15 @@ def _read(table: str) -> dict[int, Wanted]:
     return {int(tag, 16): Wanted(keyword, vr, vm == "*") for tag, vr, vm, keyword in rows}
 
 
+#: Of a wanted sequence only its presence is kept, as 1.
 #: Wanted attributes by tag ``group << 16 | element``. Of the private ones only those are here that say, without the
 #: full header, what kind of image a file holds or which volume of a 4D series it is of: presence of the Siemens CSA
 #: header is kept as 1.
 BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
     0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
+    0x00283000: Wanted("ModalityLUTSequence", "SQ", False),
+    0x00283010: Wanted("VOILUTSequence", "SQ", False),
     0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
     0x0019100E: Wanted("SiemensGradient", "FD", True, "SIEMENS MR HEADER"),
     0x001910A2: Wanted("GERawVolumeNumber", "SL", False, "GEMS_ACQU"),

@@ -267,12 +267,17 @@ class _Walker:
                 return
             if length == _UNDEFINED:
                 position = self._skip_undefined(position, tag, implicit=not explicit or vr == b"UN", depth=1)
+                if tag in wanted:
+                    keep((tag, "SQ", b"\1"))
                 continue
             following = position + length
             if following > size:
                 raise self._truncated(tag, start)
             if tag in wanted:
-                if length <= _MAX_VALUE:
+                if wanted[tag].vr == "SQ":
+                    if length:
+                        keep((tag, "SQ", b"\1"))
+                elif length <= _MAX_VALUE:
                     if following > end:
                         if (index := window.at(position, length)) < 0:
                             raise self._truncated(tag, start)

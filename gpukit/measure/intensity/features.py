@@ -35,6 +35,7 @@ UCUM = {
     ValueUnit.CNTS: "{counts}",
     ValueUnit.CM2ML: "cm2/ml",
     ValueUnit.PROPCPS: "{propcps}",
+    ValueUnit.GY: "Gy",
 }
 _PERCENTAGES = (5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
 _MOST_BINS = 1_000_000
