@@ -36,6 +36,7 @@ __all__ = ["FrameGroups", "Head"]
 
 _REFERENCED_SERIES, _SOURCE_IMAGES, _SEGMENTS = 0x00081115, 0x00082112, 0x00620002
 _PER_FRAME = 0x52009230
+_TRACKING = (0x00620020, 0x00620021)
 _Code = tuple[str, str, str]
 
 
@@ -161,6 +162,8 @@ class Head:
         # highdicom describes the background of a label map first
         known = [encode_item(one, self._character_set) for one in made[: 1 if self._kind == "labelmap" else 0]]
         pattern = parts(made[len(known)], self._character_set)
+        for tag in _TRACKING:  # the first label's own
+            pattern.pop(tag, None)
         codes: dict[_Code, bytes | None] = {}
         colors: dict[tuple[int, int, int], bytes] = {}
         for number, label in enumerate(labels, 1):
@@ -169,7 +172,7 @@ class Head:
                     codes[code] = _code(code)
             category, kind = codes[label.category], codes[label.type]
             name = text(0x00620005, "LO", short_text(label.name))
-            if category is None or kind is None or name is None:  # longer, or not in ASCII
+            if category is None or kind is None or name is None or label.tracking_uid:  # longer, not ASCII, or tracked
                 whole = describe([label], algorithm, self._kind)[0]
                 whole.SegmentNumber = label.value if self._kind == "labelmap" else number
                 known.append(encode_item(whole, self._character_set))

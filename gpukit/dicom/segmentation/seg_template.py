@@ -158,9 +158,17 @@ def describe(labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
             display_color=highdicom.color.CIELabColor(*to_cielab(label_color(label))),
+            **_tracking(label),
         )
         for number, label in enumerate(labels, 1)
     ]
+
+
+def _tracking(label: Label) -> dict[str, str]:
+    """Name and UID of a finding through time; the standard wants both, or neither (PS3.3 C.8.20.4)."""
+    if not label.tracking_uid:
+        return {}
+    return {"tracking_uid": label.tracking_uid, "tracking_id": label.tracking_id or label.name}
 
 
 def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[Dataset]:
