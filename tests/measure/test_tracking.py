@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pet_made import write_pet
+from support.pet_files import write_pet
 
 import gpukit as gk
 from gpukit.dicom.segmentation.seg_read import read_seg
@@ -18,7 +18,7 @@ from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import SelectionError
 from gpukit.findings.measurement import Measurement, Quantity, Row
 from gpukit.findings.read import read_measurements
-from gpukit.findings.write import FORMATS, Options, json_text, write
+from gpukit.findings.write import FORMATS, render, write
 from gpukit.io.masks import open_masks
 from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
 
@@ -79,9 +79,9 @@ def test_a_label_without_one_does_not_take_that_of_its_neighbour(pet: Volume, tm
 @pytest.mark.parametrize("measure", ["volume", "suv", "roi"])
 def test_measurements_of_a_segment_keep_them(pet: Volume, tmp_path: Path, measure: str) -> None:
     path = marked(pet, out=tmp_path / "seg.dcm")
-    found = {"volume": gk.measure.volume, "suv": gk.suv, "roi": gk.roi}[measure](pet, path, labels=2)
+    found = getattr(gk.measure, measure)(pet, path, labels=2)
     assert (found.tracking_id, found.tracking_uid, found.label) == ("target 2", UIDS[1], "lesion")
-    (told,) = json.loads(json_text([Row(file="x", measurement=found)], Options()))["measurements"]
+    (told,) = json.loads(render([Row(file="x", measurement=found)], FORMATS["json"]))["measurements"]
     assert told["tracking"] == {"identifier": "target 2", "uid": UIDS[1]}
     for form in ("sr", "seg"):
         write([Row(file="x", measurement=found)], tmp_path / f"out.{form}", FORMATS[form])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantoms import write_series
+from support.dicom_files import write_series
 
 import gpukit as gk
 from gpukit.errors import InputError
