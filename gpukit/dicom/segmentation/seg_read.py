@@ -15,7 +15,7 @@ from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, scan
 from gpukit.dicom.segmentation.seg_frames import Slot, frames_of, own_grid, slot_in
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import GeometryStatus, Label, Segmentation, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -168,6 +168,7 @@ def _read(
         sources=volume.sources if volume is not None else (),
         metadata=metadata,
         notes=volume.notes if volume is not None else (),
+        geometry=volume.geometry if volume is not None else GeometryStatus(),
     )
 
 
