@@ -253,6 +253,8 @@ class Label:
         (code value, coding scheme designator, code meaning) of Segmented Property Category and Type.
     color : tuple of int or None
         sRGB, 0 to 255.
+    tracking_id, tracking_uid : str
+        Name and UID of the finding through time (PS3.3 C.8.20.4); empty where not known.
     """
 
     value: int
@@ -260,6 +262,8 @@ class Label:
     category: tuple[str, str, str]
     type: tuple[str, str, str]
     color: tuple[int, int, int] | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

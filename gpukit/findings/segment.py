@@ -43,7 +43,8 @@ def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
         if (room[inside] != 0).any():
             raise InputError("regions share voxels, which one label map cannot hold", fix="write one file a region")
         room[inside] = value
-        labels.append(Label(value, one.label or f"{one.kind} {value}", ANATOMY, TISSUE))
+        name = one.label or f"{one.kind} {value}"
+        labels.append(Label(value, name, ANATOMY, TISSUE, tracking_id=one.tracking_id, tracking_uid=one.tracking_uid))
     return Segmentation(
         array=array, grid=first.grid, labels=tuple(labels), sources=first.sources, metadata=first.metadata,
         algorithm={"name": f"gpukit measure {measured[0].kind}", "version": __version__},

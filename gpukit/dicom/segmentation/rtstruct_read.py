@@ -157,6 +157,7 @@ def read_rtstruct(
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(notes)),
+        geometry=volume.geometry,
     )
 
 

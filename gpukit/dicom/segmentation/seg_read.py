@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.modules.cielab import from_cielab
+from gpukit.dicom.modules.source_header import is_writable_uid
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, scan
 from gpukit.dicom.segmentation.seg_frames import Slot, frames_of, own_grid, slot_in
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import GeometryStatus, Label, Segmentation, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,6 +26,8 @@ _STORAGE = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
 #: No label map of a real examination is bigger; a header that asks for more is damaged or hostile.
 _LARGEST = 16 << 30
+#: Characters of a tracking identifier that are kept.
+_LONGEST_NAME = 1024
 
 
 def read_seg(
@@ -165,6 +168,7 @@ def _read(
         sources=volume.sources if volume is not None else (),
         metadata=metadata,
         notes=volume.notes if volume is not None else (),
+        geometry=volume.geometry if volume is not None else GeometryStatus(),
     )
 
 
@@ -199,6 +203,7 @@ def _labels(dataset: Dataset, name: str, segments: Sequence[int] | None) -> tupl
                 category=_code(item.get("SegmentedPropertyCategoryCodeSequence")),
                 type=_code(item.get("SegmentedPropertyTypeCodeSequence")),
                 color=_color(item.get("RecommendedDisplayCIELabValue")),
+                **_tracking(item),
             )
         )
     if not every or len({label.value for label in every}) != len(every):
@@ -221,6 +226,13 @@ def _code(sequence: Any) -> tuple[str, str, str]:
     item = sequence[0]
     value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue") or ""
     return str(value), str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeMeaning") or "")
+
+
+def _tracking(item: Dataset) -> dict[str, str]:
+    """Name and UID of a segment's finding through time; a UID that nothing can repeat does not count."""
+    uid = str(item.get("TrackingUID") or "").strip()
+    identifier = str(item.get("TrackingID") or "").strip()[:_LONGEST_NAME]
+    return {"tracking_id": identifier, "tracking_uid": uid if is_writable_uid(uid) else ""}
 
 
 def _color(value: Any) -> tuple[int, int, int] | None:

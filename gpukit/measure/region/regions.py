@@ -44,6 +44,8 @@ class Part:
         Of the label, for a mask; else empty.
     label : int or None
         Its value.
+    tracking_id, tracking_uid : str
+        Name and UID of the label's finding through time.
     drawn : Box, Polygon, Ellipse or None
         A shape in one or more slices.
     graphics : tuple of Graphic
@@ -60,6 +62,8 @@ class Part:
     grid: Grid
     name: str = ""
     label: int | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
     drawn: Box | Polygon | Ellipse | None = None
     graphics: tuple[Graphic, ...] = ()
     sources: tuple[SourceInstance, ...] = ()
@@ -277,6 +281,8 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
                 volume.grid,
                 name=label.name,
                 label=label.value,
+                tracking_id=label.tracking_id,
+                tracking_uid=label.tracking_uid,
                 sources=_sources(volume, k0, k1),
                 notes=notes,
             )
