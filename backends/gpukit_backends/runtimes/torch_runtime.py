@@ -33,6 +33,12 @@ class TorchRuntime:
             return tuple(notes), changed
         return to_onnx(model, example, target), 0.0
 
+    def check(self, model: Model) -> None:
+        """ModelError where the weights could run code or reach files; nothing of them is run."""
+        from gpukit_backends.runtimes.torch_loading import check_weights
+
+        check_weights(model)
+
     def available(self) -> Availability:
         """Whether torch is installed."""
         if find_spec("torch") is None:

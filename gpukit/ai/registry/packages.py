@@ -17,11 +17,14 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gpukit.ai.model.coreml import SUFFIXES as COREML
 from gpukit.ai.model.coreml import find_coreml
 from gpukit.ai.model.description import Model
+from gpukit.ai.model.torch_archive import check_archive
+from gpukit.ai.model.torch_script import check_script
 from gpukit.ai.nnunet.plans import files_of_nnunet
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.registry.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.registry.savedmodel import is_saved_model
 from gpukit.ai.registry.store import Store
+from gpukit.ai.runtimes import Checking, runtimes
 from gpukit.ai.samples import DESCRIPTION
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
@@ -85,11 +88,34 @@ def add(
         with _prepared(path, description) as ready:
             coreml = ready.suffix.lower() in COREML and ready.exists()
             model = find_coreml(ready, twins=False) if coreml else find_model(ready)
+            check_weights(model)
             root, files, entry = _files_of(ready, model)
             return store.add(
                 model, root, files, entry=entry, name=name, version=version, source=_shown(source), license=license,
                 tags=tags, alias=alias, force=force,
             )  # fmt: skip
+
+
+def check_weights(model: Model) -> None:
+    """Check that the weights of a model, and of its first stage, hold no program that could reach files.
+
+    Nothing of the weights is run. Where the library that runs them is not installed, only their structure is checked.
+
+    Raises
+    ------
+    ModelError
+        They could, or their archive could be read in two ways.
+    """
+    if model.previous is not None:
+        check_weights(model.previous)
+    for runtime in runtimes():
+        if isinstance(runtime, Checking) and model.format in runtime.formats and runtime.available().usable:
+            runtime.check(model)
+            return
+    if model.weights.suffix.lower() in (".ts", ".torchscript") or model.format == "torchscript":
+        check_script(model.weights)
+    elif model.weights.suffix.lower() in (".pt", ".pth", ".pt2"):
+        check_archive(model.weights)
 
 
 def _shown(source: str) -> str:
