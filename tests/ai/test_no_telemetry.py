@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from made_models import made_volume, save  # noqa: E402
+from support.models import made_volume, save  # noqa: E402
 
 import gpukit as gk  # noqa: E402
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_models import label
+from support.models import label
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 pytest.importorskip("monai")
