@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from os import PathLike
 from urllib.parse import unquote, urlsplit
 
 from gpukit.errors import DependencyError
@@ -30,7 +31,9 @@ def install_command(*extras: str) -> str:
     return f'pip install {"-e " if editable else ""}"{source}[{names}]"'
 
 
-def missing_package(purpose: str, *extras: str, instead: str | None = None) -> DependencyError:
+def missing_package(
+    purpose: str, *extras: str, instead: str | None = None, file: str | PathLike[str] | None = None
+) -> DependencyError:
     """The error for a purpose whose package is not installed.
 
     Parameters
@@ -41,9 +44,12 @@ def missing_package(purpose: str, *extras: str, instead: str | None = None) -> D
         The extras of gpukit that bring the package.
     instead : str, optional
         What the user can do without it, as a clause that follows "or".
+    file : path, optional
+        The file for which it is needed.
     """
     command = install_command(*extras)
-    return DependencyError(purpose, fix=f"run: {command}" if instead is None else f"run: {command}, or {instead}")
+    fix = f"run: {command}" if instead is None else f"run: {command}, or {instead}"
+    return DependencyError(purpose, file=file, fix=fix)
 
 
 @functools.cache

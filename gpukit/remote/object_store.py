@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
+from gpukit.errors import FormatError, GpukitError, InputError, InputNotFoundError
+from gpukit.extras import missing_package
 
 __all__ = ["CONNECTIONS", "Entry", "PAGE", "STORES", "Store", "store_of"]
 
@@ -83,7 +84,7 @@ def store_of(address: str) -> tuple[Store, str]:
         with said(address):
             return make(bucket), key.rstrip("/")
     except ImportError:
-        raise DependencyError(f"{scheme}:// needs the package {package}", fix="pip install 'gpukit[cloud]'") from None
+        raise missing_package(f"{scheme}:// needs the package {package}", "cloud") from None
 
 
 class _S3:

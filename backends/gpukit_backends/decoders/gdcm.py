@@ -18,6 +18,7 @@ from gpukit.dicom.pixels.codestream import Codestream
 from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.decoders import Availability
 from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.extras import install_command
 from gpukit_backends.decoders.worker_process import WorkerPool
 
 
@@ -46,7 +47,7 @@ class GdcmDecoder:
     def available(self) -> Availability:
         """Whether python-gdcm is installed."""
         if find_spec("gdcm") is None:
-            return Availability(False, "python-gdcm is not installed", "pip install python-gdcm")
+            return Availability(False, "python-gdcm is not installed", install_command("codecs"))
         return Availability(True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Frames through two plug-ins of pylibjpeg: openjpeg (JPEG 2000, HTJ2K) and rle.
 
-The third plug-in, pylibjpeg-libjpeg (JPEG, JPEG-LS), has the licence GPL-3.0 and is not used: imagecodecs and GDCM decode
-all of its transfer syntaxes.
+The third plug-in, pylibjpeg-libjpeg (JPEG, JPEG-LS), has the licence GPL-3.0 and is not used: imagecodecs and GDCM
+decode all of its transfer syntaxes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpukit.dicom.pixels import codestream as cs
 from gpukit.dicom.pixels.codestream import Codestream
 from gpukit.dicom.pixels.decoders import Availability
 from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.extras import install_command
 
 _OPENJPEG = {cs.J2K_LOSSLESS, cs.J2K, cs.HTJ2K_LOSSLESS, cs.HTJ2K_LOSSLESS_RPCL, cs.HTJ2K}
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from gpukit.ai.tasks.label_summary import amount, summary
 from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.cielab import label_color
-from gpukit.errors import DependencyError, GeometryError
+from gpukit.errors import GeometryError
+from gpukit.extras import missing_package
 from gpukit.geometry import Grid
 from gpukit.ops.statistics import Statistics, percentiles, statistics
 from gpukit.volume import Segmentation, Volume
@@ -66,7 +67,7 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     try:
         from PIL import Image, ImageDraw
     except ImportError as error:
-        raise DependencyError("drawing a montage needs Pillow", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("drawing a montage needs Pillow", "ai") from error
     if volume.axes != "kji" or not volume.grid.same_as(segmentation.grid):
         raise GeometryError("volume and segmentation are not on one grid", fix="give the volume that was segmented")
     grid, axes, flips = volume.grid.reoriented("LPS")
