@@ -34,8 +34,10 @@ class PylibjpegDecoder:
         """Whether both are installed."""
         missing = [n for n in ("openjpeg", "rle") if find_spec(n) is None]
         if missing:
-            return Availability(False, f"not installed: {', '.join(missing)}", install_command("codecs"))
-        return Availability(True)
+            return Availability(
+                usable=False, reason=f"not installed: {', '.join(missing)}", install=install_command("codecs")
+            )
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""
