@@ -9,7 +9,8 @@ import numpy as np
 from gpukit.display.grayscale import shown_plane
 from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, OutputError, SelectionError
+from gpukit.errors import OutputError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.volume import Volume
 
 __all__ = ["write_picture"]
@@ -57,7 +58,7 @@ def write_picture(
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", file=path, fix="choose one before saving a picture")
     count = volume.grid.shape[0]

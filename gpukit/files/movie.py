@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_path, check_output
-from gpukit.errors import DependencyError, InputError, OutputError
+from gpukit.errors import InputError, OutputError
+from gpukit.extras import missing_package
 from gpukit.volume import Volume
 
 __all__ = ["MOVIES", "find_encoder", "write_apng", "write_gif", "write_movie", "write_mp4"]
@@ -166,7 +167,7 @@ def write_mp4(
 
 
 def find_encoder() -> str:
-    """The program ffmpeg: that of the package imageio-ffmpeg, else the one on the path.
+    """The program ffmpeg: that of the package imageio-ffmpeg (extra ``gpl-ffmpeg``), else the one on the path.
 
     Raises
     ------
@@ -180,10 +181,10 @@ def find_encoder() -> str:
     except (ImportError, RuntimeError):
         found = shutil.which("ffmpeg")
     if found is None:
-        raise DependencyError(
-            "MP4 needs ffmpeg, and there is none",
-            fix="run pip install imageio-ffmpeg, or write a .gif, an .apng or a folder",
-        )
+        raise missing_package(
+            "MP4 needs the program ffmpeg: install it with your system's packages", "gpl-ffmpeg",
+            instead="write a .gif, an .apng or a folder",
+        )  # fmt: skip
     return found
 
 
@@ -226,5 +227,5 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("animations need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("animations need Pillow", "files") from error
     return Image

@@ -16,7 +16,8 @@ from gpukit.dicom.reader.headers import read_header
 from gpukit.display.grayscale import shown_plane
 from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 from gpukit.findings.dicom_objects import caption
 from gpukit.findings.measurement import Graphic, Measurement
 from gpukit.volume import SourceInstance
@@ -64,7 +65,7 @@ def draw_overlay(
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     flat = [graphic for graphic in measured.graphics if graphic.space == "pixel"]
     region = None
     if flat and measured.sources:

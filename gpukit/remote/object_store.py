@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from gpukit.errors import DependencyError, FormatError, GpukitError, InputError, InputNotFoundError
+from gpukit.errors import FormatError, GpukitError, InputError, InputNotFoundError
+from gpukit.extras import missing_package
 from gpukit.plugins import load_plugins
 
 __all__ = [
@@ -116,9 +117,7 @@ def store_of(address: str) -> tuple[Store, str]:
         with said(address):
             return provider.open(bucket), key.rstrip("/")
     except ImportError:
-        raise DependencyError(
-            f"{scheme}:// needs the package {provider.package}", fix='pip install "gpukit[cloud]"'
-        ) from None
+        raise missing_package(f"{scheme}:// needs the package {provider.package}", "cloud") from None
 
 
 #: Of objects that must be brought back from an archive first, by the codes of the stores.

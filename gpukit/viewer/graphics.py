@@ -10,7 +10,7 @@ from base64 import standard_b64encode
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 
 __all__ = ["iterm2", "kitty", "kitty_delete", "kitty_placeholders", "png", "through_tmux"]
 
@@ -31,7 +31,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("PNG needs Pillow", fix='pip install "gpukit[viewer]"') from error
+        raise missing_package("PNG needs Pillow", "viewer") from error
     out = io.BytesIO()
     Image.fromarray(picture).save(out, format="PNG", compress_level=1)
     return out.getvalue()

@@ -27,7 +27,8 @@ from gpukit.ai.registry.store import Store
 from gpukit.ai.runtimes import Checking, runtimes
 from gpukit.ai.samples import DESCRIPTION
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
+from gpukit.errors import FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
+from gpukit.extras import missing_package
 
 __all__ = ["add", "export", "import_package"]
 
@@ -245,9 +246,7 @@ def _from_hub(name: str, folder: Path) -> Path:
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
     except ImportError as error:
-        raise DependencyError(
-            "models from hf:// need huggingface_hub", fix='install it: pip install "gpukit[hub]"'
-        ) from error
+        raise missing_package("models from hf:// need huggingface_hub", "hub") from error
     words = name.strip("/").split("/")
     if len(words) < 2:
         raise InputError(f"{name!r} names no repository", attribute="source", fix="write hf://OWNER/REPOSITORY")

@@ -14,9 +14,10 @@ from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.cielab import label_color
 from gpukit.display.grayscale import gray_plane
 from gpukit.display.window import as_voi, choose, own_voi, robust_range
-from gpukit.errors import DependencyError, GeometryError
+from gpukit.errors import GeometryError
+from gpukit.extras import missing_package
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume, is_placed
+from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +67,7 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     try:
         from PIL import Image, ImageDraw
     except ImportError as error:
-        raise DependencyError("drawing a montage needs Pillow", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("drawing a montage needs Pillow", "ai") from error
     if volume.axes != "kji" or not volume.grid.same_as(segmentation.grid):
         raise GeometryError("volume and segmentation are not on one grid", fix="give the volume that was segmented")
     grid, axes, flips = volume.grid.reoriented("LPS")
@@ -76,7 +77,7 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     scale = tile / max(n * s for n, s in zip(grid.shape[::-1], grid.spacing, strict=True))
     rows = []
     for axis, _, sides in _VIEWS:
-        letters = sides if is_placed(volume) else ""  # of an image without a place nobody knows its sides
+        letters = sides if volume.geometry.position else ""  # of an image without a place nobody knows its sides
         width, height = _size(grid, axis, scale)
         row = []
         positions = _positions(labels, axis, columns)

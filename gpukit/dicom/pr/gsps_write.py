@@ -21,7 +21,8 @@ from gpukit.dicom.modules.source_header import (
     short_text,
 )
 from gpukit.dicom.pr.grayscale_pipeline import VALUES, show_values
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -92,7 +93,7 @@ def build_gsps(
     try:
         import highdicom
     except ImportError as error:
-        raise DependencyError("writing a presentation state needs highdicom", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("writing a presentation state needs highdicom", "dicom") from error
     from pydicom.uid import generate_uid
 
     introduce_source_classes(headers.values())

@@ -12,7 +12,8 @@ import numpy as np
 
 from gpukit.device import move
 from gpukit.documents.atomic import atomic_path, check_output
-from gpukit.errors import DependencyError, DeviceError, InputError, SelectionError
+from gpukit.errors import DeviceError, InputError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.ops.isosurface import Mesh
 from gpukit.ops.windowing import Window, as_voi
 from gpukit.rendering.scene.camera import camera_view, check_size, extent
@@ -114,7 +115,7 @@ def show(
     try:
         import pyvista
     except ImportError as error:
-        raise DependencyError("a window needs pyvista", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("a window needs pyvista", "show") from error
     plotter = pyvista.Plotter(off_screen=screenshot is not None, window_size=[width, height], title="gpukit")
     try:
         plotter.set_background(list(background))
