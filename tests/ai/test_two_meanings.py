@@ -140,11 +140,11 @@ def test_a_zip64_archive_passes() -> None:
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from support.models import made_volume, save, write_model  # noqa: E402
+from support.models import made_volume, save, write_model
 
-import gpukit as gk  # noqa: E402
-from gpukit.ai.registry.packages import add  # noqa: E402
-from gpukit.ai.registry.store import Store  # noqa: E402
+import gpukit as gk
+from gpukit.ai.registry.packages import add
+from gpukit.ai.registry.store import Store
 
 
 class Trap:

@@ -180,7 +180,7 @@ class ContentItem:
         return ".".join(map(str, self.path))
 
     def walk(self) -> Iterator[ContentItem]:
-        """This item and all below it, parents first."""
+        """Iterate over the item and all below it, parents first."""
         waiting = [self]
         while waiting:
             item = waiting.pop()
