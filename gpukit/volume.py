@@ -295,6 +295,9 @@ class Segmentation:
     planes : array of uint8 or None, ``[p, k, j, i]``
         Only where labels overlap: bit ``n % 8`` of plane ``n // 8`` is set in the voxels of label n, counted in the
         order of `labels`. On the device of `array`.
+    acquired : array of unsigned integers or None, ``[a, j, i]``
+        Only where the mask was drawn on the acquired slices of a volume with interpolated ones: the labels before
+        `array` was interpolated; slice a is that of `Volume.acquired_slices`. On the CPU.
     """
 
     array: Any
@@ -307,6 +310,7 @@ class Segmentation:
     probabilities: Any = None
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     planes: Any = None
+    acquired: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,19 @@ class SegFrame:
     step: float | None
     segment: int
     instances: tuple[str, ...]
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """LPS mm of its first pixel and of the last ones in its first row and column, ``(3, 3)``."""
+        rows, columns = self.shape
+        index = np.array([(0, 0), (columns - 1, 0), (0, rows - 1)], float)
+        return np.asarray(index @ self.affine[:3, :2].T + self.affine[:3, 3])
+
+    def at(self, position: NDArray[np.float64]) -> SegFrame:
+        """The same frame at another position, LPS mm of its first pixel."""
+        affine = self.affine.copy()
+        affine[:3, 3] = position
+        return replace(self, affine=affine)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gpukit.dicom.modules.cielab import from_cielab
 from gpukit.dicom.modules.source_header import is_writable_uid
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, scan
+from gpukit.dicom.segmentation.acquired_stack import acquired_stack
 from gpukit.dicom.segmentation.seg_frames import Slot, frames_of, own_grid, slot_in
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
 from gpukit.volume import GeometryStatus, Label, Segmentation, Volume
@@ -47,8 +48,9 @@ def read_seg(
     path : path or Location
         The SEG file.
     volume : Volume or None
-        The segmented volume: the label map comes on its grid, planes that the object leaves out are background. None
-        gives a grid of the object's own, from its first to its last plane.
+        The segmented volume: the label map comes on its grid, planes that the object leaves out are background. Where
+        the volume has interpolated slices, and all frames lie on acquired ones, labels are interpolated like the
+        volume. None gives a grid of the object's own, from its first to its last plane.
     segments : sequence of int or None
         Numbers of the segments to read; None reads all.
     threshold : float
@@ -114,10 +116,15 @@ def _read(
     frames = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
     if not frames:
         raise FormatError("the segmentation has no frames", file=name, attribute="NumberOfFrames")
+    stack = acquired_stack(volume)
+    if stack is not None and not all(stack.holds(frame.corners) for frame in frames):
+        stack = None  # it has frames on interpolated slices: it was made on this very grid, or on another one
     if volume is None:
         grid = own_grid(frames, name)
     else:
-        grid = volume.grid
+        grid = volume.grid if stack is None else stack.grid
+        if stack is not None:
+            frames = [frame.at(stack.move(frame.affine[:3, 3])[0]) for frame in frames]
         theirs, ours = dataset.get("FrameOfReferenceUID"), volume.metadata.get("FrameOfReferenceUID")
         known = {source.sop_instance_uid for source in volume.sources}
         if theirs and ours and theirs != ours and not any(known & set(frame.instances) for frame in frames):
@@ -160,6 +167,10 @@ def _read(
             fix="read them one at a time, such as segments=[1]",
         )
     metadata = volume.metadata if volume is not None else _metadata(dataset)
+    notes = () if volume is None else volume.notes
+    acquired = None
+    if stack is not None and volume is not None:
+        acquired, array, grid, notes = array, stack.fill(array), volume.grid, (*notes, stack.note)
     return Segmentation(
         array=array,
         grid=grid,
@@ -167,8 +178,9 @@ def _read(
         algorithm=_algorithm(dataset),
         sources=volume.sources if volume is not None else (),
         metadata=metadata,
-        notes=volume.notes if volume is not None else (),
+        notes=notes,
         geometry=volume.geometry if volume is not None else GeometryStatus(),
+        acquired=acquired,
     )
 
 
