@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gpukit.dicom.image.frame import Frame
-from gpukit.display.frame_values import frame_values
 from gpukit.display.frames import frame_at
 from gpukit.errors import InputError
 from gpukit.viewer.encode import Target, picture_bytes
@@ -14,7 +12,7 @@ from gpukit.viewer.info import info_lines
 from gpukit.viewer.layout import CELL, Viewport, fit
 from gpukit.viewer.options import ViewOptions, choose_window
 from gpukit.viewer.picture import Picture
-from gpukit.viewer.scene import Scene
+from gpukit.viewer.scene import Scene, open_scene
 from gpukit.viewer.text import cut
 
 __all__ = ["page", "page_picture", "render"]
@@ -65,7 +63,7 @@ def render(
     if chosen.mode == "auto":
         raise InputError("the mode auto needs a terminal to ask", attribute="mode", fix="name a mode")
     target = Target(chosen.mode, chosen.quality, chosen.colors, chosen.cells, cell_size)
-    return page(Scene(at := frame_at(os.fspath(path), frame), frame_values(at)), chosen, target, size)
+    return page(open_scene(frame_at(os.fspath(path), frame)), chosen, target, size)
 
 
 def page(scene: Scene, options: ViewOptions, target: Target, area: tuple[int, int]) -> bytes:
@@ -94,12 +92,7 @@ def page_picture(
         points=target.points if target.is_text else None,
     )  # fmt: skip
     picture = scene.picture(
-        size, window, box=box, invert=options.invert, overlays=options.show_overlay, info=options.show_info,
+        size, window, box=box, invert=options.invert, overlays=options.show_overlay or scene.has_layers, info=options.show_info,
         cell=target.points,
     )  # fmt: skip
     return picture, lines
-
-
-def scene_of(frame: Frame) -> Scene:
-    """A scene of a frame alone."""
-    return Scene(frame, frame_values(frame))

@@ -83,11 +83,10 @@ def _prepare(
 def _show(
     inputs: list[Path], look: Look, options: ViewOptions, target: Target, area: tuple[int, int], output: Output
 ) -> None:
-    from gpukit.display.frame_values import frame_values
     from gpukit.display.frames import frame_at
     from gpukit.viewer.page import page
-    from gpukit.viewer.scene import Scene
+    from gpukit.viewer.scene import open_scene
     from gpukit_cli.commands.viewer.writing import write
 
     frame = frame_at(str(inputs[0]), look.frame)
-    write(page(Scene(frame, frame_values(frame)), options, target, area), output)
+    write(page(open_scene(frame), options, target, area), output)
