@@ -80,7 +80,9 @@ def difference(one: Scene, two: Scene) -> Difference:
         scaled = np.abs(np.asarray(planes[0].spacing) - np.asarray(planes[1].spacing)).max()
         size = float(np.max(planes[0].spacing or (1.0, 1.0)))
         if apart > size / 2 or turned > 1e-3 or scaled > 1e-3 * size:
-            raise GeometryError("the grids do not meet: the pixels lie at other places", fix="compare them side by side")
+            raise GeometryError(
+                "the grids do not meet: the pixels lie at other places", fix="compare them side by side"
+            )
     values = _real(second) - _real(first)
     valid = None
     if first.valid is not None or second.valid is not None:

@@ -9,8 +9,8 @@ from gpukit.display.frame_values import FrameValues, NamedWindow
 from gpukit.display.presentation import default_voi, window_of_range
 from gpukit.display.window import PRESETS
 from gpukit.errors import InputError, UnitError
-from gpukit.viewer.cells import CELLS, RAMPS
-from gpukit.viewer.colors import COLORS
+from gpukit.viewer.encoding.cells import CELLS, RAMPS
+from gpukit.viewer.encoding.colors import COLORS
 from gpukit.volume import Voi
 
 __all__ = ["MODES", "ViewOptions", "choose_window"]

@@ -8,7 +8,7 @@ from typing import Any
 from gpukit.display.frames import frame_at
 from gpukit.errors import InputError
 from gpukit.viewer.compare import beside, window_for_both
-from gpukit.viewer.encode import Target, picture_bytes
+from gpukit.viewer.encoding.target import Target, picture_bytes
 from gpukit.viewer.info import info_lines
 from gpukit.viewer.layout import CELL, Viewport, fit
 from gpukit.viewer.options import ViewOptions, choose_window

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpukit.dicom.image.frame import Frame
 from gpukit.errors import GpukitError
-from gpukit.viewer.encode import Target, picture_bytes
+from gpukit.viewer.encoding.target import Target, picture_bytes
 from gpukit.viewer.layout import fit
 from gpukit.viewer.options import ViewOptions, choose_window
 from gpukit.viewer.picture import Label, Picture
@@ -93,12 +93,10 @@ def _thumbnail(cell: SheetCell, options: ViewOptions, target: Target, columns: i
             box[2] - box[0], box[3] - box[1], scene.values.aspect, (columns, lines), cell=target.cell,
             points=points if target.is_text else None,
         )  # fmt: skip
-        return scene.picture(
-            size, window, box=box, invert=options.invert, overlays=options.show_overlay, cell=points
-        )
+        return scene.picture(size, window, box=box, invert=options.invert, overlays=options.show_overlay, cell=points)
     except (GpukitError, MemoryError) as error:
         words = clean(error.what if isinstance(error, GpukitError) else "too large")
-        pixels = np.full((lines * points[1], columns * points[0]), 24, np.uint8)
+        pixels = np.full((lines * points[1], columns * points[0]), 12, np.uint8)
         picture = Picture(pixels)
         step = max(1, columns - 1)
         for n, at in enumerate(range(0, min(len(words), step * lines), step)):

@@ -215,5 +215,3 @@ def _copy(write: object) -> None:
         write(piece)  # type: ignore[operator]
     if not total:
         raise InputError("standard input is empty", fix="name a file, or send one")
-
-

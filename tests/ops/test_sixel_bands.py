@@ -67,7 +67,7 @@ def test_what_is_not_a_picture_is_refused(lib):
 def test_libsixel_draws_grey_within_three_of_255(rng, tmp_path: Path):
     from PIL import Image
 
-    from gpukit.viewer.sixel import sixel
+    from gpukit.viewer.encoding.sixel import sixel
 
     picture = np.clip(np.linspace(0, 255, 300)[None, :] + rng.normal(0, 20, (200, 300)), 0, 255).astype(np.uint8)
     (tmp_path / "a.six").write_bytes(sixel(picture))

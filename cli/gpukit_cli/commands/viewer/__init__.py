@@ -24,7 +24,8 @@ def viewer(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", help="Files, directories, globs, a DICOMDIR or a zip; - for standard input.",
+            metavar="INPUT...",
+            help="Files, directories, globs, a DICOMDIR or a zip; - for standard input.",
             show_default=False,
         ),
     ],  # fmt: skip
@@ -125,7 +126,7 @@ def _interactive(
     paths: list[str], way: Way, look: Look, shown: Shown, onto: Onto, output: Output, terminal: Terminal
 ) -> None:
     from gpukit.errors import InputError
-    from gpukit.viewer.session import Session
+    from gpukit.viewer.session.session import Session
     from gpukit.viewer.sources import open_stack
 
     if not terminal.is_tty:

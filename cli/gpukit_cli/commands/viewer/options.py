@@ -11,7 +11,7 @@ import typer
 from gpukit_cli.params import numbers
 
 if TYPE_CHECKING:
-    from gpukit.viewer.encode import Target
+    from gpukit.viewer.encoding.target import Target
     from gpukit.viewer.options import ViewOptions
     from gpukit.viewer.scene import Companions
     from gpukit.viewer.terminal import Terminal
@@ -155,7 +155,6 @@ class Output:
     ] = None
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False
 
-
     @property
     def is_png(self) -> bool:
         """Whether the file's name asks for a PNG."""
@@ -178,9 +177,11 @@ class Output:
         return self.width or (columns if self.size or terminal.is_tty else _MOST), self.height or _MOST
 
 
-def prepare(look: Look, shown: Shown, output: Output, terminal: Terminal) -> tuple[ViewOptions, Target, tuple[int, int]]:
+def prepare(
+    look: Look, shown: Shown, output: Output, terminal: Terminal
+) -> tuple[ViewOptions, Target, tuple[int, int]]:
     """Mode, colours and size, from what was asked for and what the terminal is."""
-    from gpukit.viewer.encode import Target
+    from gpukit.viewer.encoding.target import Target
     from gpukit.viewer.terminal import choose_mode
     from gpukit_cli.failures import warn
 

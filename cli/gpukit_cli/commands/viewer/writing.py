@@ -66,7 +66,7 @@ def write_png(scene: Scene, options: ViewOptions, output: Output, area: tuple[in
 
 def write_pixels(pixels: Any, output: Output) -> None:
     """Write pixels as a PNG."""
-    from gpukit.viewer.graphics import png
+    from gpukit.viewer.encoding.graphics import png
 
     write(png(pixels), output)
 
@@ -119,7 +119,6 @@ def sheet_cells(paths: list[str]) -> list[SheetCell]:
     """A thumbnail for each file, in the order of the patient, then those that cannot be read; or for each frame of one."""
     from functools import partial
 
-    from gpukit.dicom.image.frame import Frame
     from gpukit.dicom.reader.discovery import Location, discover
     from gpukit.dicom.reader.headers import scan
     from gpukit.display.frames import shown_frames

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.viewer.colors import sgr
+from gpukit.viewer.encoding.colors import sgr
 
 __all__ = ["CELLS", "RAMPS", "CellGrid", "ascii_lines", "cell_grid", "encode"]
 
