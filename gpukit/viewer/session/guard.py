@@ -31,6 +31,8 @@ class TerminalGuard:
     ----------
     fd_in, fd_out : int
         The terminal.
+    line_modes : list, optional
+        Modes of the line to go back to; those that it has now by default.
     before_leaving : callable
         Gives bytes to send first, such as those that delete pictures.
     resumed : callable
@@ -42,12 +44,13 @@ class TerminalGuard:
         fd_in: int,
         fd_out: int,
         *,
+        line_modes: Any = None,
         before_leaving: Callable[[], bytes] = lambda: b"",
         resumed: Callable[[], None] = lambda: None,
     ) -> None:
         self._in, self._out = fd_in, fd_out
         self._before_leaving, self._resumed = before_leaving, resumed
-        self._modes: Any = None
+        self._modes = line_modes
         self._signals: dict[int, Any] = {}
         self._wake: tuple[int, int] | None = None
         self._old_wake = -1
@@ -63,7 +66,7 @@ class TerminalGuard:
             import termios
         except ImportError:
             raise InputError("--interactive is not there on Windows", fix="leave it out, or use WSL") from None
-        self._modes = termios.tcgetattr(self._in)
+        self._modes = self._modes or termios.tcgetattr(self._in)
         read, write = os.pipe()
         os.set_blocking(read, False)
         os.set_blocking(write, False)

@@ -93,7 +93,9 @@ class Session:
 
         colors = "none" if self.terminal.colors == "none" and self.target.mode == "ascii" else self.target.colors
         drawing = Drawing(self)
-        with TerminalGuard(fd_in, fd_out, before_leaving=drawing.farewell, resumed=self._resume) as guard:
+        with TerminalGuard(
+            fd_in, fd_out, line_modes=self.terminal.line_modes, before_leaving=drawing.farewell, resumed=self._resume
+        ) as guard:
             self._screen = Screen(fd_in, fd_out, guard.wake, colors=colors, utf8=self.target.utf8)
             for event in parse(self.terminal.keys.encode("latin-1"))[0]:
                 if not self.handle(event):
