@@ -111,7 +111,7 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
         return NamedWindow(f"{low:g} to {high:g} %", window_of_range(values.percentiles(low, high)))
     if options.preset is not None:
         return preset_window(values, options.preset, is_ct=is_ct)
-    return values.windows[0] if values.windows else NamedWindow("", own)
+    return values.windows[0] if values.windows else NamedWindow("range", own)
 
 
 def preset_window(values: FrameValues, name: str, *, is_ct: bool) -> NamedWindow:

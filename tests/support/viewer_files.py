@@ -9,7 +9,9 @@ import numpy as np
 from support.images import write_image
 
 
-def write_frames(path: Path, values: list[int] | np.ndarray, *, rows: int = 32, columns: int = 32, **attributes: Any) -> Path:
+def write_frames(
+    path: Path, values: list[int] | np.ndarray, *, rows: int = 32, columns: int = 32, **attributes: Any
+) -> Path:
     """A multi-frame image of eight bits: each frame has one value, or is what the array holds."""
     frames = np.asarray(values, np.uint8)
     if frames.ndim == 1:
