@@ -102,7 +102,8 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
     """
     own = default_voi(values)
     if options.center is not None and options.width is not None:
-        function = own.function if own.function in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
+        stated = values.windows[0].voi.function if values.windows else "LINEAR"
+        function = stated if stated in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
         if function == "LINEAR" and options.width < 1:
             function = "LINEAR_EXACT"
         return NamedWindow("", Voi(options.center, options.width, function))

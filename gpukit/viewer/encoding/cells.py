@@ -21,7 +21,7 @@ CELLS = ("half", "quadrant", "sextant", "braille")
 RAMPS = {
     "low": (" '~*?1%G#M", (0, 12, 21, 35, 45, 56, 66, 78, 89, 100)),
     "high": (
-        " `.',:~_;!*r+|?lvztTuyIo3haSPESAU69HgDR@M",
+        " `.',:~_;!*r+|?lvztTuyIo3haSPEmAU69HgDR@M",
         (
             0,
             8,
