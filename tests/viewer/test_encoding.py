@@ -44,7 +44,9 @@ def test_each_half_cell_is_the_mean_of_its_area_after_the_window() -> None:
     screen = drawn(encode(cell_grid(picture, "half")))
     step = 512 / 120
     edges = np.arange(121) * step
-    shares = np.clip(np.minimum(edges[1:, None], np.arange(512) + 1) - np.maximum(edges[:-1, None], np.arange(512)), 0, 1)
+    shares = np.clip(
+        np.minimum(edges[1:, None], np.arange(512) + 1) - np.maximum(edges[:-1, None], np.arange(512)), 0, 1
+    )
     means = shares @ stored @ shares.T / step**2
     exact = np.clip((means - voi.center) / voi.width + 0.5, 0, 1) * 255
     shown = np.zeros((120, 120))
@@ -74,7 +76,9 @@ def test_shapes_of_two_colors_are_drawn_exactly(kind: str, across: int, down: in
     else:  # Unicode 13, U+1FB00 on, in the order of the bits, without those that older blocks have
         others = [n for n in range(64) if n not in (0, 0b010101, 0b101010, 63)]
         older = {0: 0x20, 0b010101: 0x258C, 0b101010: 0x2590, 63: 0x2588}
-        expected = np.array([[older.get(c, 0x1FB00 + others.index(c) if c in others else 0) for c in row] for row in code])
+        expected = np.array(
+            [[older.get(c, 0x1FB00 + others.index(c) if c in others else 0) for c in row] for row in code]
+        )
     np.testing.assert_array_equal(grid.chars[~flat], expected[~flat])
     assert (grid.front[~flat] == 220).all()
     assert (grid.back[~flat] == 30).all()
@@ -212,7 +216,8 @@ def test_render_is_the_same_in_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["A\x1b]52;c;ZXZpbA==\x07B", "A\x1b[2JB", "A\x9b31mB", "A\u202eB", "A\x00B", "A\u2028B", "A\u200fB", "A\x7fB"]
+    "name",
+    ["A\x1b]52;c;ZXZpbA==\x07B", "A\x1b[2JB", "A\x9b31mB", "A\u202eB", "A\x00B", "A\u2028B", "A\u200fB", "A\x7fB"],
 )
 def test_no_text_of_a_file_is_obeyed_by_a_terminal(name: str) -> None:
     text = clean(name)

@@ -12,6 +12,7 @@ from gpukit.display.frame_values import NamedWindow
 from gpukit.errors import GpukitError
 from gpukit.viewer.compare import difference
 from gpukit.viewer.encoding.target import Target
+from gpukit.viewer.info import window_text
 from gpukit.viewer.layout import Viewport
 from gpukit.viewer.options import ViewOptions, preset_list
 from gpukit.viewer.scene import Companions, Scene
@@ -282,7 +283,7 @@ class Session:
         chosen = listed[number - 1]
         for pane in self.panes:
             pane.window = chosen
-        self.message = f"window {number}: {chosen.name or 'of the image'}"
+        self.message = f"window {number}: {chosen.name or 'of the image'} {window_text(chosen.voi)}"
 
     def _cine(self) -> None:
         if self.schedule is not None:
