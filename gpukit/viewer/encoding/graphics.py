@@ -134,6 +134,6 @@ def through_tmux(data: bytes) -> bytes:
 
 def _diacritics() -> str:
     """Combining characters of class 230 without decompositions, by kitty's rule, up to the number of lines there are."""
-    from gpukit.viewer.kitty_marks import MARKS
+    from gpukit.viewer.encoding.kitty_marks import MARKS
 
     return MARKS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.viewer.colors import sgr
+from gpukit.viewer.encoding.colors import sgr
 
 __all__ = ["CELLS", "RAMPS", "CellGrid", "ascii_lines", "cell_grid", "encode"]
 
@@ -21,7 +21,7 @@ CELLS = ("half", "quadrant", "sextant", "braille")
 RAMPS = {
     "low": (" '~*?1%G#M", (0, 12, 21, 35, 45, 56, 66, 78, 89, 100)),
     "high": (
-        " `.',:~_;!*r+|?lvztTuyIo3haSPESAU69HgDR@M",
+        " `.',:~_;!*r+|?lvztTuyIo3haSPEmAU69HgDR@M",
         (
             0,
             8,
