@@ -104,7 +104,7 @@ class MetaImageHeader:
         notes: tuple[str, ...] = ()
         stated = self.fields.get("anatomicalorientation", "").strip().upper()
         if text is None and stated not in ("", "RAI", "???"):
-            words = "was not used: without a TransformMatrix the axes are taken as left, posterior, superior, as ITK does"
+            words = "was not used: without a TransformMatrix the axes are left, posterior, superior, as in ITK"
             notes = (f"AnatomicalOrientation {stated[:8]} {words}",)
         if factor == 1.0:
             return affine, notes
