@@ -123,7 +123,8 @@ def _series(collection: Collection, source: Path, skip_damaged: bool) -> Iterato
 
 def _volume_file(path: Path, root: Path) -> Case:
     beside = []
-    if path.name.lower().removesuffix(".gz").endswith((".mhd", ".nhdr", ".hdr")):  # its data lie in another file of its name
+    # the data of these lie in another file of their name
+    if path.name.lower().removesuffix(".gz").endswith((".mhd", ".nhdr", ".hdr")):
         beside = [str(p) for p in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")) if p != path]
     files = (str(path.absolute()),)
     return Case(file_key(str(path)), str(path), files, stamp=_stamp([str(path), *beside]), about=_about(path, root))
