@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, KeepTilt, MaxGap, Phase, Series, SkipDamaged, gaps_of, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    KeepTilt,
+    MaxGap,
+    Phase,
+    RawScale,
+    Series,
+    SkipDamaged,
+    gaps_of,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from gpukit.volume import Volume
@@ -27,6 +38,7 @@ class Reading:
     max_gap: MaxGap = None
     skip_damaged: SkipDamaged = False
     device: Device = None
+    raw_scale: RawScale = False
 
     @property
     def gaps(self) -> bool | int:
@@ -44,6 +56,7 @@ class Reading:
             fill_gaps=self.gaps,
             phase=None if self.phase == "all" else self.phase,
             skip_damaged=self.skip_damaged,
+            raw_scale=self.raw_scale,
             progress=progress,
             **options,
         )

@@ -208,7 +208,7 @@ def each_volume(
     files = [path for path in inputs if file_reader(str(path)) is not None]
     others = [path for path in inputs if path not in files]
     options: dict[str, Any] = {"device": reading.device, "phase": reading.phase}
-    limits = {"fill_gaps": reading.gaps, "skip_damaged": reading.skip_damaged}
+    limits = {"fill_gaps": reading.gaps, "skip_damaged": reading.skip_damaged, "raw_scale": reading.raw_scale}
     only = {**options, "series": reading.series, **limits}
     if (others and reading.series is not None) or (len(files) == 1 and not others):
         source = source_of(others or files)

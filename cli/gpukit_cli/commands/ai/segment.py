@@ -200,7 +200,7 @@ def _images(
     """The images of the model's channels; their notes are printed once."""
     images = open_channels(
         inputs, channel, reading.series, model, device=reading.device, phase=reading.phase, fill_gaps=reading.gaps,
-        skip_damaged=reading.skip_damaged, progress=progress,
+        skip_damaged=reading.skip_damaged, raw_scale=reading.raw_scale, progress=progress,
     )  # fmt: skip
     for note in _notes(images):
         warn(note)
