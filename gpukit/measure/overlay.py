@@ -14,6 +14,7 @@ from gpukit.dicom.image.frame import Frame, open_frame
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import read_header
 from gpukit.display.grayscale import shown_plane
+from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, InputError
 from gpukit.findings.dicom_objects import caption
@@ -36,7 +37,7 @@ def draw_overlay(
     measured: Measurement,
     path: str | os.PathLike[str],
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     force: bool = False,
 ) -> None:
     """Write a PNG of the measured frame with the figures and the caption of a measurement.
@@ -50,7 +51,7 @@ def draw_overlay(
         which most of it lies.
     path : path-like
         ``.png``.
-    window : (float, float), optional
+    window : Voi or (float, float), optional
         The values shown black and white; the image's own window, else its range, by default.
     force : bool
         Overwrite an existing file.

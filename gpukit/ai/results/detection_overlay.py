@@ -47,6 +47,7 @@ def draw_boxes(
         shown = Volume(
             array=shown.array[phase], grid=shown.grid, axes=shown.axes[1:], unit=shown.unit, padding=shown.padding,
             metadata=shown.metadata, geometry=shown.geometry,
+            sources=tuple(s for s in shown.sources if s.phase == phase),
         )  # fmt: skip
     best: dict[int, float] = {}
     for one in found.boxes:

@@ -41,7 +41,7 @@ _SAME_SERIES = (
     *("BodyPartExamined", "Laterality", "ImageLaterality", "PatientPosition", "ProtocolName", "AcquisitionDate"),
     *("AcquisitionTime", "ContrastBolusAgent", "ContrastBolusRoute", "BurnedInAnnotation"),
     *("RecognizableVisualFeatures", "LossyImageCompression", "LossyImageCompressionRatio"),
-    *("LossyImageCompressionMethod", "VOILUTFunction"),
+    "LossyImageCompressionMethod",
 )
 _SAME_ACQUISITION = {
     CT: ("KVP", "AcquisitionNumber", "ScanOptions", "FilterType", "ConvolutionKernel", "DataCollectionDiameter"),

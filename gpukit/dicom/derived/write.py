@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from gpukit.dicom.derived.header import CT, PT, SC, class_of, derived_header
 from gpukit.dicom.derived.source_images import References
 from gpukit.dicom.derived.stored_values import Stored, to_stored
+from gpukit.dicom.derived.voi_lut import put_window
+from gpukit.dicom.image.source_voi import is_inverse
 from gpukit.dicom.modules.source_header import fit_character_set, source_header
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
+from gpukit.ops.windowing import Window
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
@@ -33,7 +36,7 @@ def write_derived(
     folder: str | PathLike[str],
     derivation: Derivation | None = None,
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -52,8 +55,8 @@ def write_derived(
         Appears whole or not at all; its parent must exist.
     derivation : Derivation, optional
         How the values came about; by default what the volume says (`Derivation.of`).
-    window : (float, float), optional
-        Values shown black and white; by default the sources' own window.
+    window : Voi or (float, float), optional
+        How the images are shown; by default each by the window or VOI LUT of its source.
     force : bool
         Replace the folder if it holds nothing but DICOM files.
     progress : callable, optional
@@ -125,7 +128,7 @@ def check_series_folder(target: Path, *, force: bool) -> None:
 
 
 def derived_images(
-    volume: Volume, derivation: Derivation | None = None, *, window: tuple[float, float] | None = None
+    volume: Volume, derivation: Derivation | None = None, *, window: Window | None = None
 ) -> Iterator[Dataset]:
     """The data sets that `write_derived` writes, one a slice; parameters and errors as there."""
     if not volume.sources:
@@ -157,7 +160,7 @@ def _stored(array: NDArray[Any], padding: tuple[float, float] | None, kind: str)
 
 
 def _slices(
-    volume: Volume, derivation: Derivation, header: Dataset, kind: str, window: tuple[float, float] | None
+    volume: Volume, derivation: Derivation, header: Dataset, kind: str, window: Window | None
 ) -> Iterator[Dataset]:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
@@ -167,13 +170,14 @@ def _slices(
     top = derived_header(header, volume.sources, kind, volume.unit)
     describe(top, header, volume, derivation)
     place(top, volume, derivation)
-    _show(top, volume, window)
     words = (derivation.series_description, derivation.description, *volume.notes, *map(str, volume.algorithm.values()))
     fit_character_set(top, header.get("SpecificCharacterSet"), words)
     references = References(volume, header, derivation)
     for k, stored in enumerate(planes):
         image = Dataset(top)
         _depict(image, stored, kind, volume)
+        if remark := put_window(image, volume, k, stored, window):
+            _tell(image, remark)
         image.SOPInstanceUID = generate_uid(prefix=None)
         image.InstanceNumber = k + 1
         if derivation.is_placed:
@@ -188,25 +192,13 @@ def _slices(
         yield image
 
 
-def _show(top: Dataset, volume: Volume, window: tuple[float, float] | None) -> None:
-    if window is not None:
-        # PS3.3 C.11.2.1.2.1: linear from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2
-        low, high = window
-        top.WindowCenter, top.WindowWidth = decimals(((low + high) / 2 + 0.5, max(1.0, high - low + 1)))
-        return
-    values = [volume.metadata.get(keyword) for keyword in ("WindowCenter", "WindowWidth")]
-    if None not in values:
-        top.WindowCenter, top.WindowWidth = (
-            decimals(value if isinstance(value, (list, tuple)) else (value,)) for value in values
-        )
-
-
 def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
     """Depth, rescaling and padding of one image."""
     from pydicom import DataElement
 
     signed = stored.array.dtype.kind == "i"
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.SamplesPerPixel = 1
+    image.PhotometricInterpretation = "MONOCHROME1" if is_inverse(volume) else "MONOCHROME2"  # values are unchanged
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, int(signed)
     is_scaled = (stored.slope, stored.intercept) != ("1", "0")
     if kind in (CT, PT) or is_scaled:
@@ -216,12 +208,16 @@ def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
     elif kind != PT and is_scaled:
         image.RescaleType = "US"
     if not stored.is_exact:
-        told = f"stored with a slope of {stored.slope} fitted to the range of values"
-        before = image.get("DerivationDescription")
-        image.DerivationDescription = f"{before[: _MOST_TEXT - len(told) - 2]}; {told}" if before else told
+        _tell(image, f"stored with a slope of {stored.slope} fitted to the range of values")
     if stored.padding is not None:
         vr = "SS" if signed else "US"
         low, high = stored.padding
         image.add(DataElement(0x00280120, vr, low))
         if high != low:
             image.add(DataElement(0x00280121, vr, high))
+
+
+def _tell(image: Dataset, text: str) -> None:
+    """Add a remark to DerivationDescription."""
+    before = image.get("DerivationDescription")
+    image.DerivationDescription = f"{before[: _MOST_TEXT - len(text) - 2]}; {text}" if before else text
