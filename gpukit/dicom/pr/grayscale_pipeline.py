@@ -122,10 +122,10 @@ def _item(window: _Window) -> Dataset:
     from pydicom import Dataset
 
     item = Dataset()
-    # the first of an image's windows is the one it is shown with; an item has one (PS3.3 C.11.8)
-    item.WindowCenter, item.WindowWidth = _decimal(window.centers[0]), _decimal(window.widths[0])
+    item.WindowCenter = [_decimal(value) for value in window.centers]
+    item.WindowWidth = [_decimal(value) for value in window.widths]
     if window.words:
-        item.WindowCenterWidthExplanation = window.words[0]
+        item.WindowCenterWidthExplanation = list(window.words)
     if window.function != "LINEAR":
         item.VOILUTFunction = window.function
     return item
