@@ -131,6 +131,7 @@ def _volume_writer(kind: str) -> Callable[..., None]:
 def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window | None, force: bool) -> Path:
     if isinstance(thing, Segmentation):
         raise OutputError("a label map is no image series", file=target, fix="save it as dicom-seg")
+    from gpukit.dicom.derived.encode import save_image
     from gpukit.dicom.derived.write import derived_images, write_derived
 
     if not target.name.lower().endswith(".dcm"):
@@ -142,7 +143,7 @@ def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window 
             f"{thing.grid.shape[0]} slices do not go into one file", file=target, fix="name a folder, without .dcm"
         )
     with atomic_path(target, force=force) as temporary:
-        next(derived_images(thing, window=window)).save_as(temporary, enforce_file_format=True)
+        save_image(next(derived_images(thing, window=window)), temporary)
     return target
 
 

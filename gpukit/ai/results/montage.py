@@ -16,7 +16,7 @@ from gpukit.display.grayscale import gray_plane
 from gpukit.display.window import as_voi, choose, own_voi, robust_range
 from gpukit.errors import DependencyError, GeometryError
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Segmentation, Volume, is_placed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,7 +75,8 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     palette = {label.value: label_color(label) for label in segmentation.labels}
     scale = tile / max(n * s for n, s in zip(grid.shape[::-1], grid.spacing, strict=True))
     rows = []
-    for axis, _, letters in _VIEWS:
+    for axis, _, sides in _VIEWS:
+        letters = sides if is_placed(volume) else ""  # of an image without a place nobody knows its sides
         width, height = _size(grid, axis, scale)
         row = []
         positions = _positions(labels, axis, columns)
@@ -211,7 +212,7 @@ def _letters(draw: Any, letters: str, left: int, top: int, width: int, height: i
         (center, top + 1, "mt"),
         (center, top + height - 2, "mb"),
     )
-    for letter, (x, y, anchor) in zip(letters, spots, strict=True):
+    for letter, (x, y, anchor) in zip(letters, spots, strict=False):
         draw.text((x, y), letter, fill=(255, 230, 120), font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
 
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.derived.encode import save_image
 from gpukit.dicom.derived.header import CT, PT, SC, class_of, derived_header
+from gpukit.dicom.derived.place import is_in_patient, place, put_position
+from gpukit.dicom.derived.source_facts import SourceFacts
 from gpukit.dicom.derived.source_images import References
 from gpukit.dicom.derived.stored_values import Stored, to_stored
 from gpukit.dicom.derived.voi_lut import put_window
-from gpukit.dicom.image.source_voi import is_inverse
+from gpukit.dicom.image.source_voi import frame_of_slice, is_inverse
 from gpukit.dicom.modules.source_header import fit_character_set, source_header
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
 from gpukit.ops.windowing import Window
@@ -26,7 +29,7 @@ from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-from gpukit.dicom.derived.derivation import _MOST_TEXT, Derivation, decimals, describe, place
+from gpukit.dicom.derived.derivation import _MOST_TEXT, Derivation, describe
 
 __all__ = ["check_series_folder", "derived_images", "write_derived"]
 
@@ -86,7 +89,7 @@ def write_derived(
         temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=target.parent))
         for n, image in enumerate(images, 1):
             name = f"{n:04d}.dcm"
-            image.save_as(temporary / name, enforce_file_format=True)
+            save_image(image, temporary / name)
             files.append(target / name)
             if progress is not None:
                 progress(n, count)
@@ -147,7 +150,8 @@ def derived_images(
         from gpukit.dicom.derived.secondary_capture import captures
 
         return captures(volume, derivation, header)
-    kind = class_of(header, volume.sources[0]) if derivation.is_placed else SC
+    # images of a scanner must say where they lie (PS3.3 C.7.6.2), which secondary captures need not
+    kind = class_of(header, volume.sources[0]) if is_in_patient(volume, derivation) else SC
     return _slices(volume, derivation, header, kind, window)
 
 
@@ -169,7 +173,9 @@ def _slices(
     planes = _stored(np.asarray(volume.to("cpu").array), volume.padding, kind)
     top = derived_header(header, volume.sources, kind, volume.unit)
     describe(top, header, volume, derivation)
-    place(top, volume, derivation)
+    place(top, volume, derivation, header)
+    facts = SourceFacts(volume.sources)
+    facts.put_worst(top)
     words = (derivation.series_description, derivation.description, *volume.notes, *map(str, volume.algorithm.values()))
     fit_character_set(top, header.get("SpecificCharacterSet"), words)
     references = References(volume, header, derivation)
@@ -180,11 +186,11 @@ def _slices(
             _tell(image, remark)
         image.SOPInstanceUID = generate_uid(prefix=None)
         image.InstanceNumber = k + 1
-        if derivation.is_placed:
-            image.ImagePositionPatient = decimals(volume.grid.to_world((0, 0, k)))
+        put_position(image, volume, derivation, k)
         references.put_into(image, k)
         if kind == PT:
             image.ImageIndex, image.NumberOfSlices = k + 1, len(planes)
+            facts.put_times(image, frame_of_slice(volume, k))
         image.PixelData = np.ascontiguousarray(stored.array, stored.array.dtype.newbyteorder("<")).tobytes()
         image.file_meta = FileMetaDataset()
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -206,7 +212,7 @@ def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
     if kind == CT:
         image.RescaleType = "HU" if volume.unit == ValueUnit.HU else str(volume.metadata.get("RescaleType") or "US")
     elif kind != PT and is_scaled:
-        image.RescaleType = "US"
+        image.RescaleType = "HU" if volume.unit == ValueUnit.HU else "US"
     if not stored.is_exact:
         _tell(image, f"stored with a slope of {stored.slope} fitted to the range of values")
     if stored.padding is not None:

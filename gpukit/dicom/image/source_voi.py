@@ -11,7 +11,7 @@ import numpy as np
 
 from gpukit.volume import SourceInstance, Voi, Volume
 
-__all__ = ["header_voi", "is_inverse", "own_voi"]
+__all__ = ["frame_of_slice", "header_voi", "is_inverse", "own_voi"]
 
 #: Pictures whose grid is not the patient's (values of ImageType).
 _UNPLACED = {"CURVED MPR", "VOLUME RENDERING", "SURFACE RENDERING"}
@@ -21,6 +21,12 @@ _PARALLEL = 0.999  # cosine
 def is_inverse(volume: Volume) -> bool:
     """Whether its lowest values are meant to be shown white (MONOCHROME1, PS3.3 C.7.6.3.1.2)."""
     return not volume.axes.endswith("c") and volume.metadata.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def frame_of_slice(volume: Volume, k: int, phase: int = 0) -> SourceInstance | None:
+    """The frame that slice k shows; None where it shows several (another plane, a projection)."""
+    sources = [source for source in volume.sources if source.phase == phase] or list(volume.sources)
+    return _frame_behind(volume, sources, k) if sources else None
 
 
 def own_voi(volume: Volume, slice: int | None = None, phase: int = 0) -> Voi | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -234,9 +235,13 @@ def _graphics(highdicom: Any, annotation: Annotation, image: Dataset, layer: Any
 def _set_pixel_shape(state: Dataset, image: Dataset) -> None:
     """Show pixels in their true shape: highdicom takes them all for squares."""
     measures = functional_group(image, "PixelMeasuresSequence", 1)
-    spacing = image.get("PixelSpacing") or image.get("ImagerPixelSpacing")
-    spacing = spacing or (None if measures is None else measures.get("PixelSpacing"))
+    spacing = image.get("PixelSpacing") or (None if measures is None else measures.get("PixelSpacing"))
     aspect = image.get("PixelAspectRatio")
+    detector = image.get("ImagerPixelSpacing")
+    if spacing is None and detector is not None and len(detector) == 2 and min(detector) > 0:
+        # mm at the detector are not mm of the patient (PS3.3 10.7.1.3): only the shape of the pixels is stated
+        share = Fraction(float(detector[0]) / float(detector[1])).limit_denominator(10000)
+        aspect = [share.numerator, share.denominator]
     for area in state.DisplayedAreaSelectionSequence:
         if spacing is not None and len(spacing) == 2:
             if "PresentationPixelAspectRatio" in area:

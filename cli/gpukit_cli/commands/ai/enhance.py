@@ -133,6 +133,7 @@ def register(app: typer.Typer) -> None:
 
 def _write_dicom(made: Volume, output: Path, *, force: bool) -> list[Path]:
     """One file where the name is a file's, else a folder."""
+    from gpukit.dicom.derived.encode import save_image
     from gpukit.dicom.derived.write import derived_images, write_derived
     from gpukit.documents.atomic import atomic_path
     from gpukit.errors import OutputError
@@ -145,5 +146,5 @@ def _write_dicom(made: Volume, output: Path, *, force: bool) -> list[Path]:
         )
     (image,) = derived_images(made)
     with atomic_path(output, force=force) as temporary:
-        image.save_as(temporary, enforce_file_format=True)
+        save_image(image, temporary)
     return [output]
