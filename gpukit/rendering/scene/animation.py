@@ -18,7 +18,7 @@ from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.ops.project import project_slab
 from gpukit.ops.raycast import Labels
-from gpukit.rendering.mpr.centerline import frames_along, walk
+from gpukit.rendering.mpr.centerline import check_course, frames_along, walk
 from gpukit.rendering.mpr.components import phase_of
 from gpukit.rendering.mpr.masked import masked
 from gpukit.rendering.mpr.view import View
@@ -260,7 +260,7 @@ def _cameras(grid: Grid, path: ArrayLike, frame: str, frames: int) -> tuple[Any,
             f"point {n + 1} of the path lies outside the volume, at voxel {', '.join(f'{v:.4g}' for v in index[n])}",
             attribute="path", fix="check whether the points are voxels or LPS mm",
         )  # fmt: skip
-    curve = walk(grid.to_world(index), min(grid.spacing) / 2)
+    curve = check_course(walk(grid.to_world(index), min(grid.spacing) / 2))
     across, _ = frames_along(curve)
     tangents = np.gradient(curve, axis=0)
     at = np.linspace(0, len(curve) - 1, frames)
