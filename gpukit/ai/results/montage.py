@@ -16,7 +16,7 @@ from gpukit.display.grayscale import gray_plane
 from gpukit.display.window import as_voi, choose, own_voi, robust_range
 from gpukit.errors import DependencyError, GeometryError
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume, is_placed
+from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,7 +76,7 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     scale = tile / max(n * s for n, s in zip(grid.shape[::-1], grid.spacing, strict=True))
     rows = []
     for axis, _, sides in _VIEWS:
-        letters = sides if is_placed(volume) else ""  # of an image without a place nobody knows its sides
+        letters = sides if volume.geometry.position else ""  # of an image without a place nobody knows its sides
         width, height = _size(grid, axis, scale)
         row = []
         positions = _positions(labels, axis, columns)

@@ -15,7 +15,7 @@ from gpukit.dicom.derived.derivation import Derivation, decimals
 from gpukit.dicom.derived.header import SC
 from gpukit.dicom.image.functional_groups import functional_group
 from gpukit.dicom.image.plane import numbers
-from gpukit.volume import Volume, has_place
+from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,7 +35,7 @@ _ALONG = 1e-6
 
 def is_in_patient(volume: Volume, derivation: Derivation) -> bool:
     """Whether the grid of the images is the patient's."""
-    return derivation.is_placed and has_place(volume)
+    return derivation.is_placed and volume.geometry.position
 
 
 def place(top: Dataset, volume: Volume, derivation: Derivation, header: Dataset) -> None:
@@ -65,7 +65,7 @@ def place(top: Dataset, volume: Volume, derivation: Derivation, header: Dataset)
             top.SpacingBetweenSlices = decimals((between,))[0]
         return
     del top.FrameOfReferenceUID, top.PositionReferenceIndicator
-    if has_place(volume):  # a straightened vessel, a perspective view: its pixels have a size, and no place
+    if volume.geometry.position:  # a straightened vessel, a perspective view: its pixels have a size, and no place
         top.PixelSpacing = decimals((sj, si))
     elif derivation.is_placed:
         _take_plane(top, volume, header)
