@@ -143,7 +143,7 @@ def unrolled(curve: Points, across: Points, step: float) -> tuple[Points, Points
     if down[-1] < step:
         raise InputError("the centreline runs along the lines of the picture", attribute="angle", fix="turn it")
     count = max(2, round(float(down[-1]) / step) + 1)
-    keep = np.concatenate([[True], np.diff(down) > 1e-9])
+    keep = np.concatenate([[True], np.diff(down) > 1e-9 * step])
     at = np.linspace(0.0, down[-1], count)
     rows = np.stack([np.interp(at, down[keep], shadow[keep, axis]) for axis in range(3)], axis=1)
     return rows, np.interp(at, down[keep], place[keep]), float(at[1])

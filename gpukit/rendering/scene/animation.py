@@ -54,8 +54,9 @@ def surface_look(threshold: float) -> Transfer:
     """A transfer function that shows the surface of a threshold, lit and opaque."""
     width = max(1e-6 * abs(threshold), 1e-6)
     return Transfer(
-        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0)
-    )
+        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0),
+        is_relative=True,
+    )  # fmt: skip
 
 
 def rotate(
@@ -228,13 +229,18 @@ def fly(
             rays = _ahead(place, view, (samples, height, width), field / max(width, height), depth / samples, 0.0)
             yield _projected(shown(n), rays, kind, window)
             continue
-        pixel = 2 * _NEAR * math.tan(math.radians(perspective) / 2) / max(width, height)
+        near = min(_NEAR, min(volume.grid.spacing))
+        pixel = 2 * near * math.tan(math.radians(perspective) / 2) / max(width, height)
         far = float((volume.grid.to_world(_corners(volume.grid)) - place).dot(view.away).max())
         samples = max(1, math.ceil(max(far, step) / step))
-        rays = _ahead(place, view, (samples, height, width), pixel, step, _NEAR)
-        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
+        rays = _ahead(place, view, (samples, height, width), pixel, step, near)
+        fitted, note = look(n).fitted(volume)
+        array = draw_rays(shown(n), fitted, rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
         plane = Grid((1, height, width), rays.affine)
-        yield replace(volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=())
+        yield replace(
+            volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=(),
+            notes=(*volume.notes, note) if note else volume.notes,
+        )  # fmt: skip
 
 
 # --- cameras ----------------------------------------------------------------------------------------------------------
