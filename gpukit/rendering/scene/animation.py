@@ -18,7 +18,7 @@ from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.ops.project import project_slab
 from gpukit.ops.raycast import Labels
-from gpukit.rendering.mpr.centerline import frames_along, walk
+from gpukit.rendering.mpr.centerline import check_course, frames_along, walk
 from gpukit.rendering.mpr.components import phase_of
 from gpukit.rendering.mpr.masked import masked
 from gpukit.rendering.mpr.view import View
@@ -54,8 +54,9 @@ def surface_look(threshold: float) -> Transfer:
     """A transfer function that shows the surface of a threshold, lit and opaque."""
     width = max(1e-6 * abs(threshold), 1e-6)
     return Transfer(
-        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0)
-    )
+        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0),
+        is_relative=True,
+    )  # fmt: skip
 
 
 def rotate(
@@ -228,13 +229,18 @@ def fly(
             rays = _ahead(place, view, (samples, height, width), field / max(width, height), depth / samples, 0.0)
             yield _projected(shown(n), rays, kind, window)
             continue
-        pixel = 2 * _NEAR * math.tan(math.radians(perspective) / 2) / max(width, height)
+        near = min(_NEAR, min(volume.grid.spacing))
+        pixel = 2 * near * math.tan(math.radians(perspective) / 2) / max(width, height)
         far = float((volume.grid.to_world(_corners(volume.grid)) - place).dot(view.away).max())
         samples = max(1, math.ceil(max(far, step) / step))
-        rays = _ahead(place, view, (samples, height, width), pixel, step, _NEAR)
-        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
+        rays = _ahead(place, view, (samples, height, width), pixel, step, near)
+        fitted, note = look(n).fitted(volume)
+        array = draw_rays(shown(n), fitted, rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
         plane = Grid((1, height, width), rays.affine)
-        yield replace(volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=())
+        yield replace(
+            volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=(),
+            notes=(*volume.notes, note) if note else volume.notes,
+        )  # fmt: skip
 
 
 # --- cameras ----------------------------------------------------------------------------------------------------------
@@ -260,7 +266,7 @@ def _cameras(grid: Grid, path: ArrayLike, frame: str, frames: int) -> tuple[Any,
             f"point {n + 1} of the path lies outside the volume, at voxel {', '.join(f'{v:.4g}' for v in index[n])}",
             attribute="path", fix="check whether the points are voxels or LPS mm",
         )  # fmt: skip
-    curve = walk(grid.to_world(index), min(grid.spacing) / 2)
+    curve = check_course(walk(grid.to_world(index), min(grid.spacing) / 2))
     across, _ = frames_along(curve)
     tangents = np.gradient(curve, axis=0)
     at = np.linspace(0, len(curve) - 1, frames)

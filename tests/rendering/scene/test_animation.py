@@ -282,6 +282,23 @@ def noisy(count: int) -> list[Volume]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "fps"), [("gif", 24), ("gif", 30), ("gif", 40), ("apng", 24), ("apng", 29.97), ("apng", 240)]
+)
+def test_animations_run_as_fast_as_they_are_told(suffix: str, fps: float, tmp_path: Path) -> None:
+    """A GIF counts hundredths of a second: at 30 a second every picture of 30 ms alone would make it 33.3."""
+    write_movie(iter(noisy(24)), tmp_path / f"a.{suffix}", fps=fps)
+    picture = Image.open(tmp_path / f"a.{suffix}")
+    shown = []
+    for n in range(picture.n_frames):
+        picture.seek(n)
+        picture.load()
+        shown.append(picture.info["duration"])
+    # half a hundredth of a second in all for a GIF; Pillow rounds what it reads of an APNG
+    assert sum(shown) == pytest.approx(24000 / fps, abs=5.1 if suffix == "gif" else 0.1)
+    assert max(shown) - min(shown) <= 10
+
+
 def test_apng_keeps_every_colour(tmp_path: Path) -> None:
     made = noisy(4)
     write_movie(iter(made), tmp_path / "a.apng", fps=8)
