@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +14,7 @@ import typer
 from gpukit_cli.commands.ai.channel_options import named_channels
 from gpukit_cli.commands.ai.options import Models, Precision, Runtime, Trust, chosen_models, weight_list
 from gpukit_cli.commands.profile_option import Wanted, show
-from gpukit_cli.failures import warn
+from gpukit_cli.failures import report, warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, Force, Json, MaxGap, SkipDamaged, gaps_of
 from gpukit_cli.progress import Progress
@@ -132,7 +136,7 @@ def batch(
         "threshold": threshold, "phase": phase, "confidence": confidence, "iou": iou, "batch": batch_size,
         "flips": _flips(flips, kind),
     }  # fmt: skip
-    with Progress() as progress:
+    with _leaving(), Progress() as progress:
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
             channels=named_channels(channel or ()),
@@ -141,6 +145,8 @@ def batch(
             device=device, workers=workers, cluster=cluster,
             keep_failures=keep_failures, force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
+    for note in made.notes:
+        warn(note)
     if made.aside:
         more = "s" if len(made.aside) > 1 else ""
         warn(f"{len(made.aside)} image{more} that no --channel names, such as {made.aside[0]}")
@@ -163,6 +169,23 @@ def batch(
         emit(f"{made.done} of {len(made.rows)} done, {made.before} of them before; see {made.folder}/summary.csv\n")
     if made.failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    """End the process at once where a thread is still within a library after Ctrl-C."""
+    from gpukit.ai.batch.pipeline import threads_left
+
+    try:
+        yield
+    except BaseException as error:
+        if not threads_left():
+            raise
+        code = report(error, debug=False)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
 
 
 def register(app: typer.Typer) -> None:

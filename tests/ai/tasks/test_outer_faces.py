@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_models import label
+from support.models import label
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 pytest.importorskip("monai")
 
-import gpukit as gk  # noqa: E402
-from gpukit.geometry import Grid  # noqa: E402
-from gpukit.volume import Volume  # noqa: E402
+import gpukit as gk
+from gpukit.geometry import Grid
+from gpukit.volume import Volume
 
 
 class Above(torch.nn.Module):

@@ -14,9 +14,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from made_models import made_volume, save  # noqa: E402
+from support.models import made_volume, save
 
-import gpukit as gk  # noqa: E402
+import gpukit as gk
 
 PROGRAM = str(Path(sys.executable).with_name("gpukit"))
 #: Whoever is connected to or sent to over the internet's protocols, name servers included.

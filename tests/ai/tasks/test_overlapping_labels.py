@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_models import label
+from support.models import label
 
 import gpukit
 from gpukit.errors import GpukitError
