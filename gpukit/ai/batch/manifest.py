@@ -159,8 +159,10 @@ class Running:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        #: Cases that were at work when an earlier process ended without its own clean-up.
+        #: Cases that were at work when earlier processes ended without their own clean-up, and how many of these ended.
         self.left = _left(file)
+        #: Cases whose work ended in this process.
+        self.ended: set[str] = set()
         self._handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
         for case in self.left:  # until each of them has begun again
             self._write(case, "begins")
@@ -171,6 +173,7 @@ class Running:
 
     def end(self, case: str) -> None:
         """When its row is in the record."""
+        self.ended.add(case)
         self._write(case, "ends")
 
     def close(self) -> None:
@@ -180,30 +183,31 @@ class Running:
 
     def _write(self, case: str, moment: str) -> None:
         try:
-            os.write(self._handle, (json.dumps({"case": case, "moment": moment}) + "\n").encode())
+            row = {"case": case, "moment": moment, "ends": self.left.get(case, 0)}
+            os.write(self._handle, (json.dumps(row) + "\n").encode())
             os.fsync(self._handle)
         except OSError as error:
             raise OutputError(f"cannot be written: {error.strerror}", file=self.file) from error
 
 
-def _left(file: Path) -> tuple[str, ...]:
-    """Cases that began and did not end, by the order in which they began; a torn line does not count."""
+def _left(file: Path) -> dict[str, int]:
+    """Cases that began and did not end, and sudden ends, by the order in which they began; no torn line counts."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError:
-        return ()
-    found: dict[str, None] = {}
+        return {}
+    found: dict[str, int] = {}
     for line in lines:
         try:
             row = json.loads(line)
-            case, moment = str(row["case"]), row["moment"]
+            case, moment, ends = str(row["case"]), row["moment"], int(row["ends"])
         except (ValueError, KeyError, TypeError):
             continue
         if moment == "begins":
-            found[case] = None
+            found[case] = ends + 1
         else:
             found.pop(case, None)
-    return tuple(found)
+    return found
 
 
 def _difference(old: Any, new: Mapping[str, Any]) -> str:

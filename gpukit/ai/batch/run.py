@@ -18,7 +18,7 @@ from gpukit.ai.batch.find import find_cases
 from gpukit.ai.batch.job import FORMATS, Job
 from gpukit.ai.batch.manifest import Manifest
 from gpukit.ai.batch.pipeline import DEPTH, SCRATCH, failed_row
-from gpukit.ai.batch.workers import Pool, ProcessPool, ThreadPool, places
+from gpukit.ai.batch.workers import CannotBeginError, Pool, ProcessPool, ThreadPool, places
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.tasks.label_summary import amount
 from gpukit.documents.atomic import PREFIX, atomic_path
@@ -189,15 +189,22 @@ def batch(
 
         if progress is not None:
             progress(count, len(cases))
-        suspects = [case for case in left if case.key in manifest.running.left]
-        rest = [case for case in left if case.key not in manifest.running.left]
-        apart = suspects and cluster is None and workers is None and len(devices) < 2
-        if apart:  # in a process of their own, which may die as the one before did
-            pool: Pool = ProcessPool(job, 1, devices)
-            _work([], suspects, pool, record, manifest.running.begin, folder)
-        if rest or (suspects and not apart):
-            pool = _pool(job, device, devices, workers, cluster, len(left))
-            _work(rest, [] if apart else suspects, pool, record, manifest.running.begin, folder)
+        losses = manifest.running.left
+        rest = [case for case in left if case.key not in losses]
+        suspects = [case for case in left if case.key in losses]
+        for case in [case for case in suspects if losses[case.key] >= MOST_LOSSES]:
+            suspects.remove(case)
+            record(failed_row(case, "worker", f"the process ended {losses[case.key]} times in the midst of it", ""))
+        begin = manifest.running.begin
+        if suspects and cluster is None and workers is None and len(devices) < 2:
+            try:  # in a process of their own, which may die as the one before did
+                _work([], suspects, ProcessPool(job, 1, devices), record, folder, begin, losses)
+                suspects = []
+            except CannotBeginError:  # such as in a script that does not guard its main part
+                suspects = [case for case in suspects if case.key not in manifest.running.ended]
+        if rest or suspects:
+            pool = _pool(job, device, devices, workers, cluster, len(rest) + len(suspects))
+            _work(rest, suspects, pool, record, folder, begin, losses)
         _sweep(folder)
         rows = tuple(manifest.rows[case.key] for case in cases)
         notes = (manifest.note,) if manifest.note else ()
@@ -208,11 +215,11 @@ def batch(
 
 def _work(
     cases: Sequence[Case], suspects: Sequence[Case], pool: Pool, record: Callable[[dict[str, Any]], None],
-    begin: Callable[[str], None], folder: Path,
+    folder: Path, begin: Callable[[str], None], losses: Mapping[str, int],
 ) -> None:  # fmt: skip
     """Drive a pool to its end; where that is sudden, nothing half-written stays."""
     try:
-        drive(cases, pool, record, suspects=suspects, begin=begin)
+        drive(cases, pool, record, suspects=suspects, begin=begin, losses=losses)
     except BaseException:
         pool.close(at_once=True)
         _sweep(folder)
@@ -227,6 +234,7 @@ def drive(
     *,
     suspects: Sequence[Case] = (),
     begin: Callable[[str], None] | None = None,
+    losses: Mapping[str, int] | None = None,
 ) -> None:
     """Work the cases off: each gets one row, whatever happens to the workers.
 
@@ -242,9 +250,11 @@ def drive(
     record : callable
         Is given each row.
     suspects : sequence of Case
-        Cases during which an earlier process died: they count as lost once.
+        Cases during which an earlier process died: each is tried alone.
     begin : callable, optional
         Is given the key of each case before a worker gets it.
+    losses : mapping, optional
+        How often each of the suspects was lost before.
 
     Raises
     ------
@@ -252,7 +262,7 @@ def drive(
         No worker is left.
     """
     waiting, doubtful = deque(cases), deque(suspects)
-    losses = {case.key: 1 for case in suspects}
+    lost = {case.key: (losses or {}).get(case.key, 1) for case in suspects}
     flying: dict[str, dict[str, Case]] = {worker: {} for worker in pool.workers()}
 
     def give(worker: str, held: dict[str, Case], case: Case) -> None:
@@ -268,7 +278,7 @@ def drive(
         for depth in range(1, DEPTH + 1):  # all have one before any has two, else the last devices would have none
             for worker, held in flying.items():
                 # beside a suspect is none; and where suspects wait, a worker runs empty, then it takes one
-                alone = any(key in losses for key in held) or (doubtful and held)
+                alone = any(key in lost for key in held) or (doubtful and held)
                 if waiting and len(held) < depth and not alone:
                     give(worker, held, waiting.popleft())
         for worker, row in pool.wait():
@@ -277,8 +287,8 @@ def drive(
                 record(row)
                 continue
             for case in flying.pop(worker).values():
-                losses[case.key] = losses.get(case.key, 0) + 1
-                if losses[case.key] < MOST_LOSSES:
+                lost[case.key] = lost.get(case.key, 0) + 1
+                if lost[case.key] < MOST_LOSSES:
                     doubtful.append(case)
                 else:
                     record(failed_row(case, "worker", f"{MOST_LOSSES} workers died over it", worker))
