@@ -23,6 +23,7 @@ from gpukit.ai.registry.compare import TOLERANCE, Conversion, difference, exampl
 from gpukit.ai.registry.manifest import digest_of
 from gpukit.ai.registry.store import store_path
 from gpukit.ai.runtimes import choose
+from gpukit.documents.atomic import working_folder
 from gpukit.documents.json_reader import Node, read_json
 from gpukit.errors import InputError, ModelError, OutputError, OutputExistsError
 from gpukit.extras import missing_package
@@ -150,8 +151,8 @@ def convert_saved_model(
     given = _description(folder, description)
     content = {k: v for k, v in read_json(given).object((), None).value.items() if k not in ("sha256", "network")}
     content |= {"format": "onnx", "weights": output.name}
-    with tempfile.TemporaryDirectory(prefix=".gpukit-", dir=output.parent) as temporary:
-        made = Path(temporary) / output.name
+    with working_folder(output) as temporary:
+        made = temporary / output.name
         # what is wrong with the description is said before the work
         made.touch()
         unnamed = {key: value for key, value in content.items() if key != "weights"}

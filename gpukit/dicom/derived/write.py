@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import PathLike
@@ -22,6 +20,7 @@ from gpukit.dicom.derived.stored_values import Stored, to_stored
 from gpukit.dicom.derived.voi_lut import put_window
 from gpukit.dicom.image.source_voi import frame_of_slice, is_inverse
 from gpukit.dicom.modules.source_header import fit_character_set, source_header
+from gpukit.documents.atomic import new_folder
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
 from gpukit.ops.windowing import Window
 from gpukit.units import ValueUnit
@@ -84,26 +83,13 @@ def write_derived(
     images = derived_images(volume, derivation, window=window)
     count = volume.grid.shape[0]
     files = []
-    temporary: Path | None = None
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=target.parent))
+    with new_folder(target) as temporary:
         for n, image in enumerate(images, 1):
             name = f"{n:04d}.dcm"
             save_image(image, temporary / name)
             files.append(target / name)
             if progress is not None:
                 progress(n, count)
-        temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=target) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return files
 
 

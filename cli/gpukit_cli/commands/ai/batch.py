@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +24,7 @@ from gpukit_cli.commands.ai.options import (
     weight_list,
 )
 from gpukit_cli.commands.profile_option import show
-from gpukit_cli.failures import warn
+from gpukit_cli.failures import report, warn
 from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Device, FillGaps, MaxGap, SkipDamaged, gaps_of
@@ -166,7 +170,7 @@ def batch(
     models = chosen_models(networks.model, networks.models, trust=networks.trust, runtime=networks.runtime)
     words = [networks.model] if networks.model is not None else str(networks.models).split(",")
     task = networks.task or (models[0].task if len({model.task for model in models}) == 1 else "report")
-    with Progress() as progress:
+    with _leaving(), Progress() as progress:
         outcome = run(
             inputs, [str(word).strip() for word in words], output, task=task, format=results.form,
             overlay=results.overlay, channels=named_channels(images.channel or ()),
@@ -196,6 +200,8 @@ def _settings(networks: Networks, images: Images, options: TaskOptions, task: st
 
 def _print(outcome: Batch, ending: Ending) -> None:
     """Rows of the cases, as a table or as JSON, and the seconds of each stage."""
+    for note in outcome.notes:
+        warn(note)
     if outcome.aside:
         more = "s" if len(outcome.aside) > 1 else ""
         warn(f"{len(outcome.aside)} image{more} that no --channel names, such as {outcome.aside[0]}")
@@ -222,6 +228,23 @@ def _print(outcome: Batch, ending: Ending) -> None:
         f"{outcome.done} of {len(outcome.rows)} done, {outcome.before} of them before; "
         f"see {outcome.folder}/summary.csv\n"
     )
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    """End the process at once where a thread is still within a library after Ctrl-C."""
+    from gpukit.ai.batch.pipeline import threads_left
+
+    try:
+        yield
+    except BaseException as error:
+        if not threads_left():
+            raise
+        code = report(error, debug=False)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
 
 
 def register(app: typer.Typer) -> None:

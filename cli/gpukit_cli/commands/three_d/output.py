@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,20 +197,9 @@ def write(
 def _write_pictures(volume: Volume, folder: Path, window: Voi | None, *, force: bool) -> None:
     """One picture a slice; the folder appears whole or not at all."""
     from gpukit.display.picture import write_picture
-    from gpukit.errors import OutputError
+    from gpukit.documents.atomic import new_folder
 
     _check_folder(folder, "png", force=force)
-    temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         for k in range(volume.grid.shape[0]):
             write_picture(volume, temporary / f"{k:04d}.png", window=window, slice=k)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=folder) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

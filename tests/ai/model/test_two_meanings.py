@@ -140,7 +140,7 @@ def test_a_zip64_archive_passes() -> None:
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from support.models import made_volume, save, write_model
+from support.models import external, made_volume, save, write_model
 
 import gpukit as gk
 from gpukit.ai.registry.packages import add
@@ -321,8 +321,6 @@ def test_programs_of_other_networks_still_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_graph_that_cannot_be_read_to_its_end_is_refused(prefix: bytes, tmp_path: Path) -> None:
-    from test_unsafe_weights import external
-
     from gpukit.ai import find_model
 
     folder = external(tmp_path / "m", "numbers", bytes(12))
