@@ -153,14 +153,17 @@ def batch(
             show(spent, sum(spent.values()))
     if as_json:
         counts = {"cases": len(made.rows), "done": made.done, "failed": len(made.failed), "done_before": made.before}
-        emit(json_text("batch", {"folder": str(made.folder), **counts, "rows": made.rows}))
+        emit(json_text("batch", {"folder": str(made.folder), **counts, "rows": made.rows}), summary=True)
     else:
         shown = [
             (row["case"], row["status"], row["error"] if row["status"] == "failed" else " ".join(row["outputs"]))
             for row in made.rows
         ]
-        emit(table(("CASE", "STATUS", "RESULT"), shown))
-        emit(f"{made.done} of {len(made.rows)} done, {made.before} of them before; see {made.folder}/summary.csv\n")
+        emit(table(("CASE", "STATUS", "RESULT"), shown), summary=True)
+        emit(
+            f"{made.done} of {len(made.rows)} done, {made.before} of them before; see {made.folder}/summary.csv\n",
+            summary=True,
+        )
     if made.failed:
         raise typer.Exit(1)
 

@@ -81,10 +81,10 @@ def convert(
             "weights": str(done.weights), "description": str(done.description), "difference": done.difference,
             "tolerance": done.tolerance, "compared": done.checked, "notes": list(done.notes), "stored": stored,
         }  # fmt: skip
-        return emit(json_text("conversion", content))
+        return emit(json_text("conversion", content), summary=True)
     text = f"difference {done.difference:.1e} of the output's range, at most {done.tolerance:.0e} is accepted\n"
     text += f"compared {done.checked}\n{done.weights}\n{done.description}\n"
-    return emit(text + (f"{stored}\n" if stored else ""))
+    return emit(text + (f"{stored}\n" if stored else ""), summary=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -120,7 +120,7 @@ def detect(
     if kind not in ("gsps", "sr"):
         deliver(lambda form: _text(form, found, str(inputs[0]), measured), kind, output, as_json=as_json, force=force)
     else:
-        emit(_text("json", found, str(inputs[0]), measured) if as_json else f"{output}\n")
+        emit(_text("json", found, str(inputs[0]), measured) if as_json else f"{output}\n", summary=True)
 
 
 def register(app: typer.Typer) -> None:

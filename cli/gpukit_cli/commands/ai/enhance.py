@@ -121,9 +121,9 @@ def enhance(
         }  # fmt: skip
         if seen is not None:
             content["profile"] = seen.content()
-        emit(json_text("enhanced", content))
+        emit(json_text("enhanced", content), summary=True)
     else:
-        emit("".join(f"{file}\n" for file in files))
+        emit("".join(f"{file}\n" for file in files), summary=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -203,9 +203,12 @@ def segment(
                 draw(image, result, overlay, force=force)
             progress("writing", len(targets), len(targets))
     if as_json:
-        emit(document if seen is None else json_text("segmentation", {**content, "profile": seen.content()}))
+        emit(
+            document if seen is None else json_text("segmentation", {**content, "profile": seen.content()}),
+            summary=True,
+        )
     elif str(output) != "-":
-        emit(as_table(content) + "".join(f"{target}\n" for target in targets))
+        emit(as_table(content) + "".join(f"{target}\n" for target in targets), summary=True)
 
 
 def format_of(output: Path, form: str | None) -> str:
