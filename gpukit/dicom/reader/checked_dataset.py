@@ -58,7 +58,16 @@ def _checked(kind: type) -> type:
                     check_access(item, self.__dict__.get(_FILE, ""))
         return element
 
-    return type(kind.__name__, (kind,), {"__getitem__": access, "_gpukit_is_checked": True, "__module__": __name__})
+    def reduce(self: Any, protocol: Any) -> Any:  # in another process it is one of pydicom's own class
+        _, (_, *arguments), *rest = kind.__reduce_ex__(self, protocol)  # type: ignore[misc]
+        return _restore, (kind, *arguments), *rest
+
+    names = {"__getitem__": access, "__reduce_ex__": reduce, "_gpukit_is_checked": True, "__module__": __name__}
+    return type(kind.__name__, (kind,), names)
+
+
+def _restore(kind: type, *arguments: Any) -> Any:
+    return kind.__new__(kind, *arguments)
 
 
 def _name(key: Any) -> str | None:
