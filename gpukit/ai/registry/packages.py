@@ -195,10 +195,8 @@ def _download(address: str, target: Path, progress: Progress | None) -> None:
     if who:  # not for whom the server redirects to
         request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(who).encode()).decode()}")
     try:
-        with (
-            build_opener(Careful, HTTPSHandler(context=context())).open(request, timeout=_TIMEOUT) as answer,
-            target.open("wb") as out,
-        ):
+        opener = build_opener(Careful, HTTPSHandler(context=context()))
+        with opener.open(request, timeout=_TIMEOUT) as answer, target.open("wb") as out:
             stated = answer.headers.get("Content-Length") or "0"
             total = int(stated) if stated.isdecimal() else 0
             if total > _LARGEST_DOWNLOAD:
