@@ -26,7 +26,7 @@ from fuzz.seeds import MAKERS, write_seeds
 __all__ = ["Tally", "fuzz_kind", "main"]
 
 PATIENCE = 20.0
-_STARTING = 120.0
+_STARTING = 300.0
 _FAULTS = ("signal", "hang", "memory", "unexpected", "message")
 #: Share of the inputs of each kind.
 SHARES = {
