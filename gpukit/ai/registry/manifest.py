@@ -208,7 +208,7 @@ def write_json(file: Path, content: Any) -> None:
 
 def version_key(version: str) -> list[tuple[int, int, str]]:
     """Numbers by size, words by alphabet, so that 1.10 comes after 1.9."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"[._+-]", version)]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"[._+-]", version)]
 
 
 def walk(folder: Path) -> Iterator[Path]:

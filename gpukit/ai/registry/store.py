@@ -40,7 +40,7 @@ from gpukit.ai.registry.manifest import (
 )
 from gpukit.ai.samples import sample_names
 from gpukit.documents.lock import FileLock
-from gpukit.errors import GpukitError, InputNotFoundError, ModelError, OutputError, OutputExistsError
+from gpukit.errors import GpukitError, InputError, InputNotFoundError, ModelError, OutputError, OutputExistsError
 
 __all__ = ["Entry", "Store", "Variant", "store_path"]
 
@@ -57,7 +57,23 @@ def store_path() -> Path:
     if named:
         return Path(named)
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "gpukit" / "models"
+    return (Path(data) if data else home_folder() / ".local" / "share") / "gpukit" / "models"
+
+
+def home_folder() -> Path:
+    """The user's home folder.
+
+    Raises
+    ------
+    InputError
+        There is none: HOME is not set, and the system does not know the user.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise InputError(
+            "the user has no home folder for the store of models", fix=f"set {STORE_VARIABLE} to a folder, or set HOME"
+        ) from error
 
 
 class Store:

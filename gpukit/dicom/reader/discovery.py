@@ -138,7 +138,7 @@ def _real_folder(folder: str, known: dict[str, str]) -> str:
 
 
 def _expand(name: str) -> Iterator[Location]:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path.expanduser it leaves an unknown user's name
     if path.is_dir():
         files = list(_walk(str(path)))
         if not files:

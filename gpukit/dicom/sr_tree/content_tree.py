@@ -11,7 +11,7 @@ import struct
 from os import PathLike, fspath
 from typing import Any
 
-from gpukit.dicom.inputs import Location
+from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.sr_tree.character_sets import ASCII, declared, decode
 from gpukit.dicom.sr_tree.content_item import (
     Code,

@@ -217,16 +217,17 @@ def _print(outcome: Batch, ending: Ending) -> None:
             "cases": len(outcome.rows), "done": outcome.done, "failed": len(outcome.failed),
             "done_before": outcome.before,
         }  # fmt: skip
-        emit(json_text("batch", {"folder": str(outcome.folder), **counts, "rows": outcome.rows}))
+        emit(json_text("batch", {"folder": str(outcome.folder), **counts, "rows": outcome.rows}), summary=True)
         return
     lines = [
         (row["case"], row["status"], row["error"] if row["status"] == "failed" else " ".join(row["outputs"]))
         for row in outcome.rows
     ]
-    emit(table(("CASE", "STATUS", "RESULT"), lines))
+    emit(table(("CASE", "STATUS", "RESULT"), lines), summary=True)
     emit(
         f"{outcome.done} of {len(outcome.rows)} done, {outcome.before} of them before; "
-        f"see {outcome.folder}/summary.csv\n"
+        f"see {outcome.folder}/summary.csv\n",
+        summary=True,
     )
 
 

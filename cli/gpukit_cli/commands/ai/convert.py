@@ -56,10 +56,10 @@ def convert(
             "difference": conversion.difference, "tolerance": conversion.tolerance, "compared": conversion.checked,
             "notes": list(conversion.notes), "stored": stored,
         }  # fmt: skip
-        return emit(json_text("conversion", content))
+        return emit(json_text("conversion", content), summary=True)
     limits = f"difference {conversion.difference:.1e} of the output's range, at most {conversion.tolerance:.0e}"
     text = f"{limits} is accepted\ncompared {conversion.checked}\n{conversion.weights}\n{conversion.description}\n"
-    return emit(text + (f"{stored}\n" if stored else ""))
+    return emit(text + (f"{stored}\n" if stored else ""), summary=True)
 
 
 def _target(model: Path, to: str) -> Path:

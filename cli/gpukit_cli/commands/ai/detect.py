@@ -126,7 +126,10 @@ def detect(
         _write(detections, volume, description, kind, results, force=ending.force)
     content = None if profile is None else profile.content()
     if kind in ("gsps", "sr"):
-        emit(_text("json", detections, str(inputs[0]), content) if ending.as_json else f"{results.output}\n")
+        emit(
+            _text("json", detections, str(inputs[0]), content) if ending.as_json else f"{results.output}\n",
+            summary=True,
+        )
         return
     deliver(
         lambda form: _text(form, detections, str(inputs[0]), content), kind, results.output,

@@ -117,13 +117,13 @@ def enhance(
         files = _write(enhanced, kind, results, force=ending.force)
         progress("writing", 1, 1)
     if not ending.as_json:
-        emit("".join(f"{file}\n" for file in files))
+        emit("".join(f"{file}\n" for file in files), summary=True)
         return
     content = {
         "files": [str(file) for file in files], "model": dict(enhanced.algorithm), "shape": enhanced.shape,
         "spacing_mm": enhanced.grid.spacing, "affine_lps_mm": enhanced.grid.affine, "unit": str(enhanced.unit),
     }  # fmt: skip
-    emit(json_text("enhanced", content if profile is None else {**content, "profile": profile.content()}))
+    emit(json_text("enhanced", content if profile is None else {**content, "profile": profile.content()}), summary=True)
 
 
 def _write(enhanced: Volume, kind: str, results: Results, *, force: bool) -> list[Path]:

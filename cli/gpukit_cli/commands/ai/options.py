@@ -178,7 +178,7 @@ def deliver(text: Callable[[str], str], kind: str, output: Path | None, *, as_js
     here = output is None or str(output) == "-"
     emit(text(kind), output, force=force)
     if as_json and not here:
-        emit(text("json"))
+        emit(text("json"), summary=True)
 
 
 #: Bytes of volumes that wait for the network, at most (one may be larger): some batches of radiographs.

@@ -189,9 +189,12 @@ def segment(
         segmentation = _run(images, models, settings, results, windows, progress)
         content = _write(segmentation, images[0], output, kind, results, ending, progress)
     if ending.as_json:
-        emit(json_text("segmentation", content if profile is None else {**content, "profile": profile.content()}))
+        emit(
+            json_text("segmentation", content if profile is None else {**content, "profile": profile.content()}),
+            summary=True,
+        )
     elif str(output) != "-":
-        emit(as_table(content) + "".join(f"{target}\n" for target in results.targets(output)))
+        emit(as_table(content) + "".join(f"{target}\n" for target in results.targets(output)), summary=True)
 
 
 def _images(

@@ -170,9 +170,12 @@ def animate(
             )  # fmt: skip
         _write(_counted(pictures, frames, progress, body), targets, single, fps, force)
     if as_json:
-        emit(json_text("animate", {"files": [str(file) for file in targets], "frames": frames, "method": method}))
+        emit(
+            json_text("animate", {"files": [str(file) for file in targets], "frames": frames, "method": method}),
+            summary=True,
+        )
     else:
-        emit("".join(f"{file}\n" for file in targets))
+        emit("".join(f"{file}\n" for file in targets), summary=True)
 
 
 def register(app: typer.Typer) -> None:

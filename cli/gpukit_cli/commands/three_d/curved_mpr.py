@@ -108,7 +108,7 @@ def curved_mpr(
             window=window, header_window=asked, force=force, rulers=scale, squares=False,
         )  # fmt: skip
     if not as_json:
-        return emit("".join(f"{path}\n" for path in files))
+        return emit("".join(f"{path}\n" for path in files), summary=True)
     across, along, _ = made.grid.spacing
     report = {
         "path": str(files[0]),
@@ -121,7 +121,7 @@ def curved_mpr(
         "origin": _origin(target, scale),
         "window": None if window is None else window.limits,
     }
-    return emit(json_text("curved-mpr", report))
+    return emit(json_text("curved-mpr", report), summary=True)
 
 
 def _origin(target: Path, scale: bool) -> tuple[int, int]:

@@ -326,7 +326,7 @@ def _tell(
     as_json: bool,
 ) -> None:
     if not as_json:
-        return emit("".join(f"{path}\n" for paths in files for path in paths))
+        return emit("".join(f"{path}\n" for paths in files for path in paths), summary=True)
     pictures = [
         {
             "plane": plane,
@@ -341,4 +341,6 @@ def _tell(
         }
         for plane, volume, paths in zip(shown, made, files, strict=True)
     ]
-    return emit(json_text(kind, {"pictures": pictures, "window": None if window is None else window.limits}))
+    return emit(
+        json_text(kind, {"pictures": pictures, "window": None if window is None else window.limits}), summary=True
+    )

@@ -124,10 +124,11 @@ def volume(
                     "camera": {"azimuth": azimuth, "elevation": elevation, "perspective": perspective},
                     "device": picture.device,
                 },
-            )
+            ),
+            summary=True,
         )
     else:
-        emit(f"{target}\n")
+        emit(f"{target}\n", summary=True)
 
 
 def register(app: typer.Typer) -> None:
