@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gpukit.dicom.sr_tree.content_item import Code, ContentItem, ContentTree
+from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Reference
 from gpukit.report.document import concepts
 from gpukit.report.document.model import Field, Finding, ImageEntry, Measurement, Region, Value
 
@@ -67,7 +67,9 @@ def language_of(item: ContentItem) -> str:
 class Collector:
     """Turns items into fields, and gathers what a document lists."""
 
-    def __init__(self, tree: ContentTree) -> None:
+    def __init__(self, tree: ContentTree, prefix: str = "") -> None:
+        self.prefix = prefix
+        self._by_reference: dict[tuple[object, ...], ImageEntry] = {}
         self.measurements: list[Measurement] = []
         self.images: list[ImageEntry] = []
         self.regions: list[Region] = []
@@ -77,6 +79,10 @@ class Collector:
         self._seen: dict[str, Measurement] = {}
         self._images_of: dict[str, tuple[ImageEntry, ...]] = {}
         self._regions_of: dict[str, Region] = {}
+
+    def at(self, item: ContentItem) -> str:
+        """Position of an item in the document."""
+        return self.prefix + item.position
 
     def surroundings(self, item: ContentItem, around: Surroundings) -> Surroundings:
         """What holds inside an item."""
@@ -106,20 +112,20 @@ class Collector:
         if item.value_type == "CODE" and item.concept in concepts.FINDINGS and item.codes:
             changes["finding"] = item.codes[0]
         if item.value_type == "CONTAINER" or has_section_below(item):
-            changes["section"] = item.position
+            changes["section"] = self.at(item)
             if item.name is not None:
                 changes["container"] = (*around.container, item.name)
         inside = replace(around, **changes) if changes else around  # type: ignore[arg-type]
         is_group = item.concept in concepts.MEASUREMENT_GROUP
         coded = item.concept in concepts.FINDINGS and item.value_type in ("CODE", "TEXT")
-        if (is_group or coded) and item.position not in self._groups:
+        if (is_group or coded) and self.at(item) not in self._groups:
             if coded and around.group and not item.children:
                 return inside  # the group's own finding
-            self._groups[item.position] = len(self._findings)
+            self._groups[self.at(item)] = len(self._findings)
             self._findings.append(
                 Finding(
-                    id=f"f{len(self._findings) + 1}",
-                    path=item.position,
+                    id=f"{self.prefix}f{len(self._findings) + 1}",
+                    path=self.at(item),
                     name=item.name,
                     code=item.codes[0] if item.codes else inside.finding if is_group else None,
                     text=item.text if item.value_type == "TEXT" else "",
@@ -130,9 +136,9 @@ class Collector:
                     language=inside.language,
                 )
             )
-            inside = replace(inside, group=item.position)
-        elif item.position in self._groups:
-            inside = replace(inside, group=item.position)
+            inside = replace(inside, group=self.at(item))
+        elif self.at(item) in self._groups:
+            inside = replace(inside, group=self.at(item))
         return inside
 
     def complete_findings(self) -> tuple[Finding, ...]:
@@ -162,11 +168,11 @@ class Collector:
     def title(self, item: ContentItem, around: Surroundings) -> Field:
         """Name of a section, and its value where it has one."""
         if item.value_type in ("CONTAINER", ""):
-            return Field(name=item.name, path=item.position, relationship=item.relationship, values=self._extra(item))
+            return Field(name=item.name, path=self.at(item), relationship=item.relationship, values=self._extra(item))
         if item.value_type == "NUM":
             number = self.measurement(item, around)
-            return Field(name=item.name, values=(number_value(number),), path=item.position, relationship=item.relationship)
-        return Field(name=item.name, values=self._values(item, around), path=item.position, relationship=item.relationship)
+            return Field(name=item.name, values=(number_value(number),), path=self.at(item), relationship=item.relationship)
+        return Field(name=item.name, values=self._values(item, around), path=self.at(item), relationship=item.relationship)
 
     @staticmethod
     def _extra(item: ContentItem) -> tuple[Value, ...]:
@@ -185,7 +191,7 @@ class Collector:
             if number.links:
                 fields = (*fields, Field(label="Refers to", values=tuple(Value(kind="link", text=p) for p in number.links)))
             return Field(
-                name=item.name, values=(number_value(number),), fields=fields, path=item.position,
+                name=item.name, values=(number_value(number),), fields=fields, path=self.at(item),
                 relationship=item.relationship,
             )  # fmt: skip
         values = self._values(item, around)
@@ -201,7 +207,7 @@ class Collector:
             fields = (*fields, Field(label="Observed", values=(Value(kind="datetime", text=item.observed),)))
         return Field(
             name=item.name, label="" if item.name else _LABELS.get(item.value_type, "Item"), values=values, fields=fields,
-            path=item.position, relationship=item.relationship,
+            path=self.at(item), relationship=item.relationship,
         )  # fmt: skip
 
     def _values(self, item: ContentItem, around: Surroundings) -> tuple[Value, ...]:
@@ -220,7 +226,7 @@ class Collector:
         elif kind == "TCOORD" and item.temporal is not None:
             values = (Value(kind="interval", text=" ".join((item.temporal.type, ", ".join(item.temporal.values)))),)
         elif kind == "REFERENCE":
-            values = (Value(kind="link", text=".".join(map(str, item.target))),)
+            values = (Value(kind="link", text=self.prefix + ".".join(map(str, item.target))),)
         elif item.text:
             values = (Value(kind="text", text=item.text, language=around.language),)
         if item.problems:
@@ -229,7 +235,7 @@ class Collector:
 
     def measurement(self, item: ContentItem, around: Surroundings) -> Measurement:
         """A NUM item; each is made once."""
-        known = self._seen.get(item.position)
+        known = self._seen.get(self.at(item))
         if known is not None:
             return known
         own = self.surroundings(item, around)
@@ -240,7 +246,7 @@ class Collector:
         coded: dict[str, Code] = {}
         for child in item.children:
             if child.value_type == "REFERENCE":
-                links.append(".".join(map(str, child.target)))
+                links.append(self.prefix + ".".join(map(str, child.target)))
                 continue
             if child.value_type in ("SCOORD", "SCOORD3D") and not _more_than_image(child):
                 region = self.region(child, own)
@@ -260,7 +266,7 @@ class Collector:
                         coded[word] = child.codes[0]
         number = item.number
         measured = Measurement(
-            id=f"m{len(self.measurements) + 1}", path=item.position, name=item.name,
+            id=f"{self.prefix}m{len(self.measurements) + 1}", path=self.at(item), name=item.name,
             text=number.text if number else "", value=number.floating if number else None,
             unit=number.unit if number else None, qualifier=number.qualifier if number else None,
             finding=own.finding, sites=own.sites, laterality=own.laterality, tracking_id=own.tracking_id,
@@ -269,42 +275,48 @@ class Collector:
             language=own.language, problems=item.problems, **coded,
         )  # fmt: skip
         self.measurements.append(measured)
-        self._seen[item.position] = measured
+        self._seen[self.at(item)] = measured
         if around.group:
-            self._children_of.setdefault(around.group, []).append(item.position)
+            self._children_of.setdefault(around.group, []).append(self.at(item))
         return measured
 
     def image(self, item: ContentItem) -> tuple[ImageEntry, ...]:
         """Referenced instances of an item."""
-        known = self._images_of.get(item.position)
+        known = self._images_of.get(self.at(item))
         if known is None:
-            known = tuple(
-                ImageEntry(
-                    id=f"i{len(self.images) + n}", path=item.position, reference=reference, name=item.name,
-                    value_type=item.value_type,
-                )  # fmt: skip
-                for n, reference in enumerate(item.references, 1)
-            )
-            self.images += known
-            self._images_of[item.position] = known
+            known = tuple(self._entry(item, reference) for reference in item.references)
+            self._images_of[self.at(item)] = known
         return known
+
+    def _entry(self, item: ContentItem, reference: Reference) -> ImageEntry:
+        """An instance, listed once for the same frames and segments."""
+        key = (reference, item.value_type)
+        entry = self._by_reference.get(key)
+        if entry is None:
+            entry = ImageEntry(
+                id=f"{self.prefix}i{len(self.images) + 1}", path=self.at(item), reference=reference, name=item.name,
+                value_type=item.value_type,
+            )  # fmt: skip
+            self.images.append(entry)
+            self._by_reference[key] = entry
+        return entry
 
     def region(self, item: ContentItem, around: Surroundings) -> Region | None:
         """Coordinates, with the image that they are selected from."""
         if item.coordinates is None:
             return None
-        known = self._regions_of.get(item.position)
+        known = self._regions_of.get(self.at(item))
         if known is None:
             image = ""
             for child in item.children:
                 if child.value_type == "IMAGE" and child.references:
                     image = image or self.image(child)[0].id
             known = Region(
-                id=f"r{len(self.regions) + 1}", path=item.position, name=item.name, coordinates=item.coordinates,
+                id=f"{self.prefix}r{len(self.regions) + 1}", path=self.at(item), name=item.name, coordinates=item.coordinates,
                 image=image, finding=around.finding, tracking_id=around.tracking_id,
             )  # fmt: skip
             self.regions.append(known)
-            self._regions_of[item.position] = known
+            self._regions_of[self.at(item)] = known
         return known
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpukit.dicom.sr_tree.content_item import ContentItem, ContentTree
+from gpukit.dicom.sr.content_item import ContentItem, ContentTree
 
 __all__ = ["DOSE", "TEMPLATES", "template_of"]
 

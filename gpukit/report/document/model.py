@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gpukit.dicom.sr_tree.content_item import Code, Coordinates, Observer, Reference
+from gpukit.dicom.sr.content_item import Code, Coordinates, Observer, Reference
 
 __all__ = [
     "Block",

@@ -11,9 +11,9 @@ import struct
 from os import PathLike, fspath
 from typing import Any
 
-from gpukit.dicom.inputs import Location
-from gpukit.dicom.sr_tree.character_sets import ASCII, declared, decode
-from gpukit.dicom.sr_tree.content_item import (
+from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.sr.character_sets import ASCII, declared, decode
+from gpukit.dicom.sr.content_item import (
     Code,
     ContentItem,
     ContentTree,
@@ -23,9 +23,9 @@ from gpukit.dicom.sr_tree.content_item import (
     Reference,
     TemporalCoordinates,
 )
-from gpukit.dicom.sr_tree.deviations import check_item, check_tree
-from gpukit.dicom.sr_tree.elements import Elements, RawDocument, read_document
-from gpukit.dicom.sr_tree.header import evidence_of, header_of, observers_of, predecessors_of, procedures_of
+from gpukit.dicom.sr.deviations import check_item, check_tree
+from gpukit.dicom.sr.elements import Elements, RawDocument, read_document
+from gpukit.dicom.sr.document_header import evidence_of, header_of, observers_of, predecessors_of, procedures_of
 from gpukit.errors import FormatError, TooLargeError
 
 __all__ = ["MAX_DEPTH", "MAX_ITEMS", "is_structured_report", "read_content_tree"]

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gpukit.dicom.inputs import Location
+from gpukit.dicom.reader.discovery import Location
 from gpukit.errors import FormatError, TooLargeError
 
 __all__ = ["MAX_BYTES", "Elements", "RawDocument", "read_document"]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gpukit.dicom.modules.codes import Code
+
 __all__ = [
     "Code",
     "ContentItem",
@@ -17,14 +19,6 @@ __all__ = [
     "Reference",
     "TemporalCoordinates",
 ]
-
-
-class Code(NamedTuple):
-    """A coded concept: code value, coding scheme designator, code meaning."""
-
-    value: str
-    scheme: str
-    meaning: str
 
 
 class Deviation(NamedTuple):
