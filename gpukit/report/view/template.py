@@ -14,7 +14,7 @@ from typing import Any
 from gpukit.errors import FormatError, InputNotFoundError
 from gpukit.report.view.present import PARTS
 
-__all__ = ["BUILT_IN", "Template", "load_template", "user_folder"]
+__all__ = ["BUILT_IN", "Template", "is_built_in", "load_template", "user_folder"]
 
 _FOLDER = Path(__file__).parent / "templates"
 #: Templates that come with the tool.
@@ -223,3 +223,8 @@ class _Values:
         line = next((n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*\[?\s*\"?{re.escape(key)}\b", text)), 1)
         name = f"{table}.{key}" if table else key
         return FormatError(f"line {line}: {what}", file=self.file, attribute=name, fix="correct the template")
+
+
+def is_built_in(folder: Path) -> bool:
+    """Whether a template folder is one of ours."""
+    return folder.parent == _FOLDER
