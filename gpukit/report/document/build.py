@@ -66,7 +66,7 @@ def build_document(tree: ContentTree, prefix: str = "") -> Document:
         sections=_sections(section, template),
         measurements=tuple(collector.measurements),
         findings=collector.complete_findings(),
-        images=tuple(collector.images),
+        images=collector.complete_images(),
         regions=tuple(collector.regions),
         deviations=tuple((d.path, d.attribute, d.what) for d in tree.deviations),
     )

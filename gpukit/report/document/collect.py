@@ -69,6 +69,7 @@ class Collector:
 
     def __init__(self, tree: ContentTree, prefix: str = "") -> None:
         self.prefix = prefix
+        self._names: dict[str, list[Code]] = {}
         self._by_reference: dict[tuple[object, ...], ImageEntry] = {}
         self.measurements: list[Measurement] = []
         self.images: list[ImageEntry] = []
@@ -140,6 +141,10 @@ class Collector:
         elif self.at(item) in self._groups:
             inside = replace(inside, group=self.at(item))
         return inside
+
+    def complete_images(self) -> tuple[ImageEntry, ...]:
+        """Images with all that the report calls them."""
+        return tuple(replace(entry, names=tuple(self._names[entry.id])) for entry in self.images)
 
     def complete_findings(self) -> tuple[Finding, ...]:
         """Findings with what was measured of them."""
@@ -292,13 +297,16 @@ class Collector:
         """An instance, listed once for the same frames and segments."""
         key = (reference, item.value_type)
         entry = self._by_reference.get(key)
+        if entry is not None and item.name is not None and item.name not in self._names.setdefault(entry.id, []):
+            self._names[entry.id].append(item.name)
         if entry is None:
             entry = ImageEntry(
-                id=f"{self.prefix}i{len(self.images) + 1}", path=self.at(item), reference=reference, name=item.name,
+                id=f"{self.prefix}i{len(self.images) + 1}", path=self.at(item), reference=reference,
                 value_type=item.value_type,
             )  # fmt: skip
             self.images.append(entry)
             self._by_reference[key] = entry
+            self._names[entry.id] = [item.name] if item.name is not None else []
         return entry
 
     def region(self, item: ContentItem, around: Surroundings) -> Region | None:

@@ -152,12 +152,12 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEntry:
-    """One referenced instance, with the frames or segments that are meant."""
+    """One referenced instance, with the frames or segments that are meant, and what the report calls it."""
 
     id: str
     path: str
     reference: Reference
-    name: Code | None = None
+    names: tuple[Code, ...] = ()
     value_type: str = "IMAGE"
 
 

@@ -232,7 +232,7 @@ def _finding(one: Finding) -> dict[str, Any]:
 def _image(entry: ImageEntry) -> dict[str, Any]:
     reference: Reference = entry.reference
     result: dict[str, Any] = {
-        "id": entry.id, "path": entry.path, "type": entry.value_type, "meaning": _code(entry.name),
+        "id": entry.id, "path": entry.path, "type": entry.value_type, "meanings": [_code(code) for code in entry.names],
         "kind": class_words(reference.sop_class_uid), "sop_class_uid": reference.sop_class_uid,
         "sop_instance_uid": reference.sop_instance_uid, "frames": list(reference.frames),
         "segments": list(reference.segments),

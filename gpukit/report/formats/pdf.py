@@ -19,6 +19,8 @@ from gpukit.report.view.spans import plain
 __all__ = ["STANDARDS", "write_pdf"]
 
 STANDARDS = ("ua-1", "a-2a")
+#: Where a line may be broken inside a number with its unit.
+_BREAKS = re.compile(r"[-/·–] ?|\u200b")
 _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _SUFFIXES = (".typ", ".png", ".jpg", ".jpeg", ".svg", ".json", ".csv")
 _MOST_TEMPLATE_BYTES = 16 << 20
@@ -165,7 +167,7 @@ def _for_typst(view: dict[str, Any], root: Path) -> dict[str, Any]:
                 continue
             own = dict(span)
             own.pop("dir", None) if own.get("dir") == "ltr" else None
-            if rtl and own.get("k") == "num":
+            if own.get("k") == "num" and (rtl or _BREAKS.search(own["t"])):
                 own["iso"] = "1"
             elif own.get("k") == "num":
                 own.pop("k")

@@ -22,7 +22,7 @@ from gpukit.report.document.model import (
 )
 from gpukit.report.view.spans import Span, Spans, anchor, plain
 from gpukit.report.view.summary import summary_of
-from gpukit.report.view.tables import image_table, joined, make_table, measurement_table, nested, record_tables
+from gpukit.report.view.tables import image_block, joined, make_table, measurement_table, nested, record_tables
 from gpukit.report.words.catalogue import Catalogue
 from gpukit.report.words.dates import shown_date, shown_datetime, shown_time
 from gpukit.report.words.names import shown_name
@@ -216,7 +216,7 @@ class _Presenter:
             elif isinstance(block, RecordTable):
                 blocks.append(self.records(block, level + 1))
             elif isinstance(block, ImageList):
-                blocks.append(image_table(block, self.entries, self.spans))
+                blocks.append(image_block(block, self.entries, self.spans))
             elif isinstance(block, Note):
                 text = self.spans.words.message(block.message, **block.arguments)
                 blocks.append({"kind": "note", "level": block.level, "text": safe(text)})
@@ -256,6 +256,7 @@ class _Presenter:
         if not document.images:
             return []
         rows = []
+        spans_codes = self.spans.codes
         for number, entry in self.entries.values():
             reference = entry.reference
             more = [
@@ -268,13 +269,14 @@ class _Presenter:
                 [
                     [{"t": str(number), "k": "num", "id": f"image-{number}"}],
                     [{"t": self.spans.words.message(class_words(reference.sop_class_uid) or "object")}],
+                    spans_codes(entry.names),
                     [{"t": safe(reference.sop_instance_uid), "k": "uid"}],
                     [{"t": "; ".join(more)}],
                     [{"t": safe(state[1]), "k": "uid"}] if state else [],
                 ]
             )
-        columns = [("Number", True), ("Type", False), ("SOP Instance UID", False), ("Frames", False), ("Presentation state", False)]
-        kept = [n for n in range(len(columns)) if n < 3 or any(plain(row[n]) for row in rows)]
+        columns = [("Number", True), ("Type", False), ("Meaning", False), ("SOP Instance UID", False), ("Frames", False), ("Presentation state", False)]
+        kept = [n for n in range(len(columns)) if n in (0, 1, 3) or any(plain(row[n]) for row in rows)]
         table = make_table(
             [], [([message(columns[n][0])], columns[n][1]) for n in kept], [[row[n] for n in kept] for row in rows],
             kind="images",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from gpukit.dicom.modules.codes import Code
 from gpukit.report.document.images import class_words
@@ -26,6 +26,16 @@ _SHAPES = {
     "POINT": "point", "MULTIPOINT": "points", "POLYLINE": "line", "POLYGON": "polygon", "CIRCLE": "circle",
     "ELLIPSE": "ellipse", "ELLIPSOID": "ellipsoid",
 }  # fmt: skip
+
+
+#: Language of Han characters by the character set that writes them: their shapes differ.
+_SCRIPTS = {("GB18030", "GBK", "IR 58"): "zh", ("IR 87", "IR 159", "IR 13"): "ja", ("IR 149",): "ko"}
+_HAN = re.compile("[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]")
+#: A number with what belongs to it: sign, times, unit.
+_QUANTITY = re.compile(
+    r"[+\-±≤≥<>~]?\d[\d.,:/×x*+\-]*(?:[^\S\n]?(?:[A-Za-zµμΩ°%‰][A-Za-zµμΩ°²³⁻¹/·.\d^]*))?"
+    r"(?:[^\S\n]?[×x*][^\S\n]?\d[\d.,]*(?:[^\S\n]?[A-Za-zµμΩ°%][A-Za-zµμ²³/·.]*)?)*"
+)
 
 
 def anchor(path: str) -> str:
@@ -56,6 +66,8 @@ class Spans:
         self._images = {entry.id: (n, entry) for n, entry in enumerate(document.images, 1)}
         self._regions = {region.id: region for region in document.regions}
         self.sections: set[str] = set()
+        sets = document.header.get("SpecificCharacterSet", "").upper()
+        self._script = next((language for words, language in _SCRIPTS.items() if any(w in sets for w in words)), "")
         self._codes: dict[tuple[Code, str], Span] = {}
 
     def text(self, text: str, language: str = "") -> Span:
@@ -66,12 +78,28 @@ class Spans:
         self._mark(span, language)
         return span
 
+    def texts(self, text: str, language: str = "") -> list[Span]:
+        """As `text`; in text from right to left a number and its unit are a span of their own, which stays in one piece."""
+        whole = self.text(text, language)
+        if whole.get("dir") != "rtl":
+            return [whole]
+        spans: list[Span] = []
+        last = 0
+        for match in _QUANTITY.finditer(whole["t"]):
+            spans += [{**whole, "t": whole["t"][last : match.start()]}, {"t": match[0].replace(" ", _BLANK), "k": "num"}]
+            last = match.end()
+        spans.append({**whole, "t": whole["t"][last:]})
+        return [span for span in spans if span["t"]]
+
     def _mark(self, span: Span, language: str) -> None:
         own = language.partition("-")[0].lower()
         if own and own != self.words.language:
             span["lang"] = language
-        if not span["t"].isascii() and direction_of(span["t"]) == "rtl":
-            span["dir"] = "rtl"
+        if not span["t"].isascii():
+            if direction_of(span["t"]) == "rtl":
+                span["dir"] = "rtl"
+            if "lang" not in span and self._script and _HAN.search(span["t"]):
+                span["lang"] = self._script
 
     def message(self, text: str, **arguments: object) -> Span:
         """Words of ours."""
@@ -89,6 +117,13 @@ class Spans:
             self._mark(known, foreign)
             self._codes[code, language] = known
         return known
+
+    def codes(self, codes: Iterable[Code], language: str = "") -> list[Span]:
+        """Words of several codes."""
+        spans: list[Span] = []
+        for code in codes:
+            spans += [*([{"t": "; "}] if spans else []), self.code(code, language)]
+        return spans
 
     def name(self, field: Field) -> list[Span]:
         """Name of a field."""
@@ -118,7 +153,7 @@ class Spans:
         if kind == "code":
             return [self.code(value.code, value.language)] if value.code else []
         if kind == "text":
-            return [self.text(value.text, value.language)]
+            return self.texts(value.text, value.language)
         if kind == "person":
             return [self.text(shown_name(value.text))]
         if kind == "date":
@@ -127,6 +162,8 @@ class Spans:
             return [{"t": safe(shown_time(value.text)), "k": "num"}]
         if kind == "datetime":
             return [{"t": safe(shown_datetime(value.text)), "k": "num"}]
+        if kind == "uid":
+            return [{"t": safe(value.text), "k": "uid"}]
         if kind == "image":
             return self.image(value.text)
         if kind == "region":

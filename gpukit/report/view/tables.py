@@ -8,6 +8,7 @@ from typing import Any
 from gpukit.dicom.modules.codes import Code
 from gpukit.report.document.model import Field, ImageEntry, ImageList, Measurement, MeasurementTable, RecordTable, Value
 from gpukit.report.view.spans import Span, Spans, plain
+from gpukit.report.words.safe_text import cell_width
 
 __all__ = ["FOLD_AFTER", "image_table", "measurement_table", "record_tables"]
 
@@ -23,11 +24,7 @@ def make_table(
     caption: Cell, columns: Sequence[tuple[Cell, bool]], rows: Sequence[Sequence[Cell]], *, kind: str = "measurements"
 ) -> dict[str, Any]:
     """A table; `columns` are titles with whether they hold numbers. The first column heads each row."""
-    widths = []
-    for n, (title, _) in enumerate(columns):
-        words = [plain(title), *(plain(row[n]) for row in rows)]
-        longest = max((len(word) for text in words for word in text.replace("\n", " ").split(" ")), default=1)
-        widths.append(max(2, min(max(map(len, words)), max(longest, 28))))
+    widths = [column_width([_longest_word(title), *(row[n] for row in rows)]) for n, (title, _) in enumerate(columns)]
     return {
         "kind": "table",
         "role": kind,
@@ -36,6 +33,13 @@ def make_table(
         "rows": [list(row) for row in rows],
         "fold": len(rows) > FOLD_AFTER,
     }
+
+
+def column_width(cells: Sequence[Cell]) -> int:
+    """Characters that a column takes: its longest word at least, its longest cell at most."""
+    texts = [plain(cell) for cell in cells]
+    longest = max((cell_width(word) for text in texts for word in text.replace("\n", " ").split(" ")), default=1)
+    return max(2, min(max(map(cell_width, texts)), max(longest, 24)))
 
 
 def measurement_table(
@@ -154,15 +158,18 @@ def _chunks(
         used = 4
 
     for name, values in columns:
-        texts = [plain(cell) for cell in values.values()]
-        longest = max((len(word) for text in [plain(name), *texts] for word in text.split(" ")), default=1)
-        width = max(6, min(longest, 40), min(max(map(len, texts), default=1), 24)) + 2
+        width = column_width([_longest_word(name), *values.values()]) + 2
         if here and (used + width > _LINE or len(here) >= _MOST_COLUMNS):
             close()
         here.append((name, values))
         used += width
     close()
     return tables
+
+
+def _longest_word(name: Cell) -> Cell:
+    """Titles are broken between words: only their longest word needs its width."""
+    return [{"t": max(plain(name).split(" "), key=len)}]
 
 
 def _is_numeric(values: Mapping[int, Cell]) -> bool:
@@ -201,7 +208,7 @@ def joined(fields: Sequence[Field], spans: Spans) -> list[dict[str, Any]]:
     return result
 
 
-def image_table(block: ImageList, entries: Mapping[str, tuple[int, ImageEntry]], spans: Spans) -> dict[str, Any]:
+def image_block(block: ImageList, entries: Mapping[str, tuple[int, ImageEntry]], spans: Spans) -> dict[str, Any]:
     """Images of a section, with what is said about each."""
     names: dict[tuple[str, str], Cell] = {}
     rows: list[tuple[Cell, Cell, dict[tuple[str, str], Cell]]] = []
@@ -212,7 +219,12 @@ def image_table(block: ImageList, entries: Mapping[str, tuple[int, ImageEntry]],
             names.setdefault(field.concept, spans.name(field))
             key = field.concept
             own[key] = [*own[key], {"t": "; "}, *spans.inline(field)] if key in own else spans.inline(field)
-        rows.append((spans.image(name), [spans.code(entry.name)] if entry.name else [], own))
+        rows.append((spans.image(name), spans.codes(entry.names), own))
+    if not names and not any(concept for _, concept, _ in rows):
+        body: Cell = []
+        for image, _, _ in rows:
+            body += [*([{"t": "; "}] if body else []), *image]
+        return {"kind": "text", "name": [], "body": body, "fields": []}
     head: list[tuple[Cell, bool]] = [([spans.message("Image")], False)]
     with_name = any(concept for _, concept, _ in rows)
     if with_name:
