@@ -44,6 +44,6 @@ ALGORITHMS = _codes("DCM", "111001", "111003")
 #: Summaries that CAD reports and radiologists give in words or codes.
 SUMMARIES = _codes("DCM", "111017", "111064", "111065", "121077", "121111", "111033", "121073")
 #: Containers that hold one event each: a row of a table.
-RECORDS = _codes("DCM", "113706", "113819", "113507", "113502", "113516", "113521", "130560")
+RECORDS = _codes("DCM", "113706", "113819", "113502")
 #: Containers that hold sums over all events: they come first.
-TOTALS = _codes("DCM", "113702", "113811", "113810", "113500")
+TOTALS = _codes("DCM", "113702", "113811")
