@@ -48,6 +48,9 @@ def compare_reports(
         raise InputError("the prior report is the current one", file=ordered[-1].file, attribute="compare")
     documents = [build_document(tree) for tree in ordered]
     dates = [_date(document) for document in documents]
+    if len(set(dates)) < len(dates):  # several on one day
+        moments = [shown_time(document.header.get("ContentTime", "").partition(".")[0]) for document in documents]
+        dates = [f"{date} {moment}".strip() for date, moment in zip(dates, moments, strict=True)]
     spans = Spans(documents[-1], words)
     matched, ambiguous = _matched(documents)
     rows: list[list[list[dict[str, str]]]] = []
@@ -68,9 +71,13 @@ def compare_reports(
         columns += [([spans.message("Change")], True), ([{"t": "%"}], True), ([spans.message("Status")], False)]
         blocks.append(make_table([], columns, rows, kind="comparison"))
     else:
-        blocks.append({"kind": "note", "level": "note", "text": words.message("No measurement occurs in both reports.")})
+        blocks.append(
+            {"kind": "note", "level": "note", "text": words.message("No measurement occurs in both reports.")}
+        )
     if ambiguous:
-        text = words.message("{count} measurements have the same name several times and are not compared.", count=ambiguous)
+        text = words.message(
+            "{count} measurements have the same name several times and are not compared.", count=ambiguous
+        )
         blocks.append({"kind": "note", "level": "note", "text": text})
     response, lines = _response(ordered, words)
     blocks += [{"kind": "note", "level": "note", "text": safe(line)} for line in lines]
@@ -144,9 +151,7 @@ def _matched(documents: Sequence[Document]) -> tuple[list[list[Measurement | Non
             for point, own in zip(left, found, strict=True):
                 point[:] = [one for one in point if not own or one is not own[0]]
     for n in range(len(left) - 1, -1, -1):
-        rows += [
-            [one if m == n else None for m in range(len(left))] for one in left[n] if (n, one.id) not in ambiguous
-        ]
+        rows += [[one if m == n else None for m in range(len(left))] for one in left[n] if (n, one.id) not in ambiguous]
     return rows, len(ambiguous)
 
 
@@ -168,7 +173,11 @@ def _compared(
     numbers = [_number(one) for one in values]
     first, current = numbers[0] if values[0] is not None else None, numbers[-1]
     before = next((n for n in range(len(values) - 2, -1, -1) if numbers[n] is not None), None)
-    units = {(one.unit.value, one.unit.scheme) if one.unit else ("", "") for one in (values[-1], values[before] if before is not None else None) if one}
+    units = {
+        (one.unit.value, one.unit.scheme) if one.unit else ("", "")
+        for one in (values[-1], values[before] if before is not None else None)
+        if one
+    }
     absolute = relative = None
     if before is not None and current is not None and len(units) == 1:
         with localcontext() as context:
@@ -200,7 +209,9 @@ def _compared(
         )
         for one in values
     ]  # fmt: skip
-    cells.append([] if absolute is None else [{"t": f"{_signed(absolute, words)}\u00a0{unit}".rstrip("\u00a0"), "k": "num"}])
+    cells.append(
+        [] if absolute is None else [{"t": f"{_signed(absolute, words)}\u00a0{unit}".rstrip("\u00a0"), "k": "num"}]
+    )
     cells.append([] if relative is None else [{"t": _signed(relative.quantize(Decimal("0.1")), words), "k": "num"}])
     cells.append([spans.message(status)])
     fact = {
@@ -227,7 +238,12 @@ def _signed(value: Decimal, words: Catalogue) -> str:
 
 
 def _trend(
-    there: Sequence[tuple[int, float]], count: int, last: Measurement, dates: Sequence[str], words: Catalogue, spans: Spans
+    there: Sequence[tuple[int, float]],
+    count: int,
+    last: Measurement,
+    dates: Sequence[str],
+    words: Catalogue,
+    spans: Spans,
 ) -> dict[str, Any]:
     """A small drawing of the values in the order of the dates."""
     low, high = min(value for _, value in there), max(value for _, value in there)

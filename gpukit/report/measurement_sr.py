@@ -148,7 +148,11 @@ def _csv_rows(path: Path) -> list[Row]:
             file=key[0],
             frame=int(key[2]) if key[2].isdigit() else None,
             measurement=Measurement(
-                kind="measurement", quantities=tuple(quantities), label=key[3], tracking_id=key[4], tracking_uid=key[5],
+                kind="measurement",
+                quantities=tuple(quantities),
+                label=key[3],
+                tracking_id=key[4],
+                tracking_uid=key[5],
                 sources=(SourceInstance("", key[1], key[0], frame=int(key[2]) if key[2].isdigit() else None),),
             ),
         )  # fmt: skip

@@ -73,7 +73,9 @@ def format_of(output: str | PathLike[str] | None, asked: str | None) -> str:
     suffix = Path(output).suffix.lower()
     if suffix not in _BY_SUFFIX:
         raise InputError(
-            f"{suffix or str(output)!r} does not tell the format", attribute="output", fix=f"say --format {', '.join(FORMATS)}"
+            f"{suffix or str(output)!r} does not tell the format",
+            attribute="output",
+            fix=f"say --format {', '.join(FORMATS)}",
         )
     return _BY_SUFFIX[suffix]
 
@@ -160,7 +162,9 @@ def _check_svg(data: bytes, path: Path) -> None:
             if local not in ("use", "style", "image") or (value and not value.startswith(("#", "data:image/"))):
                 problems.append(f"<{name[:20]}>")
         for word, value in attributes.items():
-            if word.lower().startswith("on") or (word.endswith("href") and not str(value).startswith(("#", "data:image/"))):
+            if word.lower().startswith("on") or (
+                word.endswith("href") and not str(value).startswith(("#", "data:image/"))
+            ):
                 problems.append(f"attribute {word[:20]!r}")
 
     def entity(*_: Any) -> None:
@@ -180,7 +184,10 @@ def _check_svg(data: bytes, path: Path) -> None:
         raise FormatError(f"the SVG is damaged: {error}", file=path, attribute="logo") from error
     if problems:
         raise FormatError(
-            f"the SVG has {problems[0]}, which a logo must not have", file=path, attribute="logo", fix="export it as PNG"
+            f"the SVG has {problems[0]}, which a logo must not have",
+            file=path,
+            attribute="logo",
+            fix="export it as PNG",
         )
 
 

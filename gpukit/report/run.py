@@ -192,9 +192,9 @@ def render_trees(trees: Sequence[ContentTree], options: Options) -> bytes:
     if options.format == "json":
         from gpukit.report.formats.json import write_json
 
-        return write_json(
-            document, language=language, measurements=options.include_measurements, extra=extra
-        ).encode("utf-8", "surrogatepass")
+        return write_json(document, language=language, measurements=options.include_measurements, extra=extra).encode(
+            "utf-8", "surrogatepass"
+        )
     figures: list[dict[str, Any]] = []
     if options.embed_images:
         from gpukit.report.images.key_images import key_images
@@ -258,15 +258,20 @@ def write_each(
         jobs.append((location, folder / f"{name}{SUFFIXES[options.format]}"))
     count = min(workers or os.cpu_count() or 1, max(1, len(jobs) // 8))
     if count <= 1:
-        results = [_one(job, options, force) for job in jobs]
+        results = _many(jobs, options, force)
     else:
-        from concurrent.futures import ProcessPoolExecutor
-        from functools import partial
-        from multiprocessing import get_context
+        from gpukit.report.formats.limited import run_each
 
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(partial(_one, options=options, force=force), jobs, chunksize=max(1, len(jobs) // (count * 8))))
+        shares = run_each(_many, [(jobs[n::count], options, force) for n in range(count)])
+        results = [""] * len(jobs)
+        for n, share in enumerate(shares):
+            results[n::count] = share
     return [target for (_, target), error in zip(jobs, results, strict=True) if not error], [e for e in results if e]
+
+
+def _many(jobs: Sequence[tuple[Location, Path]], options: Options, force: bool) -> list[str]:
+    """What went wrong with each report; empty where nothing did."""
+    return [_one(job, options, force) for job in jobs]
 
 
 def _one(job: tuple[Location, Path], options: Options, force: bool) -> str:

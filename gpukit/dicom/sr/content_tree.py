@@ -24,8 +24,8 @@ from gpukit.dicom.sr.content_item import (
     TemporalCoordinates,
 )
 from gpukit.dicom.sr.deviations import check_item, check_tree
-from gpukit.dicom.sr.elements import Elements, RawDocument, read_document
 from gpukit.dicom.sr.document_header import evidence_of, header_of, observers_of, predecessors_of, procedures_of
+from gpukit.dicom.sr.elements import Elements, RawDocument, read_document
 from gpukit.errors import FormatError, TooLargeError
 
 __all__ = ["MAX_DEPTH", "MAX_ITEMS", "is_structured_report", "read_content_tree"]
@@ -35,7 +35,6 @@ MAX_ITEMS, MAX_DEPTH = 200_000, 60
 _MAX_COORDINATES = 1 << 20
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.88."
-_IMPLANTATION_PLAN = "1.2.840.10008.5.1.4.1.1.70.1"
 #: Value types as some makers write them.
 _VALUE_TYPES = {"PERSON NAME": "PNAME", "PERSONNAME": "PNAME", "NUMERIC": "NUM", "UID": "UIDREF"}
 _TEXTS = {"TEXT": 0x0040A160, "UIDREF": 0x0040A124, "DATE": 0x0040A121, "TIME": 0x0040A122, "DATETIME": 0x0040A120}
@@ -47,7 +46,7 @@ _VALUE_TYPES_OF_TAGS = {
 
 def is_structured_report(sop_class_uid: str) -> bool:
     """Whether instances of this class have a content tree."""
-    return sop_class_uid.startswith(_STORAGE) or sop_class_uid == _IMPLANTATION_PLAN
+    return sop_class_uid.startswith(_STORAGE)
 
 
 def read_content_tree(path: str | PathLike[str] | Location) -> ContentTree:
@@ -212,9 +211,7 @@ class _Reader:
         self.deviations += check_item(item, claimed, is_root=is_root)
         return item
 
-    def _value(
-        self, kind: str, elements: Elements, terms: tuple[str, ...], problems: list[str]
-    ) -> dict[str, Any]:
+    def _value(self, kind: str, elements: Elements, terms: tuple[str, ...], problems: list[str]) -> dict[str, Any]:
         if kind in _TEXTS:
             return {"text": self.text(elements, _TEXTS[kind], terms)}
         if kind == "PNAME":

@@ -58,9 +58,7 @@ def check_tree(tree: ContentTree) -> list[Deviation]:
             where = ".".join(map(str, source))
             aim = ".".join(map(str, target))
             if target not in known:
-                found.append(
-                    Deviation(where, "ReferencedContentItemIdentifier", f"there is no item {aim} to refer to")
-                )
+                found.append(Deviation(where, "ReferencedContentItemIdentifier", f"there is no item {aim} to refer to"))
             elif _leads_back(source, target, links):
                 found.append(Deviation(where, "ReferencedContentItemIdentifier", f"the reference to {aim} is a loop"))
     listed = {uid for _, uid in tree.evidence}
@@ -137,7 +135,11 @@ def check_item(item: ContentItem, claimed: str, *, is_root: bool) -> Iterator[De
 
 
 def _code(where: str, attribute: str, code: Code) -> Iterator[Deviation]:
-    for part, keyword in ((code.value, "CodeValue"), (code.scheme, "CodingSchemeDesignator"), (code.meaning, "CodeMeaning")):
+    for part, keyword in (
+        (code.value, "CodeValue"),
+        (code.scheme, "CodingSchemeDesignator"),
+        (code.meaning, "CodeMeaning"),
+    ):
         if not part:
             yield Deviation(where, attribute, f"{keyword} is missing or empty")
 
@@ -157,7 +159,9 @@ def _number(where: str, item: ContentItem) -> Iterator[Deviation]:
         if number.unit.scheme == "UCUM" and not _is_ucum(number.unit.value):
             yield Deviation(where, "MeasurementUnitsCodeSequence", f"{number.unit.value[:20]!r} is not a UCUM unit")
         elif number.unit.scheme and number.unit.scheme != "UCUM":
-            yield Deviation(where, "MeasurementUnitsCodeSequence", f"the unit is from {number.unit.scheme[:16]}, not UCUM")
+            yield Deviation(
+                where, "MeasurementUnitsCodeSequence", f"the unit is from {number.unit.scheme[:16]}, not UCUM"
+            )
     if not number.text and number.qualifier is None and number.floating is None and number.unit is not None:
         yield Deviation(where, "NumericValue", "is missing or empty")
 
@@ -177,12 +181,51 @@ def _coordinates(where: str, item: ContentItem) -> Iterator[Deviation]:
 
 #: Atoms of UCUM that reports use; metric ones may have a prefix.
 _METRIC = {
-    *("m", "g", "s", "L", "l", "A", "K", "cd", "rad", "mol", "Hz", "N", "Pa", "J", "W", "C", "V", "F", "Ohm", "S", "Wb"),
+    *(
+        "m",
+        "g",
+        "s",
+        "L",
+        "l",
+        "A",
+        "K",
+        "cd",
+        "rad",
+        "mol",
+        "Hz",
+        "N",
+        "Pa",
+        "J",
+        "W",
+        "C",
+        "V",
+        "F",
+        "Ohm",
+        "S",
+        "Wb",
+    ),
     *("T", "H", "lm", "lx", "Bq", "Gy", "Sv", "Cel", "eV", "bar", "cal", "sr", "u", "kat", "t", "ar", "B", "bit", "By"),
     *("m[Hg]", "U", "[iU]", "eq", "osm"),
 }
 _OTHERS = {
-    *("1", "%", "min", "h", "d", "wk", "mo", "a", "deg", "'", "''", "[in_i]", "[ft_i]", "[lb_av]", "[hnsf'U]", "[degF]"),
+    *(
+        "1",
+        "%",
+        "min",
+        "h",
+        "d",
+        "wk",
+        "mo",
+        "a",
+        "deg",
+        "'",
+        "''",
+        "[in_i]",
+        "[ft_i]",
+        "[lb_av]",
+        "[hnsf'U]",
+        "[degF]",
+    ),
     *("10*", "[arb'U]", "[ppth]", "[ppm]", "[pH]", "/", "[diop]", "[beth'U]"),
 }
 _PREFIXES = ("da", "Y", "Z", "E", "P", "T", "G", "M", "k", "h", "d", "c", "m", "u", "n", "p", "f", "a", "z", "y", "")

@@ -76,7 +76,11 @@ def _banners(tree: ContentTree) -> tuple[str, ...]:
     header = tree.header
     banners = [
         word
-        for keyword, word in (("CompletionFlag", "PARTIAL"), ("VerificationFlag", "UNVERIFIED"), ("PreliminaryFlag", "PRELIMINARY"))
+        for keyword, word in (
+            ("CompletionFlag", "PARTIAL"),
+            ("VerificationFlag", "UNVERIFIED"),
+            ("PreliminaryFlag", "PRELIMINARY"),
+        )
         if header.get(keyword) == word
     ]
     return tuple(banners)
@@ -144,7 +148,11 @@ class _Builder:
                 context.append(collector.field(child, own))
             elif self._is_record(child, children):
                 same = [child]
-                while position < len(children) and children[position].concept == child.concept and children[position].value_type == "CONTAINER":
+                while (
+                    position < len(children)
+                    and children[position].concept == child.concept
+                    and children[position].value_type == "CONTAINER"
+                ):
                     same.append(children[position])
                     position += 1
                 close()
@@ -171,8 +179,17 @@ class _Builder:
         close()
         title = collector.title(item, around)
         if item.problems:
-            blocks.insert(0, Note(message="This item is damaged: {what}.", arguments={"what": "; ".join(item.problems)}, level="problem"))
-        return Section(title=title, path=self.collector.at(item), concepts=below, context=tuple(context), blocks=tuple(blocks))
+            blocks.insert(
+                0,
+                Note(
+                    message="This item is damaged: {what}.",
+                    arguments={"what": "; ".join(item.problems)},
+                    level="problem",
+                ),
+            )
+        return Section(
+            title=title, path=self.collector.at(item), concepts=below, context=tuple(context), blocks=tuple(blocks)
+        )
 
     def _table(self, numbers: Sequence[str]) -> MeasurementTable:
         return MeasurementTable(measurements=tuple(numbers))

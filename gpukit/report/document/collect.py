@@ -155,7 +155,9 @@ class Collector:
             inside = f"{finding.path}."
             own = [m for m in self._children_of.get(finding.path, ())]
             numbers = [self._seen[name] for name in own if name in self._seen]
-            certain = next((m for m in numbers if m.name and (m.name.value, m.name.scheme) in concepts.CERTAINTIES), None)
+            certain = next(
+                (m for m in numbers if m.name and (m.name.value, m.name.scheme) in concepts.CERTAINTIES), None
+            )
             regions = self._below(self._regions_of, inside)
             images = self._below(self._images_of, inside)
             yield replace(
@@ -176,8 +178,12 @@ class Collector:
             return Field(name=item.name, path=self.at(item), relationship=item.relationship, values=self._extra(item))
         if item.value_type == "NUM":
             number = self.measurement(item, around)
-            return Field(name=item.name, values=(number_value(number),), path=self.at(item), relationship=item.relationship)
-        return Field(name=item.name, values=self._values(item, around), path=self.at(item), relationship=item.relationship)
+            return Field(
+                name=item.name, values=(number_value(number),), path=self.at(item), relationship=item.relationship
+            )
+        return Field(
+            name=item.name, values=self._values(item, around), path=self.at(item), relationship=item.relationship
+        )
 
     @staticmethod
     def _extra(item: ContentItem) -> tuple[Value, ...]:
@@ -187,14 +193,17 @@ class Collector:
         """An item and its modifiers as a field."""
         if item.value_type == "NUM":
             number = self.measurement(item, around)
-            evidence = tuple(
-                Value(kind="image", text=name) for name in number.images
-            ) + tuple(Value(kind="region", text=name) for name in number.regions)
+            evidence = tuple(Value(kind="image", text=name) for name in number.images) + tuple(
+                Value(kind="region", text=name) for name in number.regions
+            )
             fields = number.modifiers
             if evidence:
                 fields = (*fields, Field(label="Evidence", values=evidence))
             if number.links:
-                fields = (*fields, Field(label="Refers to", values=tuple(Value(kind="link", text=p) for p in number.links)))
+                fields = (
+                    *fields,
+                    Field(label="Refers to", values=tuple(Value(kind="link", text=p) for p in number.links)),
+                )
             return Field(
                 name=item.name, values=(number_value(number),), fields=fields, path=self.at(item),
                 relationship=item.relationship,
@@ -219,7 +228,9 @@ class Collector:
         values: tuple[Value, ...] = ()
         kind = item.value_type
         if kind in _TEXT_KINDS:
-            values = (Value(kind=_TEXT_KINDS[kind] if item.text else "empty", text=item.text, language=around.language),)
+            values = (
+                Value(kind=_TEXT_KINDS[kind] if item.text else "empty", text=item.text, language=around.language),
+            )
         elif kind == "CODE":
             values = tuple(Value(kind="code", code=code, language=around.language) for code in item.codes)
             values = values or (Value(kind="empty"),)

@@ -80,8 +80,15 @@ def merge(trees: Sequence[ContentTree], *, allow_patients: bool = False) -> Docu
             _titled(document),
             values=(Value(kind="datetime", text=moment),) if moment else (),
         )
-        sections.append(Section(title=title, path=root or f"{len(sections) + 1}:1", context=document.context, blocks=document.sections))
-    several = len({document.header.get("PatientID", "") + document.header.get("PatientName", "") for document in documents}) > 1
+        sections.append(
+            Section(
+                title=title, path=root or f"{len(sections) + 1}:1", context=document.context, blocks=document.sections
+            )
+        )
+    several = (
+        len({document.header.get("PatientID", "") + document.header.get("PatientName", "") for document in documents})
+        > 1
+    )
     header = dict(last.header)
     if several:
         for keyword in [word for word in header if word.startswith("Patient")]:

@@ -21,7 +21,10 @@ FAMILIES = (
 #: Packages with fonts, each a folder of them.
 _FONT_PACKAGES = ("cvttf_NotoSansCJK_Regular",)
 #: What every font that typst brings along has.
-_PLAIN = frozenset(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x391, 0x3CA), *range(0x410, 0x450)])) - {"\u01a2", "\u03a2"}
+_PLAIN = frozenset(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x391, 0x3CA), *range(0x410, 0x450)])) - {
+    "\u01a2",
+    "\u03a2",
+}
 _MOST_BYTES = 64 << 20
 
 

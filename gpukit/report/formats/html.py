@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpukit.errors import DependencyError, FormatError
+from gpukit.report.formats.limited import run_limited
+from gpukit.report.view.template import is_built_in
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -38,7 +40,14 @@ def write_html(view: dict[str, Any], folders: Sequence[Path], template: str = "r
     DependencyError
         Jinja2 is missing.
     """
-    environment = _environment(tuple(folders))
+    if any(not is_built_in(folder) and list(folder.glob("*.j2")) for folder in folders):
+        result: str = run_limited(_rendered, f"{folders[0]}/{template}", view, tuple(folders), template)
+        return result
+    return _rendered(view, tuple(folders), template)
+
+
+def _rendered(view: dict[str, Any], folders: tuple[Path, ...], template: str) -> str:
+    environment = _environment(folders)
     import jinja2
 
     class Counter:
@@ -54,7 +63,15 @@ def write_html(view: dict[str, Any], folders: Sequence[Path], template: str = "r
         raise FormatError(
             f"line {error.lineno}: {error.message}", file=error.filename or template, fix="correct the template"
         ) from error
-    except (jinja2.TemplateError, TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
+    except (
+        jinja2.TemplateError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         file, line = _place(error, folders)
         raise FormatError(f"line {line}: {error}", file=file, fix="correct the template") from error
 

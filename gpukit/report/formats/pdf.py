@@ -91,14 +91,13 @@ def _compile(root: Path, template: Path, font_dirs: tuple[Path, ...]) -> bytes:
     try:
         return compiler(root, font_dirs, STANDARDS)
     except RuntimeError as error:
-        raise FormatError(
-            _message(error), file=template / "report.typ", fix="correct the template"
-        ) from error
+        raise FormatError(_message(error), file=template / "report.typ", fix="correct the template") from error
 
 
 def _message(error: RuntimeError) -> str:
     place = re.search(r"(\w[\w./-]*\.typ):(\d+):(\d+)", str(getattr(error, "diagnostic", "")) or str(error))
-    words = str(getattr(error, "message", "") or error).strip()
+    words = str(getattr(error, "message", "") or error).partition("┌─")[0].strip()
+    words = re.sub(r"\s*\(searched at [^)]*\)", ": only the template's own folder can be read", words)
     hints = "; ".join(getattr(error, "hints", None) or ())
     line = f"line {place[2]}: " if place else ""
     return " ".join(f"{line}{words}{f' ({hints})' if hints else ''}".split())[:600]
@@ -198,7 +197,11 @@ def _for_typst(view: dict[str, Any], root: Path) -> dict[str, Any]:
         elif kind == "fields":
             own["title"], own["fields"] = spans(value["title"]), fields(value["fields"])
         elif kind == "text":
-            own["name"], own["body"], own["fields"] = spans(value["name"]), spans(value["body"]), fields(value["fields"])
+            own["name"], own["body"], own["fields"] = (
+                spans(value["name"]),
+                spans(value["body"]),
+                fields(value["fields"]),
+            )
         elif kind == "table":
             own["caption"] = spans(value["caption"])
             own["columns"] = [{**column, "title": spans(column["title"])} for column in value["columns"]]

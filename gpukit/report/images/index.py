@@ -70,5 +70,7 @@ class ImageIndex:
         """Every frame with a place in a frame of reference."""
         found = []
         for header in self._by_space.get(frame_of_reference_uid, ()):
-            found += [f for f in self.frames(header) if f.plane.position is not None and f.plane.orientation is not None]
+            found += [
+                f for f in self.frames(header) if f.plane.position is not None and f.plane.orientation is not None
+            ]
         return found

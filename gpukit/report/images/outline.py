@@ -66,7 +66,11 @@ def draw_lines(
             y, x = np.mgrid[y0:y1, x0:x1] + 0.5
             step = end - start
             length = float(step @ step)
-            along = np.zeros_like(x) if length == 0 else np.clip(((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length, 0, 1)
+            along = (
+                np.zeros_like(x)
+                if length == 0
+                else np.clip(((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length, 0, 1)
+            )
             away = np.hypot(x - start[0] - along * step[0], y - start[1] - along * step[1])
             box = np.s_[y0:y1, x0:x1]
             core[box] = np.maximum(core[box], np.clip(width / 2 + 0.5 - away, 0, 1))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpukit.dicom.sr.content_item import Observer
 from gpukit.report.document import concepts
+from gpukit.report.document.identify import TEMPLATES
 from gpukit.report.document.images import class_words
 from gpukit.report.document.model import (
     Document,
@@ -119,7 +120,10 @@ class _Presenter:
         return self.fields(
             [
                 ("Study", header.get("StudyDescription", "")),
-                ("Study date", f"{shown_date(header.get('StudyDate', ''))} {shown_time(header.get('StudyTime', ''))}".strip()),
+                (
+                    "Study date",
+                    f"{shown_date(header.get('StudyDate', ''))} {shown_time(header.get('StudyTime', ''))}".strip(),
+                ),
                 ("Accession number", header.get("AccessionNumber", "")),
                 ("Study ID", header.get("StudyID", "")),
                 ("Procedure", procedures),
@@ -154,6 +158,11 @@ class _Presenter:
             spans += [{"t": " ("}, self.spans.code(one.code), {"t": ")"}]
         return spans
 
+    def _template(self) -> str:
+        identifier = self.document.template
+        name = TEMPLATES.get(identifier, "")
+        return f"{identifier} ({name})" if name else identifier
+
     def about(self) -> list[dict[str, Any]]:
         """The document itself: where it came from, and what it is."""
         document, header = self.document, self.document.header
@@ -165,7 +174,7 @@ class _Presenter:
                 ("Model", header.get("ManufacturerModelName", "")),
                 ("Serial number", header.get("DeviceSerialNumber", "")),
                 ("Software", header.get("SoftwareVersions", "").replace("\\", "; ")),
-                ("Template", document.template),
+                ("Template", self._template()),
                 ("SOP Instance UID", header.get("SOPInstanceUID", "")),
                 ("Study Instance UID", header.get("StudyInstanceUID", "")),
             ]
@@ -208,7 +217,9 @@ class _Presenter:
                     blocks.append(
                         {
                             "kind": "fields",
-                            "title": [self.spans.message("Same for all {count} measurements", count=len(block.measurements))],
+                            "title": [
+                                self.spans.message("Same for all {count} measurements", count=len(block.measurements))
+                            ],
                             "fields": [{"name": name, "value": value, "fields": []} for name, value in shared],
                         }
                     )
@@ -233,7 +244,10 @@ class _Presenter:
         """Finding and site of a measurement group, for its heading."""
         if section.title.concept not in concepts.MEASUREMENT_GROUP:
             return []
-        fields = [*section.context, *(f for block in section.blocks if isinstance(block, FieldList) for f in block.fields)]
+        fields = [
+            *section.context,
+            *(f for block in section.blocks if isinstance(block, FieldList) for f in block.fields),
+        ]
         words: list[Span] = []
         for group in (concepts.FINDINGS, concepts.SITES, concepts.TRACKING_IDS):
             for one in fields:
@@ -260,9 +274,21 @@ class _Presenter:
         for number, entry in self.entries.values():
             reference = entry.reference
             more = [
-                *([f"{self.spans.words.message('frame')} {', '.join(map(str, reference.frames))}"] if reference.frames else []),
-                *([f"{self.spans.words.message('segment')} {', '.join(map(str, reference.segments))}"] if reference.segments else []),
-                *([f"{self.spans.words.message('channel')} {', '.join(map(str, reference.channels))}"] if reference.channels else []),
+                *(
+                    [f"{self.spans.words.message('frame')} {', '.join(map(str, reference.frames))}"]
+                    if reference.frames
+                    else []
+                ),
+                *(
+                    [f"{self.spans.words.message('segment')} {', '.join(map(str, reference.segments))}"]
+                    if reference.segments
+                    else []
+                ),
+                *(
+                    [f"{self.spans.words.message('channel')} {', '.join(map(str, reference.channels))}"]
+                    if reference.channels
+                    else []
+                ),
             ]
             state = reference.presentation_state
             rows.append(
@@ -275,7 +301,14 @@ class _Presenter:
                     [{"t": safe(state[1]), "k": "uid"}] if state else [],
                 ]
             )
-        columns = [("Number", True), ("Type", False), ("Meaning", False), ("SOP Instance UID", False), ("Frames", False), ("Presentation state", False)]
+        columns = [
+            ("Number", True),
+            ("Type", False),
+            ("Meaning", False),
+            ("SOP Instance UID", False),
+            ("Frames", False),
+            ("Presentation state", False),
+        ]
         kept = [n for n in range(len(columns)) if n in (0, 1, 3) or any(plain(row[n]) for row in rows)]
         table = make_table(
             [], [([message(columns[n][0])], columns[n][1]) for n in kept], [[row[n] for n in kept] for row in rows],
@@ -313,7 +346,9 @@ def present(
     """
     presenter = _Presenter(document, words, look)
     spans, label, header = presenter.spans, presenter.label, document.header
-    title: list[Span] = [spans.text(look.title)] if look.title else [spans.code(document.title)] if document.title else []
+    title: list[Span] = (
+        [spans.text(look.title)] if look.title else [spans.code(document.title)] if document.title else []
+    )
     title = title if plain(title) else [spans.message("Structured Report")]
     parts: list[dict[str, Any]] = []
 
@@ -347,7 +382,11 @@ def present(
                 shown["part"] = "report"
                 parts.append(shown)
         elif part == "key-images":
-            add("key-images", "Key images", [{"kind": "figures", "figures": list(figures), "columns": look.columns}] if figures else [])
+            add(
+                "key-images",
+                "Key images",
+                [{"kind": "figures", "figures": list(figures), "columns": look.columns}] if figures else [],
+            )
         elif part == "images":
             add("images", "Referenced images and objects", presenter.images())
         elif part == "document":
@@ -361,7 +400,11 @@ def present(
     person = " · ".join(
         part for part in (shown_name(header.get("PatientName", "")), header.get("PatientID", "")) if part
     )
-    banner_words = {"PARTIAL": "The report is not complete", "UNVERIFIED": "The report is not verified", "PRELIMINARY": "The report is preliminary"}
+    banner_words = {
+        "PARTIAL": "The report is not complete",
+        "UNVERIFIED": "The report is not verified",
+        "PRELIMINARY": "The report is preliminary",
+    }
     return {
         "lang": words.language,
         "title": title,

@@ -86,7 +86,10 @@ class Spans:
         spans: list[Span] = []
         last = 0
         for match in _QUANTITY.finditer(whole["t"]):
-            spans += [{**whole, "t": whole["t"][last : match.start()]}, {"t": match[0].replace(" ", _BLANK), "k": "num"}]
+            spans += [
+                {**whole, "t": whole["t"][last : match.start()]},
+                {"t": match[0].replace(" ", _BLANK), "k": "num"},
+            ]
             last = match.end()
         spans.append({**whole, "t": whole["t"][last:]})
         return [span for span in spans if span["t"]]

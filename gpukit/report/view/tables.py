@@ -29,7 +29,10 @@ def make_table(
         "kind": "table",
         "role": kind,
         "caption": caption,
-        "columns": [{"title": title, "num": numeric, "w": width} for (title, numeric), width in zip(columns, widths, strict=True)],
+        "columns": [
+            {"title": title, "num": numeric, "w": width}
+            for (title, numeric), width in zip(columns, widths, strict=True)
+        ],
         "rows": [list(row) for row in rows],
         "fold": len(rows) > FOLD_AFTER,
     }
@@ -130,7 +133,11 @@ def record_tables(block: RecordTable, spans: Spans) -> list[dict[str, Any]]:
         if same:
             heading = [*title, {"t": " – "}] if title else []
             result.append(
-                {"kind": "fields", "title": [*heading, spans.message("Same for all {count} events", count=count)], "fields": same}
+                {
+                    "kind": "fields",
+                    "title": [*heading, spans.message("Same for all {count} events", count=count)],
+                    "fields": same,
+                }
             )
         result += _chunks(title, differing, count, spans)
     return result
@@ -233,6 +240,9 @@ def image_block(block: ImageList, entries: Mapping[str, tuple[int, ImageEntry]],
     return make_table(
         [],
         head,
-        [[image, *([concept] if with_name else []), *(own.get(key, []) for key in names)] for image, concept, own in rows],
+        [
+            [image, *([concept] if with_name else []), *(own.get(key, []) for key in names)]
+            for image, concept, own in rows
+        ],
         kind="images",
     )

@@ -111,7 +111,9 @@ def _load(name: str, folders: Sequence[Path], depth: int) -> Template:
     parts = values.words("sections", "order", base.parts)
     for part in (*parts, *hidden):
         if part not in PARTS:
-            raise values.error("sections", "order" if part in parts else "hide", f"{part[:30]!r} is not one of {', '.join(PARTS)}")
+            raise values.error(
+                "sections", "order" if part in parts else "hide", f"{part[:30]!r} is not one of {', '.join(PARTS)}"
+            )
     color = values.text("look", "color", base.color)
     if not _COLOR.fullmatch(color):
         raise values.error("look", "color", f"{color[:20]!r} is not a colour such as #1f4e79")
@@ -142,7 +144,9 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
     for candidate in candidates:
         if (candidate / "template.toml").is_file():
             return candidate
-    own = [Path(folder) for folder in folders if Path(folder).name == name and (Path(folder) / "template.toml").is_file()]
+    own = [
+        Path(folder) for folder in folders if Path(folder).name == name and (Path(folder) / "template.toml").is_file()
+    ]
     if own:
         return own[0]
     raise InputNotFoundError(
@@ -220,7 +224,9 @@ class _Values:
                     raise self.error(*place, "is not a setting of templates")
 
     def error(self, table: str, key: str, what: str) -> FormatError:
-        line = next((n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*\[?\s*\"?{re.escape(key)}\b", text)), 1)
+        line = next(
+            (n for n, text in enumerate(self.lines, 1) if re.match(rf"\s*\[?\s*\"?{re.escape(key)}\b", text)), 1
+        )
         name = f"{table}.{key}" if table else key
         return FormatError(f"line {line}: {what}", file=self.file, attribute=name, fix="correct the template")
 

@@ -68,7 +68,9 @@ def text_of_html(text: str) -> str:
 
 
 class _Words(HTMLParser):
-    _BLOCKS = frozenset({*("p", "div", "br", "tr", "li", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "title")})
+    _BLOCKS = frozenset(
+        {*("p", "div", "br", "tr", "li", "table", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "title")}
+    )
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

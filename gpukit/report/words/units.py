@@ -44,7 +44,11 @@ def shown_unit(unit: Code | None) -> str:
     code = re.sub(r"^\{([^{}]*)\}(?=/)", r"\1", code)
     shown = re.sub(r"\{[^{}]*\}", "", code) or code
     for symbol, words in (("mm[Hg]", "mmHg"), ("[hnsf'U]", "HU"), ("[iU]", "IU"), ("10*", "10")):
-        shown = shown.replace(symbol, words) if symbol != "10*" else re.sub(r"10\*([+-]?\d+)", lambda m: "10" + m[1].translate(_RAISED), shown)
+        shown = (
+            shown.replace(symbol, words)
+            if symbol != "10*"
+            else re.sub(r"10\*([+-]?\d+)", lambda m: "10" + m[1].translate(_RAISED), shown)
+        )
     shown = _POWER.sub(lambda match: match[1].translate(_RAISED), shown)
     shown = re.sub(r"(?<![A-Za-zµ])u(?=[A-Z][a-z]?|[gmlLs](?![a-z])|mol)", "µ", shown)
     return shown.replace(".", "·").replace("[", "").replace("]", "")

@@ -14,7 +14,8 @@ __all__ = ["register"]
 
 def create(
     measurements: Annotated[
-        Path, typer.Argument(metavar="MEASUREMENTS", help="JSON or CSV, as `gpukit measure` writes it.", show_default=False)
+        Path,
+        typer.Argument(metavar="MEASUREMENTS", help="JSON or CSV, as `gpukit measure` writes it.", show_default=False),
     ],
     *,
     image: Annotated[

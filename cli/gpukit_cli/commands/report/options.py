@@ -19,7 +19,9 @@ class Output:
 
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The document; a folder for one each; - for standard output."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The document; a folder for one each; - for standard output."
+        ),
     ] = None
     format: Annotated[
         str | None,
@@ -80,7 +82,8 @@ class Content:
         list[str] | None, typer.Option("--exclude", metavar="CODE", help="Leave out this code or position.")
     ] = None
     annotation: Annotated[
-        str, typer.Option("--annotation", metavar="TEXT", help="Add words of yours, marked as added.", show_default=False)
+        str,
+        typer.Option("--annotation", metavar="TEXT", help="Add words of yours, marked as added.", show_default=False),
     ] = ""
     raw_html: Annotated[bool, typer.Option("--raw-html", help="Show HTML inside a text as its source.")] = False
 
@@ -100,7 +103,9 @@ class Appearance:
         list[Path] | None,
         typer.Option("--template-dir", metavar="DIR", help="Folder with templates of your own; may be repeated."),
     ] = None
-    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Title of the document.", show_default=False)] = ""
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="Title of the document.", show_default=False)
+    ] = ""
     institution: Annotated[
         str, typer.Option("--institution", metavar="TEXT", help="Name above the title.", show_default=False)
     ] = ""
