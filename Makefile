@@ -45,12 +45,13 @@ demo: $(VENV)/.stamp-demo ## Segment a real T1 head into white and grey matter, 
 test: lint $(VENV)/.stamp-tensorflow ## Every check: lint, types, layers, Dockerfiles, tests with coverage.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term-missing:skip-covered --durations=15
 
-lint: $(VENV)/.stamp-test ## Format, lint, types, layers, Dockerfiles.
+lint: $(VENV)/.stamp-test ## Format, lint, types, layers, Dockerfiles, words.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
+	$(BIN)/python docs/check_words.py
 
 format: $(VENV)/.stamp-test ## Rewrite the sources in the house style.
 	$(BIN)/ruff format .

@@ -9,19 +9,19 @@ from gpukit.version import __version__
 
 #: Public name -> module that defines it. Pinned by a test.
 _PUBLIC = {
-    "Box": "gpukit.measure.roi.shapes",
-    "Circle": "gpukit.measure.roi.shapes",
+    "Box": "gpukit.measure.region.shapes",
+    "Circle": "gpukit.measure.region.shapes",
     "DeviceInfo": "gpukit.device",
-    "Ellipse": "gpukit.measure.roi.shapes",
+    "Ellipse": "gpukit.measure.region.shapes",
     "GpukitError": "gpukit.errors",
     "Grid": "gpukit.geometry",
     "Label": "gpukit.volume",
     "Measurement": "gpukit.findings.measurement",
-    "Polygon": "gpukit.measure.roi.shapes",
+    "Polygon": "gpukit.measure.region.shapes",
     "Quantity": "gpukit.findings.measurement",
     "Segmentation": "gpukit.volume",
     "SourceInstance": "gpukit.volume",
-    "Sphere": "gpukit.measure.roi.shapes",
+    "Sphere": "gpukit.measure.region.shapes",
     "Volume": "gpukit.volume",
     "angle": "gpukit.measure.spatial.angles",
     "area": "gpukit.measure.spatial.areas",
@@ -34,7 +34,7 @@ _PUBLIC = {
     "devices": "gpukit.device",
     "distance": "gpukit.measure.spatial.lengths",
     "enhance": "gpukit.ai.tasks.enhance",
-    "explain": "gpukit.device",
+    "explain": "gpukit.dispatch",
     "find_series": "gpukit.io.open",
     "hu": "gpukit.measure.intensity.statistics",
     "mip": "gpukit.rendering.mpr.planes",
@@ -78,11 +78,11 @@ if TYPE_CHECKING:
     from gpukit.measure.intensity.statistics import roi as roi
     from gpukit.measure.pet.suv import suv as suv
     from gpukit.measure.pet.suv import suv_volume as suv_volume
-    from gpukit.measure.roi.shapes import Box as Box
-    from gpukit.measure.roi.shapes import Circle as Circle
-    from gpukit.measure.roi.shapes import Ellipse as Ellipse
-    from gpukit.measure.roi.shapes import Polygon as Polygon
-    from gpukit.measure.roi.shapes import Sphere as Sphere
+    from gpukit.measure.region.shapes import Box as Box
+    from gpukit.measure.region.shapes import Circle as Circle
+    from gpukit.measure.region.shapes import Ellipse as Ellipse
+    from gpukit.measure.region.shapes import Polygon as Polygon
+    from gpukit.measure.region.shapes import Sphere as Sphere
     from gpukit.measure.spatial.angles import angle as angle
     from gpukit.measure.spatial.angles import cobb_angle as cobb_angle
     from gpukit.measure.spatial.areas import area as area

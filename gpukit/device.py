@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 from gpukit.errors import DeviceError
+from gpukit.plugins import load_plugins
 from gpukit.profiling import stage
 from gpukit.transfers import count_crossing
 
@@ -143,21 +144,9 @@ class Backend(Protocol):
 
 @functools.cache
 def backends() -> tuple[Backend, ...]:
-    """Every backend that an entry point offers; one that fails to load is a warning, not an error."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, Backend] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            loaded = entry.load()
-            backend = loaded() if isinstance(loaded, type) else loaded
-            if not isinstance(backend, Backend):
-                raise TypeError(f"{entry.value} lacks part of the Backend protocol")
-        except Exception as error:  # a broken plug-in must not take the others down
-            warnings.warn(f"gpukit backend {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
-            continue
-        found.setdefault(backend.name, backend)
-    return tuple(sorted(found.values(), key=lambda b: -(b.priority if b.priority is not None else -1)))
+    """Every backend that an entry point offers, best first."""
+    every = load_plugins(ENTRY_POINT_GROUP, Backend, kind="backend")
+    return tuple(sorted(every, key=lambda b: -(b.priority if b.priority is not None else -1)))
 
 
 def devices() -> tuple[DeviceInfo, ...]:

@@ -1,14 +1,16 @@
-"""Lengths with a unit, and the units that voxel values can have."""
+"""Lengths with a unit, the units that voxel values can have, and numbers of headers, which must be finite."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from enum import StrEnum
+from os import PathLike
 
-from gpukit.errors import UnitError
+from gpukit.errors import FormatError, UnitError
 
-__all__ = ["ValueUnit", "parse_length"]
+__all__ = ["ValueUnit", "finite_number", "finite_numbers", "parse_length"]
 
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3}
 _LENGTH = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ]*)\s*")
@@ -63,3 +65,44 @@ def parse_length(text: str | float, *, bare: str = "mm") -> float:
     if not math.isfinite(value):
         raise UnitError(f"{text!r} is not finite", fix="write a finite number, such as 20mm")
     return value * _MILLIMETRES[unit]
+
+
+def finite_number(value: object, *, file: str | PathLike[str] | None = None, attribute: str | None = None) -> float:
+    """The finite number that a header states: every number of every header passes here before it is used.
+
+    Parameters
+    ----------
+    value : object
+        A number, or text that is one.
+    file, attribute
+        For the message.
+
+    Raises
+    ------
+    FormatError
+        It is not a number, or it is infinite or NaN.
+    """
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    try:
+        number = float(str(text).strip() if isinstance(text, str) else text)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or (isinstance(text, str) and "_" in text):
+        raise FormatError(f"{str(text).strip()[:32]!r} is not a number", file=file, attribute=attribute,
+                          fix="correct the file")  # fmt: skip
+    if not math.isfinite(number):
+        raise FormatError(f"the value {number} is not finite", file=file, attribute=attribute, fix="correct the file")
+    return number
+
+
+def finite_numbers(
+    values: Iterable[object], count: int | None = None, *, file: str | PathLike[str] | None = None,
+    attribute: str | None = None,
+) -> tuple[float, ...]:  # fmt: skip
+    """As `finite_number`, of several values, which must be `count` where that is given."""
+    numbers = tuple(finite_number(value, file=file, attribute=attribute) for value in values)
+    if count is not None and len(numbers) != count:
+        raise FormatError(
+            f"{len(numbers)} numbers where {count} are needed", file=file, attribute=attribute, fix="correct the file"
+        )
+    return numbers

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from gpukit.device import device_of, move
-from gpukit.errors import GeometryError
+from gpukit.device import array_namespace, device_of, move
+from gpukit.errors import GeometryError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 
 __all__ = [
     "ANATOMY",
+    "GeometryStatus",
     "Label",
     "Segmentation",
     "SourceInstance",
     "TISSUE",
     "Voi",
     "Volume",
-    "has_depth",
-    "has_place",
-    "has_spacing",
-    "is_placed",
+    "map_of_planes",
+    "one_map",
 ]
 
 
@@ -99,6 +98,25 @@ class SourceInstance:
     voi: Voi | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GeometryStatus:
+    """Which parts of a grid the image states; the others are stand-ins.
+
+    Parameters
+    ----------
+    position : bool
+        The grid lies where the patient is. False for a projection or a photo, whose grid lies at an origin of its own.
+    spacing : bool
+        The size of a pixel is stated.
+    depth : bool
+        The extent along the third axis is stated, so that voxels have a volume and not an area only.
+    """
+
+    position: bool = True
+    spacing: bool = True
+    depth: bool = True
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Volume:
     """Voxels on a device with their place in the patient; immutable.
@@ -110,6 +128,8 @@ class Volume:
         ``[k, j, i, c]`` as `axes` says.
     grid : Grid
         Shape (nk, nj, ni) and affine from (i, j, k) to LPS mm.
+    geometry : GeometryStatus
+        Which parts of the grid the image states.
     unit : str
         Of the values, see `gpukit.units.ValueUnit`.
     axes : str
@@ -128,6 +148,10 @@ class Volume:
     algorithm : mapping
         ``name``, ``version`` and ``digest`` (sha256 of the weights) of the network that made the values; empty for what
         was measured.
+    acquired_slices : tuple of float
+        Where slices were interpolated (``fill_gaps``): the index k of each acquired slice on `grid`, ascending. A whole
+        number where the acquired slice is slice k unchanged; a fraction where it lies between two slices of the grid,
+        because the acquired distances vary. Empty where every slice of the grid was acquired.
     """
 
     array: Any
@@ -140,6 +164,8 @@ class Volume:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     algorithm: Mapping[str, str] = field(default_factory=dict)
+    geometry: GeometryStatus = field(default_factory=GeometryStatus)
+    acquired_slices: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
@@ -166,8 +192,13 @@ class Volume:
         return self if moved is self.array else replace(self, array=moved)
 
     def with_array(self, array: Any, *, grid: Grid | None = None, unit: str | None = None) -> Volume:
-        """The same identity with other voxels, and if given another grid or unit."""
-        return replace(self, array=array, grid=grid or self.grid, unit=self.unit if unit is None else unit)
+        """The same identity with other voxels, and if given another grid or unit.
+
+        `acquired_slices` is kept on the same grid only: on another one its indices mean nothing.
+        """
+        target = grid or self.grid
+        kept = self.acquired_slices if target is self.grid else ()
+        return replace(self, array=array, grid=target, unit=self.unit if unit is None else unit, acquired_slices=kept)
 
     def __repr__(self) -> str:
         """No patient data: shape, spacing, unit and device only."""
@@ -203,12 +234,15 @@ class Label:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Segmentation:
-    """A label map on a device, on a grid, with what each label means.
+    """Labels of voxels on a device, on a grid, with the meaning of each label.
+
+    Labels may overlap, such as a tumour's core within the whole tumour. Then `planes` holds every label whole, and
+    `array` shows one label a voxel. `mask` gives the voxels of a label in both cases.
 
     Parameters
     ----------
     array : array of unsigned integers, ``[k, j, i]``
-        0 is background.
+        0 is background. Of labels that overlap it shows the label with the fewest voxels.
     grid : Grid
         The source volume's grid.
     labels : tuple of Label
@@ -216,10 +250,13 @@ class Segmentation:
     algorithm : mapping
         ``name``, ``version`` and ``digest`` (sha256 of the weights) of what made it; of an ensemble those of all
         models, with `` + `` between.
-    sources, metadata, notes
+    sources, metadata, notes, geometry
         As in `Volume`, of the segmented volume.
     probabilities : array of uint8 or None, ``[label, k, j, i]``
         Of each label, in the order of `labels`, as 255ths; on the device of `array`.
+    planes : array of uint8 or None, ``[p, k, j, i]``
+        Only where labels overlap: bit ``n % 8`` of plane ``n // 8`` is set in the voxels of label n, counted in the
+        order of `labels`. On the device of `array`.
     """
 
     array: Any
@@ -230,6 +267,8 @@ class Segmentation:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     probabilities: Any = None
+    geometry: GeometryStatus = field(default_factory=GeometryStatus)
+    planes: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:
@@ -240,6 +279,10 @@ class Segmentation:
                 raise GeometryError(
                     f"probabilities of shape {shape} for {len(self.labels)} labels on {self.grid.shape}"
                 )
+        if self.planes is not None:
+            shape = tuple(int(n) for n in self.planes.shape)
+            if shape != ((len(self.labels) + 7) // 8, *self.grid.shape):
+                raise GeometryError(f"bit planes of shape {shape} for {len(self.labels)} labels on {self.grid.shape}")
         object.__setattr__(self, "algorithm", MappingProxyType(dict(self.algorithm)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
@@ -254,30 +297,125 @@ class Segmentation:
         if moved is self.array:
             return self
         fractions = None if self.probabilities is None else move(self.probabilities, device)
-        return replace(self, array=moved, probabilities=fractions)
+        planes = None if self.planes is None else move(self.planes, device)
+        return replace(self, array=moved, probabilities=fractions, planes=planes)
+
+    def mask(self, label: Label | int) -> Any:
+        """Voxels of a label, whole, whether labels overlap or not.
+
+        Parameters
+        ----------
+        label : Label or int
+            One of `labels`, or its value.
+
+        Returns
+        -------
+        array of bool, ``[k, j, i]``
+            On the device of `array`.
+
+        Raises
+        ------
+        SelectionError
+            There is no such label.
+        """
+        value = label.value if isinstance(label, Label) else int(label)
+        number = next((n for n, one in enumerate(self.labels) if one.value == value), None)
+        if number is None:
+            listed = ", ".join(f"{one.value} ({one.name})" for one in self.labels) or "none"
+            raise SelectionError(f"there is no label {value}", attribute="labels", fix=f"there are {listed}")
+        if self.planes is None:
+            return self.array == value
+        return (self.planes[number // 8, ...] & (1 << number % 8)) != 0
+
+    def keep(self, labels: Sequence[Label]) -> Segmentation:
+        """Only some labels, in the order given; voxels of the others become background.
+
+        Raises
+        ------
+        SelectionError
+            One of them is not a label of this segmentation.
+        """
+        chosen = tuple(labels)
+        if chosen == self.labels:
+            return self
+        xp = array_namespace(self.array)
+        fractions = self.probabilities
+        numbers = [self.labels.index(label) for label in chosen if label in self.labels]
+        if fractions is not None:
+            fractions = xp.stack([fractions[n, ...] for n in numbers])
+        if self.planes is not None:
+            masks = (self.mask(label) for label in chosen)
+            array, planes = one_map(masks, [label.value for label in chosen], self.array)
+            return replace(self, array=array, labels=chosen, probabilities=fractions, planes=planes)
+        array = xp.zeros_like(self.array)
+        for label in chosen:
+            array = xp.where(self.mask(label), xp.full_like(array, label.value), array)
+        return replace(self, array=array, labels=chosen, probabilities=fractions)
 
 
-def is_placed(volume: Volume | Segmentation) -> bool:
-    """Whether the grid is where the patient is, and not at an origin that was made up."""
-    return not any("no patient geometry" in note for note in volume.notes)
+def one_map(masks: Iterable[Any], values: Sequence[int], like: Any) -> tuple[Any, Any]:
+    """One label map of masks, and their bit planes where masks overlap.
+
+    Parameters
+    ----------
+    masks : iterable of array of bool, ``[k, j, i]``
+        One for each label, on one device; each is asked for once.
+    values : sequence of int
+        Of the labels.
+    like : array
+        Of the shape and the type of the map.
+
+    Returns
+    -------
+    (array, array or None)
+        As of `map_of_planes`: the map, and the planes where a voxel belongs to two masks, else None.
+    """
+    xp = array_namespace(like)
+    planes: list[Any] = []
+    for n, mask in enumerate(masks):
+        if n % 8 == 0:
+            planes.append(xp.zeros_like(like, dtype=xp.uint8))
+        planes[-1] = xp.where(mask, planes[-1] | (1 << n % 8), planes[-1])
+    if not planes:
+        return xp.zeros_like(like), None
+    packed = xp.stack(planes)
+    array, overlap = map_of_planes(packed, values, like)
+    return array, packed if overlap else None
 
 
-def has_spacing(volume: Volume | Segmentation) -> bool:
-    """Whether the image says how large its pixels are."""
-    return not any("no pixel spacing" in note for note in volume.notes)
+def map_of_planes(planes: Any, values: Sequence[int], like: Any) -> tuple[Any, bool]:
+    """One label map of bit planes.
 
+    Parameters
+    ----------
+    planes : array of uint8, ``[p, k, j, i]``
+        As in `Segmentation`.
+    values : sequence of int
+        Of the labels, one a bit.
+    like : array
+        Of the shape and the type of the map.
 
-#: How the notes begin that tell of a grid which stands in for a place in the patient.
-_NO_PLACE = ("no patient geometry", "the frame has no place in the patient")
-#: And of a lone slice whose thickness nobody knows.
-_NO_DEPTH = ("a single slice without thickness", "no slice thickness")
+    Returns
+    -------
+    (array, bool)
+        The map, in which the label with the fewest voxels covers the others (of equally many the later), and whether
+        any voxel belongs to two labels.
+    """
+    xp = array_namespace(like)
+    used, overlap = None, False
+    for n in range(planes.shape[0]):
+        plane = planes[n, ...]
+        # a number with two bits has one left once its lowest bit is removed; 0 becomes 0 & 255
+        overlap = overlap or bool(xp.any((plane & (plane - 1)) != 0))
+        overlap = overlap or (used is not None and bool(xp.any((used != 0) & (plane != 0))))
+        used = plane if used is None else used | plane
 
+    def mask(n: int) -> Any:
+        return (planes[n // 8, ...] & (1 << n % 8)) != 0
 
-def has_place(volume: Volume) -> bool:
-    """Whether the grid of a volume is its place in the patient, and no stand-in for one (of a projection, a photo)."""
-    return not any(note.startswith(_NO_PLACE) for note in volume.notes)
-
-
-def has_depth(volume: Volume) -> bool:
-    """Whether voxels of a volume have a known size in all three directions, so that it has volumes, not areas only."""
-    return has_place(volume) and not any(note.startswith(_NO_DEPTH) for note in volume.notes)
+    sizes = [int(xp.count_nonzero(mask(n))) for n in range(len(values))]
+    result = xp.zeros_like(like)
+    for n in sorted(range(len(values)), key=lambda n: -sizes[n]):
+        if sizes[n]:
+            result = xp.where(mask(n), xp.full_like(result, values[n]), result)
+    return result, overlap

@@ -64,6 +64,7 @@ TOOLS = (
     Tool(
         "report", "gpukit_cli.commands.report", "Structured reports as pdf, html, markdown, json, text.", standalone=True
     ),
+    Tool("viewer", "gpukit_cli.commands.viewer", "Look at images in the terminal, over ssh too.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
     Tool("devices", "gpukit_cli.commands.devices", "Show which devices can be used, and why others can't."),
     Tool("demo", "gpukit_cli.commands.demo", "Segment a real head and write a DICOM segmentation."),

@@ -60,12 +60,29 @@ Phase = Annotated[
     ),
 ]
 FillGaps = Annotated[bool, Option("--fill-gaps", help="Interpolate missing slices instead of refusing the series.")]
+MaxGap = Annotated[
+    int | None,
+    Option(
+        "--max-gap",
+        metavar="SLICES",
+        min=1,
+        help="Most missing slices in a gap that --fill-gaps interpolates [default: 3, and 10 % of the stack].",
+        show_default=False,
+    ),
+]
 SkipDamaged = Annotated[
     bool, Option("--skip-damaged", help="Leave files that cannot be read out instead of refusing the series.")
 ]
 KeepTilt = Annotated[bool, Option("--keep-tilt", help="Keep a gantry tilt as a sheared grid instead of resampling.")]
 Force = Annotated[bool, Option("--force", help="Overwrite existing files.")]
 Json = Annotated[bool, Option("--json", help="Print JSON with a schema_version.")]
+
+
+def gaps_of(fill_gaps: bool, max_gap: int | None) -> bool | int:
+    """What `gpukit.open` takes as `fill_gaps`."""
+    if max_gap is not None and not fill_gaps:
+        raise BadParameter("--max-gap needs --fill-gaps")
+    return fill_gaps if max_gap is None else max_gap
 
 
 def source_of(inputs: Sequence[Path]) -> str | list[str]:

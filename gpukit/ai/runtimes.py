@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 from gpukit.ai.model.coreml import elsewhere, runs_here
 from gpukit.ai.model.description import Model
 from gpukit.errors import DependencyError, ModelError
+from gpukit.plugins import Availability, load_plugins
 
 __all__ = [
     "Availability",
@@ -41,26 +40,6 @@ ALIASES = {
     "tensorrt": "onnx-tensorrt",
     "trt": "onnx-tensorrt",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Availability:
-    """Whether a runtime can run here.
-
-    Parameters
-    ----------
-    usable : bool
-        Whether it can.
-    reason, install : str
-        Why not and what to do about it; empty when usable.
-    library : str
-        Library and version, where known.
-    """
-
-    usable: bool
-    reason: str = ""
-    install: str = ""
-    library: str = ""
 
 
 class Network(Protocol):
@@ -127,27 +106,17 @@ class Faster(Runtime, Protocol):
 
 @functools.cache
 def runtimes() -> tuple[Runtime, ...]:
-    """Every runtime that an entry point offers; one that fails to load is a warning, not an error.
+    """Every runtime that an entry point offers.
 
     A runtime may offer others in an attribute ``variants``: itself, held to one way of running. They are used where
     they are named only.
     """
-    from importlib.metadata import entry_points
-
-    found: dict[str, Runtime] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            loaded = entry.load()
-            runtime = loaded() if isinstance(loaded, type) else loaded
-            if not isinstance(runtime, Runtime):
-                raise TypeError(f"{entry.value} lacks part of the Runtime protocol")
-        except Exception as error:  # a broken plug-in must not take the others down
-            warnings.warn(f"gpukit runtime {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
-            continue
-        for one in itertools.chain((runtime,), getattr(runtime, "variants", ())):
-            found.setdefault(one.name, one)
+    every: dict[str, Runtime] = {}
+    for runtime in load_plugins(ENTRY_POINT_GROUP, Runtime, kind="runtime"):
+        for variant in itertools.chain((runtime,), getattr(runtime, "variants", ())):
+            every.setdefault(variant.name, variant)
     order = {"torch": 0, "onnx": 1, "openvino": 2, "coreml": 3}
-    return tuple(sorted(found.values(), key=lambda r: (order.get(r.name, 9), r.name)))
+    return tuple(sorted(every.values(), key=lambda r: (order.get(r.name, 9), r.name)))
 
 
 def formats_of(name: str | None) -> tuple[str, ...] | None:

@@ -11,6 +11,10 @@ __all__ = ["SCHEMA_VERSION", "csv_cell", "json_text", "plain"]
 
 #: Raised by one when a field changes its meaning or goes away; new fields do not count.
 SCHEMA_VERSION = 1
+#: First letters of what a spreadsheet runs; the wide ones are those of East Asian keyboards.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: First letters that move the rest of a text into a cell of its own.
+_CONTROLS = ("\t", "\r", "\n")
 
 
 def json_text(kind: str, content: Mapping[str, Any]) -> str:
@@ -38,9 +42,9 @@ def csv_cell(value: Any) -> Any:
     """The value as a cell of a CSV that a spreadsheet may open.
 
     Text that a spreadsheet would take for a formula (a class may be named ``=HYPERLINK(...)``) gets an apostrophe
-    before it; numbers stay as they are.
+    before it, also behind blanks, which some spreadsheets drop; numbers stay as they are.
     """
-    if not isinstance(value, str) or value[:1] not in ("=", "+", "-", "@", "\t", "\r"):
+    if not isinstance(value, str) or (value.lstrip()[:1] not in _FORMULAS and value[:1] not in _CONTROLS):
         return value
     try:
         float(value)

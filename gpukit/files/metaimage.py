@@ -1,4 +1,4 @@
-"""MetaImage (.mha, .mhd) through SimpleITK, with the affine kept to the last bit.
+"""MetaImage (.mha, .mhd): read by gpukit itself, written through SimpleITK, with the affine kept to the last bit.
 
 MetaImage speaks LPS as gpukit does, but stores the affine as unit vectors and spacings apart, whose product need not
 round back to what it was. The writer therefore looks for the spacing, among those that differ in the last few bits,
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder, atomic_path
-from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, OutputError
-from gpukit.files.limits import check_claim
-from gpukit.files.provenance import KEY, stated_json
+from gpukit.errors import DependencyError, GeometryError, InputNotFoundError, OutputError
+from gpukit.files.metaimage_header import read_header
+from gpukit.files.provenance import KEY, stated_json, stored_array
+from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -31,73 +32,61 @@ _SUFFIXES = (".mha", ".mhd")
 _TRIES = 400
 
 
-def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
+def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, external: bool = False) -> Volume:
     """Read a MetaImage file.
 
     Parameters
     ----------
     path : path-like
-        ``.mha``, or ``.mhd`` with its data file beside it.
+        ``.mha``, or ``.mhd`` with its data files beside it.
     unit : str
         Unit of the values; MetaImage does not record one.
+    external : bool
+        Allow data files outside the folder of the header.
 
     Returns
     -------
     Volume
-        NumPy array ``[k, j, i]``, ``[t, k, j, i]`` or colour ``[k, j, i, c]``.
+        NumPy array ``[k, j, i]``, ``[t, k, j, i]`` or colour ``[k, j, i, c]``; float32 or float64 where the header
+        states how elements become intensities (`notes` says so).
 
     Raises
     ------
     InputNotFoundError
         There is no such file.
     FormatError
-        The file is no MetaImage, or it is damaged or cut off.
+        The file is not a MetaImage file, or it is damaged or cut off.
     GeometryError
-        The affine is singular or not finite.
+        The affine is singular, or the file does not say how large its voxels are.
     """
-    itk = _simpleitk()
     if not Path(path).is_file():
         raise InputNotFoundError("no such file", file=path)
-    reader = itk.ImageFileReader()
-    reader.SetImageIO("MetaImageIO")
-    reader.SetFileName(os.fspath(path))
-    itk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise FormatError("not a readable MetaImage file", file=path) from error
-    dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
-    if dimension not in (2, 3, 4) or components not in (1, 3):
-        raise FormatError(f"{dimension} dimensions with {components} components a voxel are not supported", file=path)
-    fields = _header(path)
-    packing = "deflate" if fields.get("compresseddata", "").lower() == "true" else "none"
-    itemsize = np.dtype(_numpy_type(itk, reader.GetPixelID(), path)).itemsize * components
-    check_claim(path, reader.GetSize(), itemsize, stored=_stored_bytes(path, fields), packing=packing)
-    if not fields.keys() & {"elementspacing", "elementsize"}:  # ITK takes 1 mm
-        raise GeometryError(
-            "the file does not say how large its voxels are", file=path, attribute="ElementSpacing",
-            fix="write the sizes into the header",
-        )  # fmt: skip
-    affine = _affine(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin(), dimension)
-    try:
-        array = itk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise FormatError("the voxels cannot be read", file=path, fix="copy the file again") from error
-    colour = components == 3
-    if dimension == 2:
+    header = read_header(path)
+    affine, notes = header.affine()
+    array, more = read_voxels(
+        header.pieces(external), header.kind, header.shape, encoding=header.encoding, file=path,
+    )  # fmt: skip
+    array, scaled = header.intensities(array)
+    colour = header.channels == 3
+    if header.dimensions == 2:
         array = array[None]
-    axes = ("t" if dimension == 4 else "") + "kji" + ("c" if colour else "")
+    axes = ("t" if header.dimensions == 4 else "") + "kji" + ("c" if colour else "")
     spatial = tuple(array.shape[axes.index(axis)] for axis in "kji")
     try:
         grid = Grid((spatial[0], spatial[1], spatial[2]), affine)
     except GeometryError as error:
         raise GeometryError(error.what, file=path, attribute="TransformMatrix", fix="repair the header") from error
-    phases = tuple(f"volume {n}" for n in range(array.shape[0])) if dimension == 4 else ()
-    return Volume(array=array, grid=grid, unit=ValueUnit.RGB if colour else unit, axes=axes, phases=phases)
+    phases = tuple(f"volume {n}" for n in range(array.shape[0])) if header.dimensions == 4 else ()
+    return Volume(
+        array=array, grid=grid, unit=ValueUnit.RGB if colour else unit, axes=axes, phases=phases,
+        notes=(*notes, *scaled, *more),
+    )  # fmt: skip
 
 
 def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a volume or a label map as MetaImage; label maps are compressed.
+
+    Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order.
 
     Parameters
     ----------
@@ -116,8 +105,7 @@ def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], 
         It cannot be written.
     """
     itk = _simpleitk()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = np.asarray(thing.to("cpu").array)
+    array, axes = stored_array(thing)
     if array.dtype in (np.bool_, np.float16):
         array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
     image = itk.GetImageFromArray(np.ascontiguousarray(array), isVector=axes.endswith("c"))
@@ -171,52 +159,6 @@ def _quotient(column: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         moved = np.nextafter(vector, towards)
         vector = np.where((vector * step != column) & (moved * step == column), moved, vector)
     return vector
-
-
-def _affine(direction: Any, spacing: Any, origin: Any, dimension: int) -> NDArray[np.float64]:
-    affine = np.eye(4)
-    n = min(dimension, 3)
-    matrix = np.asarray(direction, float).reshape(dimension, dimension)
-    affine[:n, :n] = matrix[:n, :n] * np.asarray(spacing, float)[:n]
-    affine[:n, 3] = np.asarray(origin, float)[:n]
-    return affine
-
-
-def _header(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The header's fields, lower-case names; it ends with ElementDataFile."""
-    fields: dict[str, str] = {}
-    with Path(path).open("rb") as file:
-        for _ in range(200):
-            name, _, value = file.readline(4096).decode("latin-1").partition("=")
-            fields[name.strip().lower()] = value.strip()
-            if name.strip().lower() == "elementdatafile":
-                break
-    return fields
-
-
-def _stored_bytes(path: str | os.PathLike[str], fields: dict[str, str]) -> int:
-    """Bytes of the file that holds the voxels; for lists of files their number is not bounded here."""
-    name = fields.get("elementdatafile", "LOCAL")
-    if name.upper() == "LOCAL":
-        return Path(path).stat().st_size
-    data = Path(path).parent / name
-    if name.upper().startswith("LIST") or "%" in name:
-        return 1 << 62
-    if not data.is_file():
-        raise InputNotFoundError(f"the data file {name!r} is not there", file=path, attribute="ElementDataFile")
-    return data.stat().st_size
-
-
-def _numpy_type(itk: Any, pixel: int, path: str | os.PathLike[str]) -> str:
-    text = itk.GetPixelIDValueAsString(pixel)
-    for name in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"):
-        kind = {"u": "unsigned integer", "i": "signed integer", "f": "float"}[name[0]]
-        bits = name.lstrip("uintfloa")
-        if bits in text and kind in text:
-            return name
-    if text.endswith(("32-bit float", "64-bit float")):
-        return f"float{text.split('-')[0][-2:]}"
-    raise FormatError(f"voxels of type {text!r} are not supported", file=path)
 
 
 def _simpleitk() -> Any:

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 through nibabel, with the affine kept to the last bit.
+"""NIfTI-1, NIfTI-2 and Analyze 7.5: read by gpukit itself, written through nibabel, the affine kept to the last bit.
 
 NIfTI speaks RAS and indexes (i, j, k, t); gpukit speaks LPS and indexes ``[t, k, j, i]``. Both conversions are exact:
 a sign and a transpose.
@@ -12,8 +12,8 @@ comment says which network made the voxels (`gpukit.files.provenance`).
 from __future__ import annotations
 
 import json
+import math
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
-from gpukit.files.limits import check_claim, packing_of
-from gpukit.files.provenance import KEY, stated
+from gpukit.files.nifti_header import RGB, NiftiHeader, read_header
+from gpukit.files.provenance import KEY, stated, stored_array
+from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
 from gpukit.units import ValueUnit
 from gpukit.volume import Segmentation, Volume
@@ -32,18 +33,21 @@ __all__ = ["read_nifti", "write_nifti"]
 
 _COMMENT = 6  # NIFTI_ECODE_COMMENT
 _KEY = "gpukit_ras_affine"
-_MILLIMETRES = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 1e-3}
-_RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+_NO_ORIENTATION = "the file records no orientation (sform and qform codes are 0): its axes are taken as they are"
+_ANALYZE = (
+    "an Analyze file records neither orientation nor place: its axes are taken as left, anterior, superior, and left "
+    "and right cannot be checked"
+)
 _LARGEST_NIFTI1 = 32767  # its sizes are int16
 
 
 def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
-    """Read a NIfTI file.
+    """Read a NIfTI or Analyze 7.5 file.
 
     Parameters
     ----------
     path : path-like
-        ``.nii``, ``.nii.gz`` or the ``.hdr`` or ``.img`` of a pair.
+        ``.nii``, ``.nii.gz``, or the ``.hdr`` or ``.img`` of a pair (each also with ``.gz``).
     unit : str
         Unit of the values; NIfTI does not record one.
 
@@ -51,42 +55,28 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> V
     -------
     Volume
         NumPy array ``[k, j, i]``, ``[t, k, j, i]`` or colour ``[k, j, i, c]``; affine to LPS mm from the sform, else
-        the qform, else the voxel sizes alone (then `notes` says that the orientation is not known). Values are scaled
-        by scl_slope and scl_inter; integers that need no scaling stay integers, others become float32, or float64 where
-        float32 cannot hold the stored values.
+        the qform, else the voxel sizes alone (then `notes` says that the orientation is not known; Analyze files never
+        have one). Values are scaled by scl_slope and scl_inter; integers that need no scaling stay integers, others
+        become float32, or float64 where float32 cannot hold the stored values.
 
     Raises
     ------
     InputNotFoundError
         There is no such file.
     FormatError
-        The file is no NIfTI, or it is damaged or cut off.
+        The file is not a NIfTI file, or it is damaged or cut off.
     GeometryError
         The affine is singular or not finite, or nothing says how large the voxels are.
     """
-    nibabel = _nibabel()
     if not Path(path).is_file():
         raise InputNotFoundError("no such file", file=path)
-    try:
-        image = nibabel.load(os.fspath(path))
-    except Exception as error:
-        raise FormatError(f"not a readable NIfTI file ({_short(error)})", file=path) from error
-    if not isinstance(image, (nibabel.Nifti1Pair, nibabel.Nifti2Pair)):
-        raise FormatError(f"not a NIfTI file but {type(image).__name__}", file=path)
-    header = image.header
-    shape = tuple(int(n) for n in header.get_data_shape())
-    stored = image.dataobj.file_like
-    size = Path(stored if isinstance(stored, (str, os.PathLike)) else path).stat().st_size
-    check_claim(path, shape, header.get_data_dtype().itemsize, stored=size, packing=packing_of(stored))
-    _check_voxel_size(image, path)
-    affine, notes = _affine(header, image, path)
-    try:
-        raw = np.asanyarray(image.dataobj.get_unscaled())
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise FormatError(
-            f"the voxels cannot be read ({_short(error)})", file=path, fix="copy the file again"
-        ) from error
-    array, axes = _to_array(_scaled(raw, image.dataobj.slope, image.dataobj.inter), path)
+    header = read_header(path)
+    affine, notes = _affine(header, path)
+    raw, more = read_voxels(
+        [header.voxels], header.kind, header.shape[::-1], encoding="deflate" if header.compressed else "raw",
+        file=path, longer=True,
+    )  # fmt: skip
+    array, axes = _to_array(_scaled(raw.T, header.slope, header.intercept), path)
     spatial = tuple(array.shape[axes.index(axis)] for axis in "kji")
     try:
         grid = Grid.from_ras(spatial, affine)
@@ -99,7 +89,7 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> V
         unit=ValueUnit.RGB if axes.endswith("c") else unit,
         axes=axes,
         phases=phases,
-        notes=notes,
+        notes=(*notes, *more),
     )
 
 
@@ -109,6 +99,9 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     sform and qform are both set (code 1, scanner), the qform only where the axes are perpendicular, because a
     quaternion cannot hold shear; units are mm and seconds. What a network made names it in a header extension, as JSON:
     program, name, version and digest of the weights, and the labels' names.
+
+    Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order, which is
+    that of the names in the extension.
 
     Parameters
     ----------
@@ -127,8 +120,8 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
         It cannot be written.
     """
     nibabel = _nibabel()
-    axes = thing.axes if isinstance(thing, Volume) else "kji"
-    array = _storable(thing.to("cpu").array)
+    array, axes = stored_array(thing)
+    array = _storable(array)
     voxels = _from_array(array, axes)
     affine = thing.grid.ras_affine
     large = max(voxels.shape) > _LARGEST_NIFTI1
@@ -165,55 +158,72 @@ def _nibabel() -> Any:
     return nibabel
 
 
-def _check_voxel_size(image: Any, path: str | os.PathLike[str]) -> None:
-    """GeometryError where the affine would rest on voxel sizes that the file does not state; nibabel takes 1 mm."""
-    if int(image.header["sform_code"]) > 0:
-        return
-    holder = image.file_map["header" if "header" in image.file_map else "image"]
-    with holder.get_prepare_fileobj("rb") as stream:
-        stream.seek(0)
-        sizes = type(image.header).from_fileobj(stream, check=False)["pixdim"]
-    dimensions = min(3, len(image.header.get_data_shape()))
-    if not all(np.isfinite(size) and size != 0 for size in sizes[1 : 1 + dimensions]):
-        raise GeometryError(
-            "the file does not say how large its voxels are", file=path, attribute="pixdim",
-            fix="write the sizes into the header",
-        )  # fmt: skip
-
-
-def _affine(header: Any, image: Any, path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def _affine(header: NiftiHeader, path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """RAS mm affine of a header, and what a user must know of it."""
+    if header.sform_code <= 0:
+        sizes = header.pixdim[1 : 1 + min(3, len(header.shape))]
+        if not all(math.isfinite(size) and size != 0 for size in sizes):
+            raise GeometryError(
+                "the file does not say how large its voxels are", file=path, attribute="pixdim",
+                fix="write the sizes into the header",
+            )  # fmt: skip
     notes: tuple[str, ...] = ()
-    if int(header["sform_code"]) > 0:
-        affine = np.asarray(header.get_sform(), float)
-        affine = _exact(header, affine)
-    elif int(header["qform_code"]) > 0:
-        try:
-            affine = np.asarray(header.get_qform(), float)
-        except Exception as error:
-            raise GeometryError(f"the qform is no rotation ({_short(error)})", file=path, attribute="qform") from error
+    if header.sform_code > 0:
+        affine = _exact(header, np.vstack([header.sform, [0.0, 0.0, 0.0, 1.0]]))
+        notes = _disagreement(header, affine, path)
+    elif header.qform_code > 0:
+        affine = header.qform(path)
     else:
-        affine = np.asarray(image.affine, float)
-        notes = ("the file records no orientation (sform and qform codes are 0): its axes are taken as they are",)
+        affine = _unplaced(header)
+        notes = (_ANALYZE if header.version == 0 else _NO_ORIENTATION,)
     if not np.isfinite(affine).all():
         raise GeometryError("the affine is not finite", file=path, attribute="sform", fix="repair the header")
-    factor = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    if factor != 1.0:
+    if header.millimetres != 1.0:
+        factor = header.millimetres
         affine = np.diag([factor, factor, factor, 1.0]) @ affine
     return affine, notes
 
 
-def _exact(header: Any, sform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The float64 affine that `write_nifti` left, if the sform is still its rounding; else the sform."""
-    for extension in header.extensions:
-        if extension.get_code() != _COMMENT:
-            continue
+def _unplaced(header: NiftiHeader) -> NDArray[np.float64]:
+    """RAS affine of voxel sizes alone: x falls along i as SPM and nibabel have it, the origin is the middle."""
+    affine = np.diag([-header.sizes[0], header.sizes[1], header.sizes[2], 1.0])
+    shape = np.array([*header.shape, 1, 1, 1][:3])
+    affine[:3, 3] = -affine[:3, :3] @ ((shape - 1) / 2.0)
+    return affine
+
+
+def _disagreement(header: NiftiHeader, sform: NDArray[np.float64], path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """A note where the qform, or the voxel sizes, say something else than the sform that is used."""
+    if not np.isfinite(sform).all():
+        return ()
+    lengths = np.linalg.norm(sform[:3, :3], axis=0)
+    axes = [n for n in range(min(3, len(header.shape))) if header.shape[n] > 1]
+    if header.qform_code > 0:
         try:
-            content = extension.get_content()
-            text = content if isinstance(content, str) else bytes(content).rstrip(b"\0").decode()
-            rows = [[float.fromhex(value) for value in row] for row in json.loads(text)[_KEY]]
+            other = header.qform(path)
+        except GeometryError:
+            return ("the qform is not a rotation: the sform was used",)
+        far = np.array([*header.shape, 1, 1, 1][:3]) - 1.0
+        corners = np.array([[*(far * bits), 1.0] for bits in np.ndindex(2, 2, 2)])
+        apart = float(np.abs((sform - other) @ corners.T).max()) * header.millimetres
+        # what float32 and a quaternion can round, and what nobody can see
+        if not apart <= max(0.1 * float(lengths[axes].min(initial=np.inf)) * header.millimetres, 1e-3):
+            return (f"sform and qform lie up to {apart:.4g} mm apart: the sform was used",)
+    sizes = np.abs(np.array(header.pixdim[1:4]))
+    wrong = [n for n in axes if not abs(lengths[n] - sizes[n]) <= 0.01 * lengths[n]]
+    if wrong:
+        shown = " x ".join(f"{size:.4g}" for size in sizes), " x ".join(f"{length:.4g}" for length in lengths)
+        return (f"the voxel sizes are {shown[0]} by pixdim and {shown[1]} by the sform: the sform was used",)
+    return ()
+
+
+def _exact(header: NiftiHeader, sform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The float64 affine that `write_nifti` left, if the sform is still its rounding; else the sform."""
+    for content in header.comments:
+        try:
+            rows = [[float.fromhex(value) for value in row] for row in json.loads(content.rstrip(b"\0").decode())[_KEY]]
             exact = np.array([*rows, [0.0, 0.0, 0.0, 1.0]])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # somebody else's comment
         if exact.shape == (4, 4) and np.array_equal(np.float64(np.float32(exact)), sform):
             return exact
@@ -226,7 +236,13 @@ def _scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
         return raw
     wide = raw.dtype.itemsize > 2 if raw.dtype.kind in "iu" else raw.dtype.itemsize > 4
     kind = np.complex128 if raw.dtype.kind == "c" else np.float64 if wide else np.float32
-    return (raw * np.float64(slope) + np.float64(intercept)).astype(kind)
+    with np.errstate(over="ignore"):
+        scaled: NDArray[Any] = raw * np.float64(slope) + np.float64(intercept)
+    with np.errstate(over="raise"):
+        try:
+            return scaled.astype(kind)
+        except FloatingPointError:  # beyond float32
+            return scaled
 
 
 def _to_array(voxels: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArray[Any], str]:
@@ -250,7 +266,7 @@ def _to_array(voxels: NDArray[Any], path: str | os.PathLike[str]) -> tuple[NDArr
 def _from_array(array: NDArray[Any], axes: str) -> NDArray[Any]:
     """From ``[t, k, j, i]`` to NIfTI's (i, j, k, t); colour becomes a structured type."""
     if axes.endswith("c"):
-        array = np.ascontiguousarray(array[..., :3], dtype=np.uint8).view(_RGB)[..., 0]
+        array = np.ascontiguousarray(array[..., :3], dtype=np.uint8).view(RGB)[..., 0]
     return array.T
 
 
@@ -259,7 +275,3 @@ def _storable(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -10,9 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gpukit.device import move
 from gpukit.volume import Segmentation, Volume
 
-__all__ = ["KEY", "made_by", "png_texts", "stated", "stated_json"]
+__all__ = ["KEY", "made_by", "png_texts", "stated", "stated_json", "stored_array"]
 
 #: Name of the field, in formats whose fields have names.
 KEY = "gpukit"
@@ -39,9 +43,22 @@ def stated(thing: Volume | Segmentation) -> dict[str, Any] | None:
     content: dict[str, Any] = {"software": f"gpukit {__version__}"}
     if thing.algorithm:
         content["algorithm"] = {key: str(value) for key, value in thing.algorithm.items()}
+    if isinstance(thing, Segmentation) and thing.planes is not None:
+        content["overlapping"] = True
     if labels:
         content["labels"] = [{"value": one.value, "name": one.name} for one in labels]
     return content
+
+
+def stored_array(thing: Volume | Segmentation) -> tuple[NDArray[Any], str]:
+    """Voxels of a volume or a label map in main memory, and their axes.
+
+    Labels that overlap become volumes of 0 and 1 along a first axis ``t``, one for each label, in their order.
+    """
+    if isinstance(thing, Segmentation) and thing.planes is not None:
+        masks = [np.asarray(move(thing.mask(label), "cpu")).astype(np.uint8) for label in thing.labels]
+        return np.stack(masks), "tkji"
+    return np.asarray(thing.to("cpu").array), thing.axes if isinstance(thing, Volume) else "kji"
 
 
 def stated_json(thing: Volume | Segmentation, *, labels: bool = True) -> str | None:

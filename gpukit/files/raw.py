@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder
+from gpukit.files.provenance import stored_array
 from gpukit.volume import Segmentation, Volume
 
 __all__ = ["description_of", "write_raw"]
@@ -30,7 +31,7 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
     ``volume.raw`` gets ``volume.json``, whose keys are those of `gpukit.volume.Volume`: ``shape`` and ``axes`` (first
     axis outermost), ``dtype``, ``byte_order``, ``spacing_mm`` (along i, j, k), ``affine_lps_mm`` (4 x 4, from the voxel
     indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``algorithm``, and for a label
-    map ``labels``.
+    map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1 each along the axis ``t``.
     Voxels are written in blocks, so that an array larger than memory can be written too.
 
     Parameters
@@ -59,7 +60,7 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
 def _write_voxels(thing: Volume | Segmentation, file: Path) -> np.dtype[Any]:
     kind: np.dtype[Any] | None = None
     with file.open("wb") as out:
-        for block in _blocks(np.asarray(thing.to("cpu").array)):
+        for block in _blocks(stored_array(thing)[0]):
             voxels = block.astype(np.uint8) if block.dtype == np.bool_ else block
             kind = voxels.dtype.newbyteorder("<")
             out.write(np.ascontiguousarray(voxels, dtype=kind).data)
@@ -74,12 +75,13 @@ def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> dict[str, Any]:
+    overlap = isinstance(thing, Segmentation) and thing.planes is not None
     described: dict[str, Any] = {
         "schema_version": 1,
         "kind": "volume" if isinstance(thing, Volume) else "segmentation",
         "data_file": name,
-        "shape": [int(n) for n in thing.array.shape],
-        "axes": thing.axes if isinstance(thing, Volume) else "kji",
+        "shape": ([len(thing.labels)] if overlap else []) + [int(n) for n in thing.array.shape],
+        "axes": thing.axes if isinstance(thing, Volume) else "tkji" if overlap else "kji",
         "dtype": kind.name,
         "byte_order": "little",
         "array_order": "C",
@@ -94,6 +96,7 @@ def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> 
             "phases": list(thing.phases),
         }
     else:
+        described["overlapping"] = overlap
         described["labels"] = [
             {"value": label.value, "name": label.name, "color": label.color} for label in thing.labels
         ]

@@ -7,11 +7,12 @@ import io
 import json
 from typing import Any
 
+from gpukit.documents.json_csv import csv_cell, plain
 from gpukit.findings.compare import Change, Comparison, Finding
+from gpukit.findings.json_csv import SCHEMA_VERSION, measurement_object
 from gpukit.findings.measurement import UNITS
 from gpukit.findings.recist import CATEGORIES, Response
 from gpukit.findings.text import number
-from gpukit.findings.write import SCHEMA_VERSION, guarded, measurement_object, plain
 
 __all__ = ["comparison_csv", "comparison_json", "comparison_text"]
 
@@ -104,5 +105,5 @@ def comparison_csv(made: Comparison) -> str:
             numbers = (*change.values, change.absolute, change.relative)
             cells = ["" if value is None else repr(plain(value)) for value in numbers]
             head = [finding.name, finding.kind, finding.status, finding.matched_by, change.name, change.unit]
-            writer.writerow([guarded(cell) for cell in (*head, *cells, category)])
+            writer.writerow([csv_cell(cell) for cell in (*head, *cells, category)])
     return out.getvalue()

@@ -12,9 +12,8 @@ from gpukit.dicom.modules.graphics import Annotation, Figure, ImageReference, Se
 from gpukit.dicom.modules.source_header import source_header
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
 from gpukit.errors import InputError
-from gpukit.findings.measurement import Graphic, Measurement, Quantity, Row
+from gpukit.findings.measurement import Graphic, Measurement, Options, Quantity, Row
 from gpukit.findings.text import amount
-from gpukit.findings.write import Options
 from gpukit.volume import SourceInstance
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ _NAMES = {
     "42798000": "area", "G-A166": "area", "131191004": "perimeter",
     "103339001": "long_axis", "G-A185": "long_axis", "103340004": "short_axis", "G-A186": "short_axis",
     "1483009": "angle", "285285000": "cobb_angle", "118565006": "volume", "G-D705": "volume",
+    "YEKZ": "volume_voxels", "RNU0": "volume_mesh", "C0JK": "surface_area",
 }  # fmt: skip
 _TOOL_KINDS = {"Length": "distance", "Bidirectional": "bidirectional", "Angle": "angle", "CobbAngle": "cobb_angle"}
 #: A number with a unit at the end of a caption, as viewers write it.

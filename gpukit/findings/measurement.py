@@ -14,7 +14,18 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
 from gpukit.volume import SourceInstance
 
-__all__ = ["Calibration", "Code", "Detail", "Graphic", "MaskBlock", "Measurement", "Quantity", "Row", "UNITS"]
+__all__ = [
+    "Calibration",
+    "Code",
+    "Detail",
+    "Graphic",
+    "MaskBlock",
+    "Measurement",
+    "Options",
+    "Quantity",
+    "Row",
+    "UNITS",
+]
 
 
 Point = tuple[float, ...]
@@ -293,3 +304,19 @@ class Row:
     frame: int | None = None
     measurement: Measurement | None = None
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the writers of measurements.
+
+    Parameters
+    ----------
+    title : str
+        Heading or description of the whole result.
+    values : mapping
+        Options of one format, by name.
+    """
+
+    title: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from gpukit.dicom.modules.codes import Code
 from gpukit.errors import FormatError, InputNotFoundError, TooLargeError
+from gpukit.findings.json_csv import SCHEMA_VERSION
 from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity, Row
-from gpukit.findings.write import SCHEMA_VERSION
 from gpukit.volume import SourceInstance
 
 __all__ = ["DICOM_READERS", "read_measurements"]
 
-#: Reader of each SOP class, ``module:function``, called as ``function(path) -> list[Row]``. A key may be the beginning
-#: of several UIDs, ending in a dot.
-DICOM_READERS: dict[str, str] = {
-    "1.2.840.10008.5.1.4.1.1.11.": "gpukit.findings.dicom_read:read_gsps",
-    "1.2.840.10008.5.1.4.1.1.88.": "gpukit.findings.dicom_read:read_sr",
+
+def _gsps(path: Path) -> list[Row]:
+    from gpukit.findings.dicom_read import read_gsps
+
+    return read_gsps(path)
+
+
+def _sr(path: Path) -> list[Row]:
+    from gpukit.findings.dicom_read import read_sr
+
+    return read_sr(path)
+
+
+#: Reader of each SOP class. A key may be the beginning of several UIDs, ending in a dot.
+DICOM_READERS: dict[str, Callable[[Path], list[Row]]] = {
+    "1.2.840.10008.5.1.4.1.1.11.": _gsps,
+    "1.2.840.10008.5.1.4.1.1.88.": _sr,
 }
 
 _LIMIT = 256 * 1024 * 1024
@@ -52,10 +63,8 @@ def read_measurements(path: str | PathLike[str]) -> list[Row]:
     from gpukit.dicom.reader.headers import read_header
 
     uid = str(read_header(Location(str(file))).get("SOPClassUID", ""))
-    for known, reader in DICOM_READERS.items():
-        if uid == known or (known.endswith(".") and uid.startswith(known)):
-            module, _, function = reader.partition(":")
-            read: Callable[[Path], list[Row]] = getattr(import_module(module), function)
+    for prefix, read in DICOM_READERS.items():
+        if uid == prefix or (prefix.endswith(".") and uid.startswith(prefix)):
             return read(file)
     raise FormatError("holds no measurements that can be read", file=file, attribute="SOPClassUID")
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpukit.errors import InputError
-from gpukit.findings.measurement import MaskBlock, Measurement, Row
-from gpukit.findings.write import Options
+from gpukit.findings.measurement import MaskBlock, Measurement, Options, Row
 from gpukit.version import __version__
 from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation
 

@@ -6,8 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gpukit.findings.measurement import UNITS, Measurement, Quantity, Row
-from gpukit.findings.write import Options
+from gpukit.findings.measurement import UNITS, Measurement, Options, Quantity, Row
 
 __all__ = ["amount", "number", "text"]
 

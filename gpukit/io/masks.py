@@ -36,8 +36,9 @@ def open_mask(
     ----------
     path : path-like
         A DICOM Segmentation (binary, fractional or label map), an RT Structure Set, or a label map in NIfTI, MetaImage
-        or NRRD. It may lie on another grid: each voxel of the volume then takes the label of the mask's voxel that
-        holds its centre; contours are drawn on the slices that they belong to by position.
+        or NRRD, where a fourth axis is one volume of 0 and 1 for each label. It may lie on another grid: each voxel of
+        the volume then takes the label of the mask's voxel that holds its centre; contours are drawn on the slices that
+        they belong to by position.
     volume : Volume
         What is to be measured.
     labels : int, str or several, optional
@@ -143,8 +144,11 @@ def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[
 
         known = [(region.number, region.name) for region in read_regions(name) if region.contours]
     else:
-        array, _ = _label_values(_volume_file(name), name, 0.5)
-        known = [(value, f"label {value}") for value in _present(array)]
+        mask = _volume_file(name)
+        if mask.axes == "tkji":
+            known = _stacked(np.asarray(mask.array))
+        else:
+            known = [(value, f"label {value}") for value in _present(_label_values(mask, name, 0.5)[0])]
     wanted = _select(known, labels, name)
     return known if wanted is None else [(n, dict(known)[n]) for n in wanted]
 
@@ -252,6 +256,8 @@ def _from_seg(name: str, volume: Volume, labels: Wanted, threshold: float) -> Se
 
 def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> Segmentation:
     mask = _volume_file(name)
+    if mask.axes == "tkji":
+        return _from_stack(mask, name, volume, labels)
     array, fractional = _label_values(mask, name, threshold)
     known = [(value, f"label {value}") for value in _present(array)]
     if not known:
@@ -265,12 +271,38 @@ def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> S
     return _onto(array, mask, volume, described, name, notes)
 
 
+def _from_stack(mask: Volume, name: str, volume: Volume, labels: Wanted) -> Segmentation:
+    """Labels that are volumes of 0 and 1 along a fourth axis, numbered from 1, as one map."""
+    stack = np.asarray(mask.array)
+    known = _stacked(stack)
+    wanted = _select(known, labels, name) or [number for number, _ in known]
+    array = np.zeros(stack.shape[1:], np.uint8 if len(stack) < 256 else np.uint16)
+    for number in wanted:
+        inside = stack[number - 1] != 0
+        if array[inside].any():
+            other = int(array[inside].max())
+            raise SelectionError(
+                f"labels overlap, such as {other} and {number}: no label map can hold both", file=name,
+                attribute="labels", fix="read them one at a time",
+            )  # fmt: skip
+        array[inside] = number
+    described = tuple(Label(value=n, name=text, category=ANATOMY, type=TISSUE) for n, text in known if n in wanted)
+    return _onto(array, replace(mask, array=stack[0], axes="kji", phases=()), volume, described, name)
+
+
+def _stacked(stack: NDArray[Any]) -> list[tuple[int, str]]:
+    """Number and name of each volume of a stack of masks that has a voxel."""
+    return [(n, f"label {n}") for n, one in enumerate(stack, 1) if one.any()]
+
+
 def _volume_file(name: str) -> Volume:
     reader = file_reader(name)
     assert reader is not None
     mask: Volume = reader(name)
     if mask.axes == "tkji" and mask.array.shape[0] == 1:
         mask = replace(mask, array=mask.array[0], axes="kji", phases=())
+    if mask.axes == "tkji" and len(mask.array) <= _MOST_LABELS and np.isin(np.asarray(mask.array), (0, 1)).all():
+        return mask
     if mask.axes != "kji":
         raise FormatError(f"a mask has three dimensions, this file has the axes {mask.axes}", file=name)
     return mask
@@ -336,6 +368,7 @@ def _onto(
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(told)),
+        geometry=volume.geometry,
     )
 
 

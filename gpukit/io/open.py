@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ __all__ = ["file_reader", "find_series", "open", "open_each"]
 Source = str | PathLike[str] | Iterable[str | PathLike[str]]
 
 _NIFTI = (".nii", ".nii.gz")
+_PAIRS = (".hdr", ".img", ".hdr.gz", ".img.gz")
 _METAIMAGE = (".mha", ".mhd")
 _NRRD = (".nrrd", ".nhdr")
 
@@ -31,10 +33,11 @@ def open(
     *,
     device: str | None = None,
     series: str | int | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     tilt: Tilt = "remove",
     skip_damaged: bool = False,
+    external_data: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
     """Read a volume from DICOM, NIfTI, MetaImage or NRRD.
@@ -43,15 +46,17 @@ def open(
     ----------
     source : path, glob, or several of them
         DICOM files, folders (recursive), a DICOMDIR or a zip; or one ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``,
-        ``.nrrd`` or ``.nhdr`` file.
+        ``.nrrd`` or ``.nhdr`` file, or the ``.hdr`` or ``.img`` (or both) of a NIfTI or Analyze pair.
     device : str, optional
         Where the voxels go: ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``torch-cpu``; unset, the
         environment variable ``GPUKIT_DEVICE`` decides.
     series : str or int, optional
         Which of several series: the number in the list that the error shows, else a SeriesNumber, else a
         SeriesInstanceUID or its beginning; the first of these that fits wins.
-    fill_gaps : bool
-        Interpolate missing or unevenly spaced slices linearly; without it they are an error.
+    fill_gaps : bool or int
+        Interpolate missing or unevenly spaced slices linearly; without it they are an error. True allows up to 3
+        missing slices in a gap, of them up to a tenth of the stack (one always); a number allows as many in a gap.
+        `Volume.acquired_slices` says which slices were acquired.
     phase : str or int, optional
         One phase of a 4D series, by index from 0 or by words of its description (``"EchoTime 4.6"``); all by default.
     tilt : {"remove", "keep"}
@@ -59,6 +64,8 @@ def open(
     skip_damaged : bool
         Leave DICOM files that cannot be read out, and say so in `Volume.notes`; without it they are an error, because a
         damaged file may be a slice of the series.
+    external_data : bool
+        Let the header of an NRRD or MetaImage file name data files outside its own folder.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -88,7 +95,7 @@ def open(
     from gpukit.device import resolve
 
     single = _single_path(source)
-    reader = None if single is None else file_reader(single)
+    reader = None if single is None else file_reader(single, external_data=external_data)
     if single is None or reader is None:
         from gpukit.dicom.series.read import read_dicom
 
@@ -116,7 +123,7 @@ def open_each(
     source: Source,
     *,
     device: str | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     skip_damaged: bool = False,
     apart: bool = False,
@@ -177,23 +184,40 @@ def _single_path(source: Source) -> str | None:
         return os.fspath(source)
     if isinstance(source, (list, tuple)) and len(source) == 1:
         return os.fspath(source[0])
+    if isinstance(source, (list, tuple)) and len(source) == 2:  # both files of a pair
+        from gpukit.files.nifti_header import both_of_a_pair
+
+        return both_of_a_pair(*source)
     return None
 
 
-def file_reader(path: str) -> Any:
-    """The reader for a volume file of this suffix, called with the path; None for DICOM."""
+def file_reader(path: str, *, external_data: bool = False) -> Any:
+    """The reader for a volume file of this suffix, called with the path; None for DICOM.
+
+    Parameters
+    ----------
+    path : str
+        The file. A ``.hdr`` or ``.img`` is looked into, because DICOM files have such names too.
+    external_data : bool
+        As in `open`.
+    """
     name = path.lower()
     suffix = name if not Path(path).is_dir() else ""
     if suffix.endswith(_NIFTI):
         from gpukit.files.nifti import read_nifti
 
         return read_nifti
+    if suffix.endswith(_PAIRS):
+        from gpukit.files.nifti import read_nifti
+        from gpukit.files.nifti_header import is_of_a_pair
+
+        return read_nifti if is_of_a_pair(path) else None
     if suffix.endswith(_METAIMAGE):
         from gpukit.files.metaimage import read_metaimage
 
-        return read_metaimage
+        return partial(read_metaimage, external=external_data)
     if suffix.endswith(_NRRD):
         from gpukit.files.nrrd import read_nrrd
 
-        return read_nrrd
+        return partial(read_nrrd, external=external_data)
     return None

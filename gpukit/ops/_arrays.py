@@ -14,6 +14,7 @@ __all__ = [
     "check_padding",
     "device",
     "dtype_of",
+    "integer_range",
     "invalid",
     "is_floating",
     "real_dtype",
@@ -83,6 +84,14 @@ def signed(xp: Any, data: Any) -> Any:
     return xp.astype(data, signed_dtype(xp, data.dtype), copy=False)
 
 
+def integer_range(xp: Any, dtype: Any) -> tuple[int, int]:
+    """The lowest and the highest value of an integer type; a boolean counts as 0 and 1."""
+    if xp.isdtype(dtype, "bool"):
+        return 0, 1
+    info = xp.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
 def check_padding(padding: Sequence[float] | None) -> Padding:
     """The interval as two floats in order, or None."""
     if padding is None:
@@ -107,11 +116,15 @@ def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
         return found
     low, high = padding
     if not is_floating(xp, data.dtype):
-        info = xp.iinfo(data.dtype)
-        whole = whole_padding((low, high), int(info.min), int(info.max))
+        lowest, highest = integer_range(xp, data.dtype)
+        whole = whole_padding((low, high), lowest, highest)
         if whole is None:
             return None
         low, high = whole
-        data = signed(xp, data)
+        data = xp.astype(data, xp.uint8) if xp.isdtype(data.dtype, "bool") else signed(xp, data)
+        if (
+            highest >= 2**63
+        ):  # by its bits a value from 2^63 on is negative: the sign's bit turned over restores the order
+            data, low, high = data ^ -(2**63), low - 2**63, high - 2**63
     padded = (data >= low) & (data <= high)
     return padded if found is None else found | padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,8 +149,8 @@ def look_of(
     if not (np.isfinite(rgb).all() and np.isfinite(mu).all() and (mu >= 0).all()):
         raise InputError("colours must be finite, opacities finite and not negative", attribute="opacities")
     low, high = (float(v) for v in window)
-    if not low < high:
-        raise InputError(f"a window must be (low, high), not ({low:g}, {high:g})", attribute="window")
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(f"a window must be finite (low, high), not ({low:g}, {high:g})", attribute="window")
     light = None
     if shading is not None:
         light = tuple(float(v) for v in shading)

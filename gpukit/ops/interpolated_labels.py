@@ -65,6 +65,7 @@ def check_contest(
     start: Sequence[int],
     planes: Sequence[Any] | None,
     nearest: int | None,
+    reach: Sequence[Sequence[float]] | None = None,
 ) -> Contest:
     """The arguments of `interpolated_labels`, checked.
 
@@ -89,7 +90,12 @@ def check_contest(
     if nearest not in (None, 0, 1, 2):
         raise InputError(f"nearest is an axis, 0 to 2, not {nearest}", attribute="nearest")
     size = [int(n) for n in scores.shape[1:]]
-    low, high, ends, first = [-0.5 - EDGE] * 3, [n - 0.5 + EDGE for n in size], [False] * 3, [0] * 3
+    beyond = np.full((3, 2), 0.5) if reach is None else np.array(reach, dtype=np.float64)
+    if beyond.shape != (3, 2) or not np.isfinite(beyond).all() or (beyond < 0).any():
+        raise InputError("reach has two numbers of at least 0 for each of the three axes", attribute="reach")
+    low = [-float(before) - EDGE for before in beyond[:, 0]]
+    high = [n - 1 + float(after) + EDGE for n, after in zip(size, beyond[:, 1], strict=True)]
+    ends, first = [False] * 3, [0] * 3
     given = [] if planes is None else [planes] if len(planes) == 3 and isinstance(planes[0], int) else planes
     for axis, begin, count in given:
         if axis not in (0, 1, 2) or begin < 0 or begin + size[axis] > count:
@@ -99,7 +105,7 @@ def check_contest(
         if begin > 0:
             low[axis] = float(begin)
         ends[axis] = last < count - 1
-        high[axis] = float(last) if ends[axis] else count - 0.5 + EDGE
+        high[axis] = float(last) if ends[axis] else count - 1 + float(beyond[axis, 1]) + EDGE
     return Contest(
         m, check_shape(shape), tuple(int(n) for n in start), tuple(low), tuple(high), tuple(ends), tuple(first),
         max(labels) > 255,
@@ -118,6 +124,7 @@ def interpolated_labels(
     start: Sequence[int] = (0, 0, 0),
     planes: tuple[int, int, int] | Sequence[tuple[int, int, int]] | None = None,
     nearest: int | None = None,
+    reach: Sequence[Sequence[float]] | None = None,
 ) -> Any:
     """The label that wins at each voxel of another grid, where scores of classes are interpolated linearly.
 
@@ -149,11 +156,14 @@ def interpolated_labels(
         along several axes there is one such for each.
     nearest : int, optional
         Array axis of the scores along which the nearest plane counts, and of two as near the later.
+    reach : sequence of (float, float), optional
+        For each array axis the distance, in voxels of the scores, before the first centre and behind the last centre
+        of the whole at which voxels still get the label of the outermost plane. 0.5 by default: the outer faces.
 
     Returns
     -------
     array, `shape`
-        uint8, or int32 where a label is above 255; 0 outside of the scores' grid, of which half a voxel beyond the
+        uint8, or int32 where a label is above 255; 0 outside of the scores' grid, of which `reach` beyond the
         outermost centres is a part. On the device of `scores`.
 
     Raises
@@ -170,7 +180,7 @@ def interpolated_labels(
     everywhere in it.
     """
     xp = array_namespace(scores)
-    job = check_contest(scores, matrix, shape, labels, activation, weights, start, planes, nearest)
+    job = check_contest(scores, matrix, shape, labels, activation, weights, start, planes, nearest, reach)
     field = _Field(xp, scores, weights, activation)
     kind = xp.int32 if job.wide else xp.uint8
     # background comes last, where -1 finds it

@@ -31,6 +31,8 @@ __all__ = [
 #: A voxel centre belongs to a ball up to this part of the radius beyond it: rounding must not decide about the voxels
 #: that lie exactly on the surface, in float32 neither.
 SLACK = 1e-5
+#: Distances between voxel centres in mm whose squares, times the square of an axis' length, are numbers in float32.
+_SMALLEST, _LARGEST = 1e-9, 1e9
 
 Ball = tuple[float, tuple[float, ...]]
 
@@ -41,13 +43,16 @@ def check_spacing(mask: Any, spacing: Sequence[float] | None) -> tuple[float, ..
     Raises
     ------
     InputError
-        There are not as many as axes, or one is not positive and finite.
+        There are not as many as axes, or one is outside 1e-9 to 1e9 mm.
     """
     if spacing is None:
         raise InputError("millimetres need the distances between voxel centres", attribute="spacing")
     sizes = tuple(float(s) for s in spacing)
-    if len(sizes) != mask.ndim or not all(math.isfinite(s) and s > 0 for s in sizes):
-        raise InputError(f"spacing must be {mask.ndim} positive lengths in mm, not {sizes}", attribute="spacing")
+    if len(sizes) != mask.ndim or not all(_SMALLEST <= s <= _LARGEST for s in sizes):
+        raise InputError(
+            f"spacing must be {mask.ndim} lengths between {_SMALLEST:g} and {_LARGEST:g} mm, not {sizes}",
+            attribute="spacing",
+        )
     return sizes[::-1]
 
 

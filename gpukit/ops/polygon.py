@@ -127,7 +127,7 @@ def polygon_mask(data: Any, rings: Sequence[ArrayLike]) -> Any:
     table[row, np.arange(row.size) - np.searchsorted(row, row)] = column
     i = xp.reshape(xp.arange(ni, dtype=xp.int64, device=where), (1, ni))
     turned = xp.zeros((nj, ni), dtype=xp.int64, device=where)
-    at = xp.asarray(table.tolist(), dtype=xp.int64, device=where)
+    at = xp.reshape(xp.asarray(table.tolist(), dtype=xp.int64, device=where), table.shape)
     for n in range(table.shape[1]):
         turned = turned + xp.astype(at[:, n : n + 1] <= i, xp.int64)
     return turned % 2 == 1

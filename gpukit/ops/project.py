@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike
 from gpukit.device import array_namespace
 from gpukit.dispatch import operation
 from gpukit.errors import InputError
-from gpukit.ops._arrays import Padding, as_dtype, check_padding, device, invalid, is_floating, real_dtype, signed
+from gpukit.ops._arrays import (
+    Padding,
+    as_dtype,
+    check_padding,
+    device,
+    integer_range,
+    invalid,
+    is_floating,
+    real_dtype,
+    signed,
+)
 from gpukit.ops._interpolate import interpolate
 from gpukit.ops._mapping import check_affine, check_shape, rows
 from gpukit.ops._spline import coefficients
@@ -78,8 +88,7 @@ def project(
         neutral: Any = float("-inf") if biggest else float("inf")
         none: Any = float("nan")
     else:
-        info = xp.iinfo(view.dtype)
-        neutral = int(info.min if biggest else info.max)
+        neutral = integer_range(xp, view.dtype)[0 if biggest else 1]
         none = _lowest(xp, data, interval)
     where = device(data)
     view = xp.where(bad, xp.full((1,), neutral, dtype=view.dtype, device=where), view)
@@ -91,8 +100,8 @@ def project(
 def _lowest(xp: Any, data: Any, padding: Padding) -> int:
     """The lowest integer that the padding declares to be no measurement."""
     assert padding is not None
-    info = xp.iinfo(data.dtype)
-    return math.ceil(min(max(padding[0], float(info.min)), float(info.max)))
+    lowest, highest = integer_range(xp, data.dtype)
+    return math.ceil(min(max(padding[0], float(lowest)), float(highest)))
 
 
 def _mean(xp: Any, view: Any, bad: Any | None, axis: int) -> Any:

@@ -87,12 +87,24 @@ class Statistics:
 
 
 def check_labels(mask: Any | None, labels: Sequence[int] | None) -> tuple[int, ...] | None:
-    """The labels as integers; they need a label map to be looked up in."""
+    """The labels as integers; they need a label map to be looked up in.
+
+    Raises
+    ------
+    InputError
+        There is no label map, or a label is not a whole number of 64 bits.
+    """
     if labels is None:
         return None
     if mask is None:
         raise InputError("labels were given but no label map", attribute="mask")
-    return tuple(int(label) for label in labels)
+    try:
+        numbers = tuple(int(label) for label in labels)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("a label must be a whole number", attribute="labels") from error
+    if not all(-(2**63) <= label < 2**63 for label in numbers):
+        raise InputError("a label must lie between -2^63 and 2^63 - 1", attribute="labels")
+    return numbers
 
 
 @operation(tolerance=1e-10)

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
-from test_ai import above, bright_network, describe
+from support.bright_model import above, bright_network, describe
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

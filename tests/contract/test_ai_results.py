@@ -15,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from support.paths import ROOT
 
 from gpukit.dicom.derived.mr_series import write_mr_series
 from gpukit.geometry import Grid
@@ -25,7 +26,7 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 pytest.importorskip("monai", reason="monai is not installed")
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 
-SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "ai-results.schema.json"
+SCHEMA = ROOT / "docs" / "ai-results.schema.json"
 ANATOMY = {"value": "91723000", "scheme": "SCT", "meaning": "Anatomical Structure"}
 LIVER = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
 NODULE = {"name": "Nodule", "code": {"value": "27925004", "scheme": "SCT", "meaning": "Nodule"}}
@@ -166,7 +167,7 @@ def test_every_object_passes_the_checker(written: tuple[Path, dict[str, str]]) -
 def test_nifti_says_what_made_it_and_others_read_it(written: tuple[Path, dict[str, str]]) -> None:
     """An extension of the header, as the NIfTI-1 standard has it: nothing about the voxels moves."""
     import nibabel
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK
 
     folder, digests = written
     for name, algorithm in (("seg.nii", "seg-net"), ("seg.nii.gz", "seg-net"), ("enh.nii.gz", "enh-net")):
@@ -180,8 +181,8 @@ def test_nifti_says_what_made_it_and_others_read_it(written: tuple[Path, dict[st
         stated = json.loads(raw[360 : 352 + size].rstrip(b"\0"))["gpukit"]
         assert stated["algorithm"] == {"name": algorithm, "version": "4.2", "digest": digests[name[:3]]}
         image = nibabel.load(path)
-        theirs = sitk.ReadImage(str(path))
-        np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs), np.asarray(image.dataobj).T)
+        theirs = SimpleITK.ReadImage(str(path))
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(theirs), np.asarray(image.dataobj).T)
         assert len(raw) - int(offset) == np.asarray(image.dataobj).nbytes
         assert bytes(image.header["descrip"].item()).decode() == f"{algorithm} 4.2"
     labels = json.loads((folder / "seg.json").read_text())["labels"]
@@ -194,11 +195,11 @@ def test_nifti_says_what_made_it_and_others_read_it(written: tuple[Path, dict[st
 
 
 def test_other_volumes_say_what_made_them(written: tuple[Path, dict[str, str]]) -> None:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK
 
     folder, digests = written
     for name in ("enh.mha", "enh.nrrd"):
-        stated = json.loads(sitk.ReadImage(str(folder / name)).GetMetaData("gpukit"))
+        stated = json.loads(SimpleITK.ReadImage(str(folder / name)).GetMetaData("gpukit"))
         assert stated["algorithm"] == {"name": "enh-net", "version": "4.2", "digest": digests["enh"]}, name
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ops_oracles import oblique
+from support.oracles.resampling import oblique
 
 from gpukit.errors import InputError
 from gpukit.ops.project import project_slab

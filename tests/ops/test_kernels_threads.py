@@ -9,7 +9,7 @@ import ctypes
 
 import numpy as np
 import pytest
-from ops_oracles import oblique
+from support.oracles.resampling import oblique
 
 from gpukit.ops._mapping import check_affine
 from gpukit.ops.project import project_slab

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_oracles import brute_linear, oblique, positions
+from support.oracles.resampling import brute_linear, oblique, positions
 
 from gpukit.errors import InputError
 from gpukit.ops.project import project, project_slab

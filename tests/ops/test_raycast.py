@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.raycast_scenes import WHITE, on_gpu_threads, scene, turn, view
 
 from gpukit.errors import GeometryError, InputError
-from gpukit.ops._scene import scene_of
 from gpukit.ops.raycast import raycast
 
 KINDS = ["uint8", "int16", "uint16", "int32", "float32", "float64"]
-WHITE = [[1.0, 1.0, 1.0]] * 2
-
-
-def _view(shape, spacing, pixels, depth, rotation=None, fov=None):
-    """Parallel view of a volume's centre: output index to input index."""
-    spacing = np.asarray(spacing, float)
-    rotation = np.eye(3) if rotation is None else rotation
-    fov = fov or float(np.linalg.norm(np.array(shape[::-1]) * spacing))
-    steps = np.array([fov / pixels, fov / pixels, fov / depth])
-    m = np.eye(4)
-    m[:3, :3] = (rotation * steps) / spacing[:, None]
-    centre = (np.array(shape[::-1]) - 1) / 2
-    m[:3, 3] = centre - m[:3, :3] @ ((np.array([pixels, pixels, depth]) - 1) / 2)
-    return m, (depth, pixels, pixels), steps
-
-
-def _turn(rng):
-    q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    return q * np.sign(np.linalg.det(q))
 
 
 @pytest.mark.parametrize("samples", [40, 111])
@@ -60,7 +39,7 @@ def test_a_homogeneous_ball_from_any_side(lib, rng):
     distance = np.sqrt((i * spacing[0]) ** 2 + (j * spacing[1]) ** 2 + (k * spacing[2]) ** 2)
     data = 1000 * (distance - radius)  # a signed distance: linear interpolation finds the surface between voxels
     pixels = 36
-    m, grid, steps = _view(shape, spacing, pixels, 150, _turn(rng), fov=60.0)
+    m, grid, steps = view(shape, spacing, pixels, 150, turn(rng), fov=60.0)
     n = 2001  # a table whose step falls within 0.03 mm of the surface
     opacities = np.where(np.linspace(-30000, 30000, n) < 0, mu, 0.0)
     got = lib(
@@ -146,24 +125,13 @@ def test_light_on_a_face_is_brightest_from_the_front(lib):
         np.testing.assert_allclose(got[..., :3], want, atol=2e-3)  # what the last 0.1 % of light would add
 
 
-def _scene(rng, kind, shape):
-    data = rng.integers(0, 250, shape).astype(kind)
-    if kind.startswith("float"):
-        data[rng.random(shape) < 0.03] = np.nan
-    n = 33
-    opacities = np.zeros(n)
-    opacities[18:24] = 0.05
-    opacities[28:] = 0.3
-    return data, {"colors": rng.random((n, 3)), "opacities": opacities, "window": (0.0, 250.0)}
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shaded", [False, True])
 def test_every_backend_agrees_with_the_reference(lib, rng, kind, shaded):
     shape = (11, 14, 19)
-    data, look = _scene(rng, kind, shape)
+    data, look = scene(rng, kind, shape)
     for spacing, eye, padding in (((1, 1, 1), None, None), ((0.6, 0.8, 2.5), (9.0, 7.0, -60.0), (100, 140))):
-        m, grid, _ = _view(shape, spacing, 13, 40, None if eye else _turn(rng))
+        m, grid, _ = view(shape, spacing, 13, 40, None if eye else turn(rng))
         kwargs = {**look, "affine": np.diag(spacing), "eye": eye, "padding": padding}
         if shaded:
             kwargs["shading"] = (0.2, 0.7, 0.3, 20)
@@ -178,8 +146,8 @@ def test_every_backend_agrees_with_the_reference(lib, rng, kind, shaded):
 def test_lanes_deep_inside_a_volume_agree_with_the_reference(rng, kind, padding):
     """Close-up of a larger volume, where no sample is near its border."""
     shape = (26, 30, 34)
-    data, look = _scene(rng, kind, shape)
-    m, grid, _ = _view(shape, (0.6, 0.8, 0.9), 14, 44, _turn(rng), fov=9.0)
+    data, look = scene(rng, kind, shape)
+    m, grid, _ = view(shape, (0.6, 0.8, 0.9), 14, 44, turn(rng), fov=9.0)
     kwargs = {**look, "affine": np.diag((0.6, 0.8, 0.9)), "padding": padding}
     for extra in ({"shading": (0.2, 0.7, 0.3, 20)}, {"gradient": (np.linspace(0, 1, 9), (0.0, 150.0))}):
         got = raycast(data, m, grid, **kwargs, **extra)
@@ -197,7 +165,7 @@ def test_lanes_deep_inside_a_volume_agree_with_the_reference(rng, kind, padding)
 )
 def test_skipping_and_tiles_change_nothing(entries, shape, seed, kind):
     rng = np.random.default_rng(seed)
-    data, look = _scene(rng, kind, shape)
+    data, look = scene(rng, kind, shape)
     m = np.eye(4)
     m[:3, :3] = np.array(entries).reshape(3, 3)
     m[:3, 3] = (np.array(shape[::-1]) - 1) / 2 - m[:3, :3] @ [3, 3, 9]
@@ -209,32 +177,13 @@ def test_skipping_and_tiles_change_nothing(entries, shape, seed, kind):
     np.testing.assert_allclose(a, b, atol=raycast.tolerance)
 
 
-def _on_gpu_threads(data, m, grid, *, affine, padding=None, labels=None, second=None, **look):
-    """The CUDA kernel's function, one pixel after another on the CPU."""
-    from gpukit_backends.cpu.library import library, longs, pointer
-    from gpukit_backends.cpu.raycast import prepare
-
-    handle = library().handle
-    if handle is None:
-        pytest.skip(library().why)
-    rest = {"shading": None, "eye": None, "opaque": 0.999, "gradient": None, "planes": None, **look}
-    scene = scene_of(data, m, grid, affine=affine, labels=labels, second=second, **rest)
-    ready = prepare(data, scene, padding, labels, second)
-    out = np.empty((*grid[1:], 4), np.float32)
-    handle.gpukit_threads_raycast(
-        ctypes.byref(ready.seen), pointer(ready.kinds), ctypes.byref(ready.rays), ctypes.byref(ready.scene),
-        longs(*grid[::-1]), pointer(out), ctypes.c_int64(0), ctypes.c_int64(grid[1] * grid[2]),
-    )  # fmt: skip
-    return out
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_gpu_threads_agree_with_the_reference(rng, kind):
     shape = (12, 10, 17)
-    data, tables = _scene(rng, kind, shape)
-    m, grid, _ = _view(shape, (1, 1, 2), 9, 30, _turn(rng))
+    data, tables = scene(rng, kind, shape)
+    m, grid, _ = view(shape, (1, 1, 2), 9, 30, turn(rng))
     kwargs = {**tables, "affine": np.diag([1, 1, 2]), "shading": (0.2, 0.7, 0.1, 5)}
-    out = _on_gpu_threads(data, m, grid, **kwargs)
+    out = on_gpu_threads(data, m, grid, **kwargs)
     np.testing.assert_allclose(out, raycast.reference(data, m, grid, **kwargs), atol=1e-6)  # both in float64
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_oracles import brute_linear, inside, itk_resample, oblique, positions
+from support.oracles.resampling import brute_linear, inside, itk_resample, oblique, positions
 
 from gpukit.errors import GeometryError, InputError
 from gpukit.ops.resample import resample

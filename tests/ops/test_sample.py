@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops_oracles import brute_linear
+from support.oracles.resampling import brute_linear
 
 from gpukit.errors import InputError
 from gpukit.ops.sample import sample

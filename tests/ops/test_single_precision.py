@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ops_oracles import oblique
+from support.oracles.resampling import oblique
 
 from gpukit.ops.project import project
 from gpukit.ops.resample import resample

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TOP = {
     "pyproject.toml", "gpukit", "backends", "cli", "tests", "docker", "environment.yml", "README.md", "Makefile",
     "benchmarks", "docs", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", ".ci", ".pre-commit-config.yaml", ".gitignore",

@@ -13,11 +13,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 # Two builds compile every kernel in every flavour; on a busy machine that takes minutes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(folder: Path, **environment: str) -> tuple[Path, str]:

@@ -21,9 +21,9 @@ def unsuitable(data: Any) -> str | None:
 
 
 def flat(data: NDArray[Any]) -> NDArray[Any]:
-    """The voxels in C order in a compiled type; copied only where they do not lie so already."""
+    """The voxels in C order in a compiled type, aligned; copied only where they do not lie so already."""
     kind = {"bool": "uint8", "int8": "int16"}.get(data.dtype.name, data.dtype)
-    return np.ascontiguousarray(data, dtype=kind).reshape(-1)
+    return np.require(data, kind, ("C_CONTIGUOUS", "ALIGNED")).reshape(-1)
 
 
 def inside(mask: NDArray[Any] | None) -> NDArray[np.uint8] | None:

@@ -62,9 +62,10 @@ def interpolated_labels(
     start: Sequence[int] = (0, 0, 0),
     planes: tuple[int, int, int] | None = None,
     nearest: int | None = None,
+    reach: Sequence[Sequence[float]] | None = None,
 ) -> Any:
     """The label that wins at each voxel of another grid; see `gpukit.ops.interpolated_labels.interpolated_labels`."""
-    job = check_contest(scores, matrix, shape, labels, activation, weights, start, planes, nearest)
+    job = check_contest(scores, matrix, shape, labels, activation, weights, start, planes, nearest, reach)
     handle = library().handle
     assert handle is not None
     classes, nk, nj, ni = scores.shape

@@ -32,6 +32,8 @@ __all__ = [
 ABI = 7
 #: Names one flavour for tests and comparisons, or ``none`` for the reference.
 VARIABLE = "GPUKIT_CPU_KERNELS"
+#: Names a folder with other builds of the libraries, such as those of ``make sanitize``.
+FOLDER_VARIABLE = "GPUKIT_CPU_KERNELS_FOLDER"
 KERNELS = Path(__file__).resolve().parent.parent / "kernels"
 
 #: Voxel types that kernels take; the position is the number they go by in gk_common.h.
@@ -67,7 +69,7 @@ class Flavour:
 
 def _open(name: str) -> ctypes.CDLL:
     suffix = {"Windows": ".dll", "Darwin": ".dylib"}.get(platform.system(), ".so")
-    path = KERNELS / f"libgpukit_{name}{suffix}"
+    path = Path(os.environ.get(FOLDER_VARIABLE) or KERNELS) / f"libgpukit_{name}{suffix}"
     if not path.is_file():
         raise OSError("no library was built (there was no C compiler when gpukit was installed)")
     handle = ctypes.CDLL(str(path))

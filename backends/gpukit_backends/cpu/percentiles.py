@@ -30,6 +30,8 @@ def percentiles(
     if mask is not None:
         check_like(data, mask)
     interval = check_padding(padding)
+    if not asked:
+        return ()
     if small(data) and library().handle is not None:
         return percentile(*tally(flat(data), inside(mask), interval), asked)
     if data.dtype.kind in "bc" or data.dtype == np.float16:

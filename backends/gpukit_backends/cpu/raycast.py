@@ -54,11 +54,11 @@ def prepare(
     label_bounds = second_bounds = other = None
     address = 0
     if labels is not None:
-        label_map = np.ascontiguousarray(labels.array)
+        label_map = np.require(labels.array, None, ("C_CONTIGUOUS", "ALIGNED"))
         address = placed(label_map)
         label_bounds = pyramid(label_map, volume(label_map, None), None)
     if second is not None:
-        voxels = np.ascontiguousarray(second.array, dtype=np.float32)
+        voxels = np.require(second.array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
         gaps = check_padding(second.padding)
         number = type_number(voxels.dtype)
         assert number is not None

@@ -31,7 +31,8 @@ GK_EXPORT int gpukit_distance_rows(const uint8_t *mask, float *out, int64_t n, d
     return 0;
 }
 
-/* One line: f[q] becomes the smallest f[p] + ((q - p) * size)^2. v and z hold n and n + 1. */
+/* One line: f[q] becomes the smallest f[p] + ((q - p) * size)^2. v and z hold n and n + 1. The square of the size is not
+ * zero: check_spacing bounds the size. */
 static void gk_envelope(float *f, float *g, int64_t n, double size, int32_t *v, double *z) {
     double square = size * size;
     int64_t k = -1;

@@ -43,6 +43,7 @@ static int gk_block_size(const double *m, const int64_t *size, int64_t *count) {
 static int gk_block_start(gk_block *b, const double *m, const int64_t *full) {
     int axis;
     b->inside = 1;
+    for (axis = 0; axis < 3; axis++) b->low[axis] = b->size[axis] = 0; /* of a block that is outside */
     for (axis = 0; axis < 3; axis++) {
         const double *row = m + 4 * axis;
         const int64_t i = b->at[0], j = b->at[1], k = b->at[2], I = i + b->count[0] - 1, J = j + b->count[1] - 1,

@@ -73,9 +73,10 @@ GK_FN gk_ray gk_ray_of(const gk_rays *r, int64_t i, int64_t j) {
     return ray;
 }
 
-/* Place in the table, 0 to n - 1. */
+/* Place in the table, 0 to n - 1; 0 for NaN, so that the place is an index whatever the value is. */
 GK_FN double gk_place(const gk_look *look, double value) {
-    return gk_clamp((value - look->low) * look->scale, 0.0, (double)(look->n - 1));
+    const double place = (value - look->low) * look->scale, last = (double)(look->n - 1);
+    return place > 0.0 ? (place < last ? place : last) : 0.0;
 }
 
 /* Whether any value from low to high is drawn at all. */

@@ -38,7 +38,8 @@ static void gk_stretch(const gk_skip *s, const gk_ray *corner, int64_t nk, int64
         int up = 1, down = 1;
         for (l = 0; l < 4; l++) {
             const double start = corner[l].start[axis], step = corner[l].step[axis];
-            double a = (s->low[axis] - start) / step, b = (s->high[axis] - start) / step;
+            const double divisor = step > 1e-9 || step < -1e-9 ? step : 1.0; /* else a and b are not used */
+            double a = (s->low[axis] - start) / divisor, b = (s->high[axis] - start) / divisor;
             low = start < low ? start : low;
             high = start > high ? start : high;
             up &= step > 1e-9;

@@ -35,9 +35,10 @@ typedef struct {
 
 static inline int64_t gk_step(const gk_contest *w, int axis) { return w->size[axis] > 1 && axis != w->nearest; }
 
-/* exp(x) for x <= 0 to two units in the last place; plain arithmetic, so that loops over it become vectors. */
+/* exp(x) for x <= 0 to two units in the last place; plain arithmetic, so that loops over it become vectors. NaN, the
+ * difference of two infinite scores, gives exp(-87), because no integer stands for it. */
 static inline float gk_exp(float x) {
-    const float t = x < -87.0f ? -87.0f : x;
+    const float t = x > -87.0f ? x : -87.0f;
     const float n = (t * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounded: 1.5 * 2^23 */
     const float r = (t - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.0f / 5040.0f;

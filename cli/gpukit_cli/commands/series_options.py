@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, KeepTilt, Phase, Series, SkipDamaged, source_of
+from gpukit_cli.params import Device, FillGaps, KeepTilt, MaxGap, Phase, Series, SkipDamaged, gaps_of, source_of
 
 if TYPE_CHECKING:
     from gpukit.volume import Volume
@@ -27,6 +27,7 @@ class Opening:
     keep_tilt: KeepTilt = False
     skip_damaged: SkipDamaged = False
     device: Device = None
+    max_gap: MaxGap = None
 
     def open(self, inputs: Sequence[Path], progress: Progress) -> Volume:
         """The series that the options choose; what was done to it is told as notes."""
@@ -36,7 +37,7 @@ class Opening:
             source_of(inputs),
             device=self.device,
             series=self.series,
-            fill_gaps=self.fill_gaps,
+            fill_gaps=gaps_of(self.fill_gaps, self.max_gap),
             phase=None if self.phase == "all" else self.phase,
             tilt="keep" if self.keep_tilt else "remove",
             skip_damaged=self.skip_damaged,

@@ -87,7 +87,7 @@ class Job:
     format: str
     output: str
     overlay: bool = False
-    fill_gaps: bool = False
+    fill_gaps: bool | int = False
     skip_damaged: bool = False
     trust: bool = False
     profile: bool = False

@@ -74,7 +74,7 @@ def batch(
     channels: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     overlay: bool = False,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     skip_damaged: bool = False,
     trust: bool = False,
     profile: bool = False,

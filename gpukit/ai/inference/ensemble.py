@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.ai.inference.label_map import Labelling
 from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.description import Model
 from gpukit.errors import DependencyError, InputError, ModelError
+from gpukit.volume import map_of_planes
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +25,7 @@ __all__ = [
     "combine_probabilities",
     "combined",
     "fuse",
+    "fuse_labels",
     "same_windows",
 ]
 
@@ -178,6 +181,26 @@ def _activated(block: Block, activation: str) -> torch.Tensor:
             if activation != "sigmoid":
                 values[0][skipped] = 1.0
     return values
+
+
+def fuse_labels(
+    several: Sequence[Labelling], how: str, weights: Sequence[float] | None, labels: Sequence[int]
+) -> Labelling:
+    """As `fuse`; where labels of a model overlap, each label is put together on its own."""
+    import torch
+
+    if all(one.planes is None for one in several):
+        return Labelling(fuse([one.array for one in several], how, weights, labels))
+    first = several[0].array
+    planes = torch.zeros(((len(labels) + 7) // 8, *first.shape), dtype=torch.uint8, device=first.device)
+    for n, value in enumerate(labels):
+        masks = [
+            (one.array == value if one.planes is None else (one.planes[n // 8] & (1 << n % 8)) != 0).to(torch.uint8)
+            for one in several
+        ]
+        planes[n // 8].bitwise_or_(fuse(masks, how, weights, [1]).to(torch.uint8) << n % 8)
+    array, overlap = map_of_planes(planes, labels, first.to(torch.int32))
+    return Labelling(array.to(first.dtype), planes if overlap else None)
 
 
 def fuse(

@@ -9,12 +9,16 @@ Two ways back:
   steps of the model's voxel size. `gpukit.ops.interpolated_labels` does it, and interpolates only where the eight
   differ.
 
-Neither way holds all classes for the whole volume.
+Neither way holds all classes for the whole volume. Where classes are independent of one another (sigmoid) each of them
+is asked for on its own, and what is held is one bit a label and voxel.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,14 +31,34 @@ from gpukit.ai.transforms.volume_input import copy_box, whole_voxel_start
 from gpukit.geometry import Grid
 from gpukit.ops._mapping import check_affine
 from gpukit.ops.interpolated_labels import interpolated_labels
+from gpukit.volume import map_of_planes
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BUDGET", "LabelMap", "spans"]
+__all__ = ["BUDGET", "LabelMap", "Labelling", "spans"]
 
 #: Numbers (float32) that one step may hold beside the block: 64 MB.
 BUDGET = 16 << 20
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Labels on the source's grid, all on one device.
+
+    Parameters
+    ----------
+    array : tensor, ``[k, j, i]``
+        The label map.
+    planes : tensor of uint8 or None, ``[p, k, j, i]``
+        Where labels overlap: bits as in `gpukit.volume.Segmentation`.
+    probabilities : tensor of uint8 or None, ``[label, k, j, i]``
+        As 255ths, where they are kept.
+    """
+
+    array: torch.Tensor
+    planes: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None
 
 
 class LabelMap:
@@ -52,6 +76,9 @@ class LabelMap:
         Where the blocks come from and the map is kept.
     nearest : int, optional
         An axis of the model's along which nothing is interpolated: the nearest plane counts, and of two the later.
+    reach : sequence of (float, float), optional
+        How far the outermost voxels count beyond their centres along the model's axes (i, j, k), see
+        `gpukit.ai.transforms.volume_input.reach`; half a voxel by default.
     """
 
     def __init__(
@@ -62,6 +89,7 @@ class LabelMap:
         device: torch.device,
         *,
         nearest: int | None = None,
+        reach: Sequence[Sequence[float]] | None = None,
     ) -> None:
         import torch
 
@@ -75,7 +103,12 @@ class LabelMap:
         self._nearest = nearest
         # Of whole voxels the map is the model's [i, j, k]; else it is the source's [k, j, i].
         shape = source.shape if self._start is None else model.shape[::-1]
-        self._map = torch.zeros(shape, dtype=self.work, device=device)
+        self._device = device
+        if output.overlapping:
+            self._planes = torch.zeros(((len(values) + 7) // 8, *shape), dtype=torch.uint8, device=device)
+        else:
+            self._map = torch.zeros(shape, dtype=self.work, device=device)
+        self._reach = [(0.5, 0.5)] * 3 if reach is None else [(float(a), float(b)) for a, b in reach]
         self._matrix = check_affine(model.matrix_from(source), source.shape)
         i, j, k = model.shape[::-1]
         self._size = (i, j, k)
@@ -84,7 +117,10 @@ class LabelMap:
     def add(self, block: Block) -> None:
         """Take in a block; those before it along any axis must have come. Nothing of it is referred to afterwards."""
         if self._start is not None:
-            self._map[block.box] = self._decide(block)
+            if self.output.overlapping:
+                self._decide_each(block)
+            else:
+                self._map[block.box] = self._decide(block)
         else:
             self._between(self._seams.join(block, self._size))
 
@@ -95,7 +131,18 @@ class LabelMap:
 
     def finish(self) -> torch.Tensor:
         """The label map ``[k, j, i]`` on the source's grid, contiguous; the map cannot be used any further."""
-        return self._on_source(self._map).to(self.dtype)
+        return self.labelling().array
+
+    def labelling(self) -> Labelling:
+        """As `finish`, with the bits of labels that overlap."""
+        import torch
+
+        if not self.output.overlapping:
+            return Labelling(self._on_source(self._map).to(self.dtype))
+        planes = torch.stack([self._on_source(plane) for plane in self._planes])
+        like = torch.empty(planes.shape[1:], dtype=self.work, device=planes.device)
+        array, overlap = map_of_planes(planes, [label.value for label in self.output.labels], like)
+        return Labelling(array.to(self.dtype), planes if overlap else None)
 
     def _on_source(self, kept: torch.Tensor) -> torch.Tensor:
         """What was kept, on the source's grid as ``[k, j, i]``, contiguous."""
@@ -122,10 +169,18 @@ class LabelMap:
         for part in spans(0, sums.shape[1], BUDGET // max(1, sums[0, 0].numel())):
             # divided, which changes no order, because rounding can make two classes equal, as in MONAI's
             values = sums[:, part] if weights is None else sums[:, part] / weights[part]
-            labels[part] = self._chosen(values, 0.0)
+            labels[part] = self._chosen(values, _logit(self.output.threshold))
             if weights is not None:
                 labels[part].masked_fill_(weights[part] == 0, 0)
         return labels
+
+    def _decide_each(self, block: Block) -> None:
+        """Set the bits of labels in a block's voxels."""
+        sums, weights = block.sums, block.weights
+        least = _logit(self.output.threshold)
+        for n, logits in enumerate(sums):
+            inside = logits >= least if weights is None else (logits / weights >= least) & (weights != 0)
+            self._planes[n // 8][block.box].bitwise_or_(inside.to(self._planes.dtype) << n % 8)
 
     def _chosen(self, values: torch.Tensor, threshold: float) -> torch.Tensor:
         """Label values of ``[classes, ...]``; with sigmoid, background where the best is below the threshold."""
@@ -146,6 +201,41 @@ class LabelMap:
         if box is None:
             return
         values = [label.value for label in self.output.labels]
+        output = self.output
+        if output.activation == "sigmoid" and (output.overlapping or output.threshold != 0.5):
+            for n in range(sums.shape[0]):
+                bit, room = (1 << n % 8, self._planes[n // 8]) if output.overlapping else (values[0], self._map)
+                found = self._one_class(block, n, bit, box)
+                if found is not None:
+                    room[box].bitwise_or_(found.to(room.dtype))
+            return
+        labels = range(sums.shape[0]) if output.activation in ("none", "softmax") else values
+        # each voxel is labelled once and 0 in all other parts
+        self._map[box].bitwise_or_(self._interpolated(block, box, sums, labels, output.activation, weights))
+
+    def _one_class(self, block: Block, n: int, value: int, box: tuple[slice, slice, slice]) -> torch.Tensor | None:
+        """`value` where the probability of channel n, interpolated, reaches the threshold; None where it never does."""
+        import torch
+
+        logits, weights, threshold = block.sums[n], block.weights, self.output.threshold
+        if weights is not None:
+            logits = torch.where(weights == 0, -math.inf, logits / weights.clamp(min=torch.finfo(torch.float32).tiny))
+        if not bool((logits >= _logit(threshold)).any()):  # what lies between is not larger either
+            return None
+        values = torch.sigmoid(logits)
+        # the first of equal ones wins, so that the threshold itself is inside
+        pair = torch.stack((values, torch.full_like(values, threshold)))
+        return self._interpolated(block, box, pair, (value, 0), "none", None)
+
+    def _interpolated(
+        self,
+        block: Block,
+        box: tuple[slice, slice, slice],
+        sums: torch.Tensor,
+        labels: Sequence[int],
+        activation: str,
+        weights: torch.Tensor | None,
+    ) -> torch.Tensor:
         # the model's (i, j, k) as arrays [k, j, i]
         scores: Any = sums.permute(0, 3, 2, 1)
         weight: Any = None if weights is None else weights.permute(2, 1, 0)
@@ -155,21 +245,22 @@ class LabelMap:
             scores,
             self._matrix,
             [s.stop - s.start for s in box],
-            labels=range(sums.shape[0]) if self.output.activation in ("none", "softmax") else values,
-            activation=self.output.activation,
+            labels=labels,
+            activation=activation,
             weights=weight,
             start=[s.start for s in box],
             planes=[(2 - axis, block.start[axis], self._size[axis]) for axis in range(3)],
             nearest=None if self._nearest is None else 2 - self._nearest,
+            reach=self._reach[::-1],
         )
-        # each voxel is labelled once and 0 in all other parts
-        self._map[box].bitwise_or_(as_tensor(found))
+        result: torch.Tensor = as_tensor(found)
+        return result
 
     def _box(self, block: Block) -> tuple[slice, slice, slice] | None:
         """A box ``[k, j, i]`` of source voxels that holds all between a block's voxels, None where there are none."""
         sides = [
-            (-0.5 if begin == 0 else begin, end - 0.5 if end == size else end - 1.0)
-            for begin, end, size in zip(block.start, block.stop, self._size, strict=True)
+            (-before if begin == 0 else begin, end - 1.0 + after if end == size else end - 1.0)
+            for begin, end, size, (before, after) in zip(block.start, block.stop, self._size, self._reach, strict=True)
         ]
         corners = np.array([(*corner, 1.0) for corner in itertools.product(*sides)])
         there = corners @ np.linalg.inv(self._matrix).T
@@ -178,6 +269,10 @@ class LabelMap:
             begin, end = int(np.floor(there[:, axis].min())) - 1, int(np.ceil(there[:, axis].max())) + 2
             found.append(slice(max(0, min(size, begin)), max(0, min(size, end))))
         return None if any(s.start >= s.stop for s in found) else (found[2], found[1], found[0])
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
 
 
 def spans(start: int, stop: int, step: int) -> list[slice]:

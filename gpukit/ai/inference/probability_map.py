@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpukit.ai.inference.label_map import BUDGET, LabelMap, spans
+from gpukit.ai.inference.label_map import BUDGET, Labelling, LabelMap, spans
 from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.volume_spec import OutputSpec
 from gpukit.geometry import Grid
+from gpukit.ops._mapping import EDGE
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +30,25 @@ class ProbabilityMap(LabelMap):
 
     Parameters
     ----------
-    source, model, output, device
+    source, model, output, device, reach
         As in `LabelMap`.
     wanted : sequence of int
         Values of the labels whose probabilities are kept, in the order in which they are to stand.
     """
 
     def __init__(
-        self, source: Grid, model: Grid, output: OutputSpec, device: torch.device, wanted: Sequence[int]
+        self,
+        source: Grid,
+        model: Grid,
+        output: OutputSpec,
+        device: torch.device,
+        wanted: Sequence[int],
+        *,
+        reach: Sequence[Sequence[float]] | None = None,
     ) -> None:
         import torch
 
-        super().__init__(source, model, output, device)
+        super().__init__(source, model, output, device, reach=reach)
         # Without sigmoid channel n is label n; with it, channels are the labels in their order.
         values = [label.value for label in output.labels]
         channels = [values.index(v) if output.activation == "sigmoid" else v for v in wanted]
@@ -61,6 +70,10 @@ class ProbabilityMap(LabelMap):
                 room[:, part] = _bytes(self._activated(block.sums[:, part], some)[self._channels])
         super().add(block)
 
+    def labelling(self) -> Labelling:
+        """The label map, the bits of labels that overlap, and the probabilities; call it once, when all is in."""
+        return replace(super().labelling(), probabilities=self.probabilities())
+
     def probabilities(self) -> torch.Tensor:
         """``[label, k, j, i]`` uint8 on the source's grid; call it once, when all blocks are in."""
         found = self._store[:, : math.prod(self.source.shape)].view(-1, *self.source.shape)
@@ -72,8 +85,8 @@ class ProbabilityMap(LabelMap):
     def _between(self, block: Block) -> None:
         """Label the source voxels between a block's voxels, and keep their probabilities.
 
-        A source voxel belongs to the cell [p, p + 1) of model voxels along each axis; the outermost half voxel belongs
-        to the outermost voxels.
+        A source voxel belongs to the cell [p, p + 1) of model voxels along each axis; what lies beyond the outermost
+        centres, as far as the model reaches, belongs to the outermost voxels.
         """
         import torch
 
@@ -88,8 +101,9 @@ class ProbabilityMap(LabelMap):
             inside = None
             for axis, (first, last) in enumerate(zip(block.start, block.stop, strict=True)):
                 at = self._position(axis, grid)
-                within = at >= (first or -0.5)
-                within &= at <= last - 0.5 if last == self._size[axis] else at < last - 1
+                before, after = self._reach[axis]
+                within = at >= (first or -before - EDGE)
+                within &= at <= last - 1 + after + EDGE if last == self._size[axis] else at < last - 1
                 inside = within if inside is None else inside & within
             assert inside is not None
             found = inside.nonzero(as_tuple=True)

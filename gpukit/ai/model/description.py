@@ -208,7 +208,7 @@ def read_description(
     if form == "nnunet":
         raise root["format"].error(
             "is nnunet, and an nnU-Net folder is described by its own plans.json and dataset.json",
-            fix="remove this file",
+            fix="rename this file, so that the plans are read",
         )
     task = root["task"].choice(*TASKS)
     seen = root["input"].object((), None)

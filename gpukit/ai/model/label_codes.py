@@ -15,11 +15,11 @@ __all__ = ["coded"]
 
 Code = tuple[str, str, str]
 
-ALTERED: Code = ("49755003", "SCT", "Morphologically Altered Structure")
+ALTERED: Code = ("49755003", "SCT", "Morphologically Abnormal Structure")
 
 _ANATOMY = {
     "aorta": ("15825003", "Aorta"),
-    "bladder": ("89837001", "Urinary bladder"),
+    "bladder": ("89837001", "Bladder"),
     "brain": ("12738006", "Brain"),
     "duodenum": ("38848004", "Duodenum"),
     "esophagus": ("32849002", "Esophagus"),
@@ -34,7 +34,7 @@ _ANATOMY = {
     "prostate": ("41216001", "Prostate"),
     "spleen": ("78961009", "Spleen"),
     "stomach": ("69695003", "Stomach"),
-    "urinary bladder": ("89837001", "Urinary bladder"),
+    "urinary bladder": ("89837001", "Bladder"),
 }
 _ALTERED = {"tumor": ("108369006", "Neoplasm"), "tumour": ("108369006", "Neoplasm"), "lesion": ("52988006", "Lesion")}
 

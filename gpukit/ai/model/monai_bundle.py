@@ -143,16 +143,17 @@ def read_bundle(folder: Path, *, trust: bool = False) -> Model:
     if form != "segmentation":
         task = str(meta.value.get("task", "another task"))
         raise ModelError(
-            f"the bundle is for {task[:120]!r}: its output is {form!r}, and segmenting needs 'segmentation'",
+            f"the bundle is for {task[:120]!r}: its output has the format {str(form)[:40]!r}, and gpukit translates "
+            "the configuration of bundles with the format 'segmentation' only",
             file=output.file,
             attribute=f"{output.path}.format",
-            fix="use a bundle for segmentation",
+            fix="describe the model in a file model.json in the bundle's folder",
         )
     inputs = network_format["inputs"].object((), None)
     if len(inputs.value) != 1:
         raise inputs.error(f"names {len(inputs.value)} inputs, and one is needed")
     image = inputs[next(iter(inputs.value))].object(("num_channels",), None)
-    activation, postprocess = _postprocessing(config)
+    activation, postprocess, threshold = _postprocessing(config)
     return Model(
         name=str(meta.value.get("name") or folder.name),
         version=str(meta.value["version"]),
@@ -164,7 +165,9 @@ def read_bundle(folder: Path, *, trust: bool = False) -> Model:
         network=MappingProxyType(dict(bundle.network)) if bundle.weights.suffix != ".ts" else MappingProxyType({}),
         input=_input(config, image),
         inference=_inferer(config, image),
-        output=OutputSpec(activation=activation, labels=_labels(output, activation), postprocess=postprocess),
+        output=OutputSpec(
+            activation=activation, labels=_labels(output, activation), postprocess=postprocess, threshold=threshold
+        ),
         file=config.file,
     )
 
@@ -225,11 +228,15 @@ def _transforms(config: Node, name: str) -> list[tuple[str, Node, Node]]:
 def _input(config: Node, image: Node) -> InputSpec:
     orientation: str | None = None
     spacing: tuple[float, float, float] | None = None
+    spacing_first = False
     intensity: list[TransformSpec] = []
     for name, arguments, place in _transforms(config, "preprocessing"):
         if name in _DONE_HERE:
             continue
         if name == "Orientation":
+            if orientation is not None:
+                raise place.error("turns the image a second time", fix="leave one Orientationd in the configuration")
+            spacing_first = spacing is not None
             orientation = str(resolve(arguments.object(("axcodes",), None)["axcodes"], config)).upper()
             try:
                 reorientation([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], orientation)
@@ -238,6 +245,8 @@ def _input(config: Node, image: Node) -> InputSpec:
         elif name == "Spacing":
             if intensity:
                 raise place.error("resamples after values were changed; gpukit resamples first")
+            if spacing is not None:
+                raise place.error("resamples a second time", fix="leave one Spacingd in the configuration")
             found = resolve(arguments.object(("pixdim",), None)["pixdim"], config)
             numbers = [n.number(0.01, 100.0) for n in Node(found, place.file, f"{place.path}.pixdim").list(length=3)]
             spacing = (numbers[0], numbers[1], numbers[2])
@@ -256,6 +265,7 @@ def _input(config: Node, image: Node) -> InputSpec:
         modality=_MODALITIES.get(modality, ()),
         orientation=orientation,
         spacing=spacing,
+        spacing_first=spacing_first,
         intensity=tuple(intensity),
     )
 
@@ -277,9 +287,11 @@ def _inferer(config: Node, image: Node) -> InferenceSpec:
         return InferenceSpec()
     if target != "SlidingWindowInferer":
         raise node["_target_"].error(f"the inferer {target!r} is not one that gpukit translates")
-    found = Node(resolve(node, config), node.file, node.path)
-    moved = ("sw_device", "device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim")
-    found.object(("_target_", "roi_size"), ("sw_batch_size", "overlap", "mode", "padding_mode", "cval", *moved))
+    # keys without an effect on the labels are not evaluated: they may hold expressions, such as a device
+    ignored = ("sw_device", "device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim")
+    used = {key: item.value for key, item in node.items() if key not in ignored}
+    found = Node(resolve(Node(used, node.file, node.path), config), node.file, node.path)
+    found.object(("_target_", "roi_size"), ("sw_batch_size", "overlap", "mode", "padding_mode", "cval"))
     if found.value.get("padding_mode", "constant") != "constant" or found.value.get("cval", 0) != 0:
         raise found.error("pads with something other than zero, which gpukit does not")
     roi = [n.integer(1, 4096) for n in found["roi_size"].list(length=3)]
@@ -291,14 +303,19 @@ def _inferer(config: Node, image: Node) -> InferenceSpec:
     )
 
 
-def _postprocessing(config: Node) -> tuple[str, tuple[TransformSpec, ...]]:
-    activation, found = "softmax", []
+def _postprocessing(config: Node) -> tuple[str, tuple[TransformSpec, ...], float]:
+    """Activation, steps on the labels, and the least probability of a label of its own."""
+    activation, found, threshold, discrete = "softmax", [], 0.5, False
     for name, arguments, place in _transforms(config, "postprocessing"):
         if name == "Activations":
-            if arguments.value.get("sigmoid") is True:
+            if _for_prediction(arguments, "sigmoid", place, config) is True:
                 activation = "sigmoid"
-            elif arguments.value.get("softmax") is not True:
+            elif _for_prediction(arguments, "softmax", place, config) is not True:
                 raise place.error("is neither softmax nor sigmoid")
+        elif name == "AsDiscrete" and _is_prediction(place):
+            if discrete:
+                continue  # what has become labels stays labels
+            threshold, discrete = _discrete(arguments, place, config, activation), True
         elif name in POSTPROCESS:
             values = Node(resolve(arguments, config), place.file, place.path)
             found.append(TransformSpec(name, MappingProxyType(literal(values)), place.path))
@@ -306,7 +323,51 @@ def _postprocessing(config: Node) -> tuple[str, tuple[TransformSpec, ...]]:
             raise place.error(
                 f"the transform {name!r} is not one that gpukit translates", fix="describe the model in model.json"
             )
-    return activation, tuple(found)
+    return activation, tuple(found), threshold
+
+
+def _discrete(arguments: Node, place: Node, config: Node, activation: str) -> float:
+    """The threshold of an AsDiscrete, which must do to the probabilities what gpukit does by itself."""
+    largest = _for_prediction(arguments, "argmax", place, config) is True
+    least = _for_prediction(arguments, "threshold", place, config)
+    rounded = _for_prediction(arguments, "rounding", place, config) is not None
+    if activation == "sigmoid":
+        if largest:
+            raise place.error("takes the largest of probabilities that a sigmoid made, which gpukit does not")
+        if least is None or isinstance(least, bool):  # MONAI's older form: a flag, and the value beside it
+            given = _for_prediction(arguments, "logit_thresh", place, config)
+            least = 0.5 if given is None else given
+        if not isinstance(least, (int, float)) or not 0.0 < least < 1.0:
+            raise place.error(f"has the threshold {str(least)[:40]!r}, and a probability needs one between 0 and 1")
+        return float(least)
+    if least not in (None, False) or rounded:
+        if largest:
+            return 0.5  # of labels, which are whole numbers already
+        raise place.error("cuts each class at a threshold after a softmax, which gpukit does not")
+    return 0.5
+
+
+def _keys(place: Node) -> list[str]:
+    keys = place.value.get("keys", ())
+    return [keys] if isinstance(keys, str) else [str(key) for key in keys] if isinstance(keys, list) else []
+
+
+def _is_prediction(place: Node) -> bool:
+    """Whether a transform is for the network's output, and not for a label or the image alone."""
+    keys = _keys(place)
+    return not keys or "pred" in keys or not set(keys) & {"label", "image"}
+
+
+def _for_prediction(arguments: Node, name: str, place: Node, config: Node) -> Any:
+    """An argument as it is for the prediction, where there may be one for each key; None where it is not there."""
+    if not arguments.has(name):
+        return None
+    value = resolve(arguments[name], config)
+    if isinstance(value, list):
+        keys = _keys(place)
+        number = keys.index("pred") if "pred" in keys else 0
+        return value[number] if number < len(value) else None
+    return value
 
 
 def _labels(output: Node, activation: str) -> tuple[Label, ...]:

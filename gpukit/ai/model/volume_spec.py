@@ -91,6 +91,9 @@ class InputSpec:
         the patient's, as FreeSurfer's conform does.
     fill : float
         Value, in the source's unit, where the box reaches beyond the source.
+    spacing_first : bool
+        Whether `spacing` is along the axes as they are stored, before they are turned, as where a MONAI bundle has
+        ``Spacingd`` before ``Orientationd``.
     intensity : tuple of TransformSpec
         Applied in this order after resampling.
     """
@@ -104,6 +107,7 @@ class InputSpec:
     axes: str = "source"
     fill: float = 0.0
     intensity: tuple[TransformSpec, ...] = ()
+    spacing_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,17 +150,25 @@ class OutputSpec:
     ----------
     activation : str
         ``softmax`` or ``none``: one class a voxel, channel 0 is background and channel n is the label of value n.
-        ``sigmoid``: channel n is the n-th label, on its own; where none reaches one half there is background.
-        ``regions``: the same, but of those whose logits are above 0 the last wins, as in nnU-Net.
+        ``sigmoid``: channel n is the n-th label, on its own, wherever it reaches `threshold`: labels may overlap.
+        ``regions``: the same channels as one map: of those whose logits are above 0 the last label wins, as in nnU-Net.
     labels : tuple of Label
         Values and coded meanings; for ``softmax`` all channels but the first, for ``sigmoid`` and ``regions`` all.
     postprocess : tuple of TransformSpec
         Applied in this order to the label map on the source's grid.
+    threshold : float
+        With ``sigmoid``, the least probability of a label's voxels.
     """
 
     activation: str
     labels: tuple[Label, ...]
     postprocess: tuple[TransformSpec, ...] = ()
+    threshold: float = 0.5
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether two labels may share a voxel."""
+        return self.activation == "sigmoid" and len(self.labels) > 1
 
     @property
     def channels(self) -> int:
@@ -230,22 +242,29 @@ def read_inference(node: Node, task: str, dimensions: int) -> InferenceSpec:
 
 def read_output(node: Node) -> OutputSpec:
     """Check the part ``output`` of a description."""
-    node.object(("activation", "labels"), ("postprocess",))
-    activation = node["activation"].choice("softmax", "sigmoid", "none")
+    node.object(("activation", "labels"), ("postprocess", "threshold"))
+    activation = node["activation"].choice("softmax", "sigmoid", "regions", "none")
+    if node.has("threshold") and activation != "sigmoid":
+        raise node["threshold"].error("is for the activation sigmoid", fix="remove it")
     labels = tuple(_label(n) for n in node["labels"].list())
     if not labels:
         raise node["labels"].error("names no label", fix="name each class but the background")
     values = [label.value for label in labels]
     if double := next((v for v in values if values.count(v) > 1), None):
         raise node["labels"].error(f"names the value {double} twice")
-    if activation != "sigmoid" and sorted(values) != list(range(1, len(values) + 1)):
+    if activation not in ("sigmoid", "regions") and sorted(values) != list(range(1, len(values) + 1)):
         gap = next(v for v in range(1, len(values) + 2) if v not in values)
         raise node["labels"].error(
             f"does not name the value {gap}: with {activation}, label n is channel n and 0 is background",
             fix="name every channel but the first",
         )
     postprocess = read_transforms(node["postprocess"], POSTPROCESS) if node.has("postprocess") else ()
-    return OutputSpec(activation=activation, labels=labels, postprocess=postprocess)
+    return OutputSpec(
+        activation=activation,
+        labels=labels,
+        postprocess=postprocess,
+        threshold=node["threshold"].number(0.001, 0.999) if node.has("threshold") else 0.5,
+    )
 
 
 def read_transforms(node: Node, allowed: tuple[str, ...]) -> tuple[TransformSpec, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpukit.ai.inference.label_map import LabelMap
+from gpukit.ai.inference.label_map import Labelling, LabelMap
 from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.volume_spec import OutputSpec
 from gpukit.ai.nnunet.preprocess import Seen
@@ -53,6 +53,10 @@ class SplineLabelMap:
         room.copy_(block.sums)
         if block.weights is not None:
             room.div_(block.weights)
+
+    def labelling(self) -> Labelling:
+        """The label map ``[k, j, i]`` on the source's grid."""
+        return Labelling(self.finish())
 
     def finish(self) -> torch.Tensor:
         """The label map ``[k, j, i]`` on the source's grid."""

@@ -181,9 +181,7 @@ def read_json(file: Path) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(
-            f"cannot be read: {error}", file=file, fix="remove the file, and add the model again"
-        ) from error
+        raise ModelError(f"cannot be read: {error}", file=file, fix="add the model again with --force") from error
 
 
 def write_json(file: Path, content: Any) -> None:

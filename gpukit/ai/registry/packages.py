@@ -241,7 +241,7 @@ def export(store: Store, entry: Entry, target: str | os.PathLike[str], *, force:
     """Write a model, all its formats, as one zip that `import_package` reads."""
     wrong = store.verify(entry)
     if wrong:
-        raise ModelError(f"{entry.id} is damaged: {', '.join(wrong[:3])}", fix="remove it and add it again")
+        raise ModelError(f"{entry.id} is damaged: {', '.join(wrong[:3])}", fix="add it again with --force")
     with atomic_path(target, force=force) as temporary, zipfile.ZipFile(temporary, "w") as package:
         package.writestr("manifest.json", manifest_text(entry))
         written = set()

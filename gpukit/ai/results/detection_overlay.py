@@ -46,7 +46,7 @@ def draw_boxes(
     if shown.axes.startswith("t"):
         shown = Volume(
             array=shown.array[phase], grid=shown.grid, axes=shown.axes[1:], unit=shown.unit, padding=shown.padding,
-            metadata=shown.metadata,
+            metadata=shown.metadata, geometry=shown.geometry,
         )  # fmt: skip
     best: dict[int, float] = {}
     for one in found.boxes:

@@ -183,6 +183,12 @@ def _planes_reached(segmentation: Segmentation, labels: list[Label]) -> dict[int
     values = sorted(label.value for label in labels)
     if not values:
         return {}
+    if segmentation.planes is not None:
+        filled_planes = {}
+        for label in labels:
+            mask = np.asarray(move(segmentation.mask(label), "cpu"))
+            filled_planes[label.value] = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
+        return filled_planes
     array = np.asarray(move(segmentation.array, "cpu"))
     small = np.ascontiguousarray(array, np.uint8 if array.dtype.itemsize == 1 else np.uint16)
     filled = label_rows(small, values)[:, :-1, 1] > 0

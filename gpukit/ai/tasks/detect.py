@@ -25,7 +25,7 @@ from gpukit.ai.transforms.volume_input import model_grid, prepare
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
 from gpukit.profiling import in_stage, stage
-from gpukit.volume import SourceInstance, Volume, is_placed
+from gpukit.volume import SourceInstance, Volume
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +189,7 @@ def _in_slices(
     pictures = Pictures(volume, model)
     grid, placement = pictures.volume.grid, pictures.placement
     _, rows, columns = grid.shape
-    placed = is_placed(volume)
+    placed = volume.geometry.position
     found: list[Detection] = []
     several = _Several(network, model, batch)
     start = 0
@@ -315,7 +315,7 @@ def _in_volume(
             image.shape[1:],
             lambda one: _swept(image, one, spec, network, batch or model.inference.batch, progress),
         )
-    to_source, placed = volume.grid.matrix_from(seen), is_placed(volume)
+    to_source, placed = volume.grid.matrix_from(seen), volume.geometry.position
     found = []
     for found_at, score, label in _kept(boxes, scores, labels, least, most):
         edges = np.array(found_at) - 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -17,11 +18,12 @@ from gpukit.ai.runtimes import choose, formats_of
 from gpukit.ai.tasks.segment import one_image
 from gpukit.ai.transforms.image_input import Pictures, check_modality
 from gpukit.ai.transforms.tensors import as_array, as_tensor, require, torch_device
-from gpukit.ai.transforms.volume_input import build_transform, model_grid, prepare
+from gpukit.ai.transforms.volume_input import build_transform, model_grid, prepare, reach, uncut_axes
 from gpukit.dicom.modules.source_header import short_text
 from gpukit.errors import InputError, ModelError
 from gpukit.files.provenance import made_by
 from gpukit.geometry import Grid
+from gpukit.ops._mapping import EDGE
 from gpukit.ops.resample import resample
 from gpukit.profiling import stage
 from gpukit.units import ValueUnit
@@ -277,8 +279,28 @@ def _volume(
     if found.same_as(target):
         return made, volume.grid if max(spec.scale) == 1 else target, notes
     with stage("back-resampling"):
+        made, found = _to_the_faces(made, found, target, uncut_axes(volume.grid, model.volume_input))
         moved = resample(as_array(made, volume.array), found.matrix_from(target), target.shape, order=1)
     return as_tensor(moved), volume.grid if max(spec.scale) == 1 else target, notes
+
+
+def _to_the_faces(values: torch.Tensor, grid: Grid, target: Grid, uncut: Sequence[bool]) -> tuple[torch.Tensor, Grid]:
+    """Values ``[k, j, i]`` with their outermost planes repeated up to the outer faces of the target.
+
+    Only along axes (i, j, k) of which the network saw all: where the spacing does not divide the extent, its last voxel
+    stands for the rest.
+    """
+    import torch
+
+    sides = [
+        [max(0, math.ceil(far - 0.5 - EDGE)) for far in pair] if whole else [0, 0]
+        for pair, whole in zip(reach(target, grid, uncut), uncut, strict=True)
+    ]
+    if not any(map(any, sides)):
+        return values, grid
+    wider = torch.nn.functional.pad(values[None, None], [n for pair in sides for n in pair], mode="replicate")[0, 0]
+    first = [-pair[0] for pair in reversed(sides)]
+    return wider.contiguous(), grid.crop(first, (wider.shape[0], wider.shape[1], wider.shape[2]))
 
 
 def _reordered(source: Grid, seen: Grid, scale: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops.histogram import histogram
 from gpukit.ops.statistics import statistics
-from gpukit.volume import Label, Segmentation, Volume, is_placed
+from gpukit.volume import Label, Segmentation, Volume
 
 __all__ = ["amount", "chosen_labels", "keep_labels", "summary"]
 
@@ -46,7 +46,7 @@ def summary(segmentation: Segmentation, volume: Volume | None = None) -> dict[st
     if volume is not None and (volume.axes != "kji" or not volume.grid.same_as(grid)):
         raise GeometryError("the volume is not on the segmentation's grid", fix="give the volume that was segmented")
     voxels, means = _counts(segmentation, volume)
-    placed = is_placed(segmentation)
+    placed = segmentation.geometry.position
     labels = []
     for label in segmentation.labels:
         count = voxels[label.value]
@@ -120,6 +120,8 @@ def keep_labels(segmentation: Segmentation, wanted: list[str]) -> Segmentation:
         A name or value that the segmentation does not have; says which there are.
     """
     kept = chosen_labels(segmentation.labels, wanted)
+    if segmentation.planes is not None:
+        return segmentation.keep(kept)
     array = segmentation.array
     xp = array_namespace(array)
     dropped = [label.value for label in segmentation.labels if label not in kept]
@@ -138,15 +140,13 @@ def _counts(segmentation: Segmentation, volume: Volume | None) -> tuple[dict[int
     values = sorted(label.value for label in segmentation.labels)
     if not values:
         return {}, {}
+    if segmentation.planes is not None:
+        return _counts_of_each(segmentation, volume)
     edges = np.arange(values[-1] + 2) - 0.5
     voxels = np.asarray(move(histogram(segmentation.array, edges), "cpu"))
     means: dict[int, float] = {}
     if volume is not None:
-        data = volume.to(segmentation.device).array
-        xp = array_namespace(data)
-        if xp.isdtype(data.dtype, "real floating") and bool(xp.any(xp.isinf(data))):
-            data = xp.where(xp.isinf(data), xp.full_like(data, xp.nan), data)
-        found = statistics(data, segmentation.array, labels=values, padding=volume.padding)
+        found = statistics(_finite(segmentation, volume), segmentation.array, labels=values, padding=volume.padding)
         means = {one.label: one.mean for one in found}
     return {value: int(voxels[value]) for value in values}, means
 
@@ -155,3 +155,27 @@ def amount(entry: dict[str, Any], digits: int = 1) -> str:
     """A label's volume for people, from its entry in `summary`: pixels on a picture without depth."""
     ml = entry["volume_ml"]
     return f"{entry['voxels']} pixels" if ml is None else f"{ml:.{digits}f} ml"
+
+
+def _counts_of_each(segmentation: Segmentation, volume: Volume | None) -> tuple[dict[int, int], dict[int, float]]:
+    """As `_counts`, each label on its own, since labels overlap."""
+    data = None if volume is None else _finite(segmentation, volume)
+    voxels: dict[int, int] = {}
+    means: dict[int, float] = {}
+    for label in segmentation.labels:
+        mask = segmentation.mask(label)
+        xp = array_namespace(mask)
+        voxels[label.value] = int(xp.count_nonzero(mask))
+        if volume is not None:
+            found = statistics(data, xp.astype(mask, xp.uint8), labels=[1], padding=volume.padding)
+            means[label.value] = found[0].mean
+    return voxels, means
+
+
+def _finite(segmentation: Segmentation, volume: Volume) -> Any:
+    """Values of the volume where the segmentation is, infinite ones as NaN, which counts for no measurement."""
+    data = volume.to(segmentation.device).array
+    xp = array_namespace(data)
+    if xp.isdtype(data.dtype, "real floating") and bool(xp.any(xp.isinf(data))):
+        data = xp.where(xp.isinf(data), xp.full_like(data, xp.nan), data)
+    return data

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 
-from gpukit.ai.inference.ensemble import check_way, fuse
+from gpukit.ai.inference.ensemble import check_way, fuse_labels
 from gpukit.ai.model.description import Model
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.runtimes import choose, formats_of
@@ -20,6 +20,8 @@ from gpukit.volume import Segmentation, Volume
 
 __all__ = ["PRECISIONS", "check_settings", "one_image", "one_phase", "segment"]
 
+#: Note of a segmentation with bit planes.
+OVERLAP = "labels overlap: each label is kept whole, and a picture of all labels shows the smallest label on top"
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -85,7 +87,8 @@ def segment(
     -------
     Segmentation
         Label map of uint8 (uint16 for values above 255) on exactly the volume's grid and device, with the meaning of
-        its labels and the identity of the source's instances.
+        its labels and the identity of the source's instances. Labels of a sigmoid network may overlap; then it has
+        `planes` too, which hold each label whole.
 
     Raises
     ------
@@ -130,14 +133,15 @@ def segment(
         elif ensemble in ("vote", "staple"):
             found = [alone(volume, one, run, job, n) for n, (one, run) in enumerate(zip(models, chosen, strict=True))]
             values = [label.value for label in models[0].segments.labels]
-            labels = fuse([one[0] for one in found], ensemble, weights, values)
+            labels = fuse_labels([one[0] for one in found], ensemble, weights, values)
             notes = tuple(note for one in found for note in one[1])
         else:
             labels, notes = in_step(volume, models, chosen, job, ensemble, weights)
         if len(models) > 1:
-            labels = postprocessed(labels, models[0], volume, job)
+            labels = postprocessed(labels, models[0], volume)
     result = Segmentation(
-        array=as_array(labels, volume.array),
+        array=as_array(labels.array, volume.array),
+        planes=None if labels.planes is None else as_array(labels.planes, volume.array),
         grid=volume.grid,
         labels=models[0].segments.labels,
         algorithm={
@@ -147,6 +151,7 @@ def segment(
         },
         sources=volume.sources,
         metadata=volume.metadata,
+        geometry=volume.geometry,
         notes=(
             *dict.fromkeys(note for one in channels for note in one.notes),
             *moved,
@@ -154,7 +159,12 @@ def segment(
             *notes,
         ),
     )
-    return result if wanted is None else _with_probabilities(result, job)
+    if labels.planes is not None:
+        result = replace(result, notes=(*result.notes, OVERLAP))
+    if wanted is None or labels.probabilities is None:
+        return result
+    kept = keep_labels(result, [str(value) for value in wanted])
+    return replace(kept, probabilities=as_array(labels.probabilities, result.array))
 
 
 def _wanted(models: Sequence[Model], ensemble: str, probabilities: bool | Sequence[str]) -> tuple[int, ...] | None:
@@ -177,12 +187,6 @@ def _wanted(models: Sequence[Model], ensemble: str, probabilities: bool | Sequen
             fix="use average, weighted or max",
         )
     return tuple(label.value for label in (labels if probabilities is True else chosen_labels(labels, probabilities)))
-
-
-def _with_probabilities(result: Segmentation, job: Job) -> Segmentation:
-    """The segmentation of the wanted labels alone, with their probabilities."""
-    kept = keep_labels(result, [str(value) for value in job.wanted or ()])
-    return replace(kept, probabilities=as_array(job.kept[0], result.array))
 
 
 def check_settings(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.inference.label_map import LabelMap
+from gpukit.ai.inference.probability_map import ProbabilityMap
 from gpukit.ai.inference.sliding_window import Layout
 from gpukit.ai.model.description import Model
 from gpukit.ai.nnunet.export import SplineLabelMap, is_quick
 from gpukit.ai.nnunet.preprocess import NnUNetInput, Seen, look
-from gpukit.ai.transforms.volume_input import model_grid, prepare
+from gpukit.ai.transforms.volume_input import model_grid, prepare, reach, uncut_axes
 from gpukit.volume import Volume
 
 if TYPE_CHECKING:
@@ -39,11 +40,19 @@ def lay_windows(
     return Layout.plan(size, wanted, share)
 
 
-def label_map(volume: Volume, model: Model, seen: Seen) -> LabelMap | SplineLabelMap:
-    """What takes in the blocks and becomes labels on the volume's grid."""
+def label_map(
+    volume: Volume, model: Model, seen: Seen, wanted: Sequence[int] | None = None
+) -> LabelMap | SplineLabelMap:
+    """What takes in the blocks and becomes labels on the volume's grid.
+
+    `wanted` are the values of the labels whose probabilities are kept, None for no probabilities.
+    """
     spec, device = model.volume_input, seen.image.device
     if not isinstance(spec, NnUNetInput):
-        return LabelMap(volume.grid, seen.grid, model.segments, device)
+        far = reach(volume.grid, seen.grid, uncut_axes(volume.grid, spec))
+        if wanted is not None:
+            return ProbabilityMap(volume.grid, seen.grid, model.segments, device, wanted, reach=far)
+        return LabelMap(volume.grid, seen.grid, model.segments, device, reach=far)
     how = spec.logits
     alone = seen.alone(how)
     if is_quick(how, alone):

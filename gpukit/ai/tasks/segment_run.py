@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpukit.ai.inference.ensemble import combined
-from gpukit.ai.inference.label_map import LabelMap
+from gpukit.ai.inference.label_map import Labelling, LabelMap
 from gpukit.ai.inference.out_of_memory import Frugal, in_smaller_windows
 from gpukit.ai.inference.patches import window_of
-from gpukit.ai.inference.probability_map import ProbabilityMap
 from gpukit.ai.inference.sliding_window import central, slide
 from gpukit.ai.inference.test_time_augmentation import Mirrored
 from gpukit.ai.model.description import Model
@@ -21,12 +20,12 @@ from gpukit.ai.nnunet.preprocess import Seen
 from gpukit.ai.runtimes import Network, Runtime, choose, faster
 from gpukit.ai.tasks.segment_plan import label_map, lay_windows, see
 from gpukit.ai.tasks.segment_slices import label_slices
-from gpukit.ai.transforms.postprocess import postprocess
+from gpukit.ai.transforms.postprocess import postprocess, takes_all_as_one
 from gpukit.ai.transforms.tensors import torch_device
 from gpukit.ai.transforms.volume_input import model_grid
 from gpukit.errors import GpukitError, ModelError
 from gpukit.profiling import stage, staged
-from gpukit.volume import Volume
+from gpukit.volume import Volume, map_of_planes
 
 if TYPE_CHECKING:
     import torch
@@ -49,23 +48,13 @@ class Job:
     flips: str | None
     progress: Callable[[int, int], None] | None
     parts: int
-    #: Values of the labels whose probabilities are kept, and where they are put once they are known.
+    #: Values of the labels whose probabilities are kept.
     wanted: tuple[int, ...] | None = None
-    kept: list[torch.Tensor] = field(default_factory=list)
 
-    def target(self, volume: Volume, model: Model, seen: Seen) -> LabelMap | SplineLabelMap:
-        """What collects the blocks."""
-        if self.wanted is None:
-            return label_map(volume, model, seen)
-        place = seen.image.device
-        return ProbabilityMap(volume.grid, seen.grid, model.segments, place, self.wanted)
-
-    def finish(self, target: LabelMap | SplineLabelMap) -> torch.Tensor:
-        """The label map; probabilities are put into `kept`."""
-        if isinstance(target, ProbabilityMap):
-            self.kept.append(target.probabilities())
+    def finish(self, target: LabelMap | SplineLabelMap) -> Labelling:
+        """The labels, once all blocks are in."""
         with stage("back-resampling"):
-            return target.finish()
+            return target.labelling()
 
     def tell(self, part: int) -> Callable[[int, int], None] | None:
         """Progress of one of several models."""
@@ -75,7 +64,7 @@ class Job:
         return lambda done, total: report(part * total + done, self.parts * total)
 
 
-def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+def alone(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[Labelling, tuple[str, ...]]:
     """As `_once`; where a window does not fit into the device's memory with smaller ones, which a note says."""
     with naming(model):
         if model.dimensions == 2:
@@ -95,8 +84,8 @@ def naming(model: Model) -> Iterator[None]:
         raise
 
 
-def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Label map of one model, postprocessed where it is the only one."""
+def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) -> tuple[Labelling, tuple[str, ...]]:
+    """Labels of one model, postprocessed where it is the only one."""
     notes: tuple[str, ...] = ()
     if model.dimensions == 2:
         with stage("loading the network"):
@@ -111,21 +100,54 @@ def _once(volume: Volume, model: Model, chosen: Runtime, job: Job, part: int) ->
         labels = _label(volume, model, network, seen, job, part)
     notes = (*notes, *network.notes)
     if job.parts == 1:
-        labels = postprocessed(labels, model, volume, job)
+        labels = postprocessed(labels, model, volume)
     return labels, notes
 
 
-def postprocessed(labels: torch.Tensor, model: Model, volume: Volume, job: Job) -> torch.Tensor:
+def postprocessed(labels: Labelling, model: Model, volume: Volume) -> Labelling:
     """Labels after the model's own steps; what they make background has no probability any more."""
-    raw = labels
+    steps = model.segments.postprocess
+    if not steps:
+        return labels
+    if labels.planes is not None:
+        return _each_postprocessed(labels, model, volume)
+    array = labels.array
+    for transform in steps:
+        array = postprocess(array, transform, volume)
+    if labels.probabilities is not None:
+        removed = (labels.array != 0) & (array == 0)
+        for one in labels.probabilities:
+            one.masked_fill_(removed, 0)
+    return replace(labels, array=array)
+
+
+def _each_postprocessed(labels: Labelling, model: Model, volume: Volume) -> Labelling:
+    """Labels that overlap after the model's steps: each label alone, but for steps that take all labels as one."""
+    import torch
+
+    assert labels.planes is not None
+    values = [label.value for label in model.segments.labels]
+    planes = labels.planes
     for transform in model.segments.postprocess:
-        labels = postprocess(labels, transform, volume)
-    if labels is not raw:
-        for kept in job.kept:
-            removed = (raw != 0) & (labels == 0)
-            for one in kept:
-                one.masked_fill_(removed, 0)
-    return labels
+        if takes_all_as_one(transform):
+            shown, _ = map_of_planes(planes, values, labels.array.to(torch.int32))
+            inside = postprocess(shown.to(labels.array.dtype), transform, volume) != 0
+            planes = planes * inside.to(planes.dtype)
+            continue
+        fresh = torch.zeros_like(planes)
+        for n, value in enumerate(values):
+            mask = (planes[n // 8] & (1 << n % 8)) != 0
+            alone = (mask.to(torch.int32) * value).to(labels.array.dtype)
+            after = postprocess(alone, transform, volume) == value
+            fresh[n // 8].bitwise_or_(after.to(planes.dtype) << n % 8)
+        planes = fresh
+    array, overlap = map_of_planes(planes, values, labels.array.to(torch.int32))
+    probabilities = labels.probabilities
+    if probabilities is not None:
+        removed = (labels.array != 0) & (array == 0)
+        for one in probabilities:
+            one.masked_fill_(removed, 0)
+    return Labelling(array.to(labels.array.dtype), planes if overlap else None, probabilities)
 
 
 def _place(volume: Volume) -> str:
@@ -147,7 +169,8 @@ def _loaded(volume: Volume, model: Model, chosen: Runtime, job: Job) -> tuple[Fr
     before: torch.Tensor | None = None
     told: tuple[str, ...] = ()
     if model.previous is not None:
-        before, told = alone(volume, model.previous, choose(model.previous, job.runtime), job, 0)
+        first, told = alone(volume, model.previous, choose(model.previous, job.runtime), job, 0)
+        before = first.array
     with stage("preprocessing"):
         seen = see(job.channels, model, before)
     layout = lay_windows(seen.grid.shape[::-1], model, job.overlap)
@@ -168,8 +191,8 @@ def in_step(
     job: Job,
     how: str,
     weights: Sequence[float] | None,
-) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Label map of the combined probabilities of models that see the same windows."""
+) -> tuple[Labelling, tuple[str, ...]]:
+    """Labels of the combined probabilities of models that see the same windows."""
     first = models[0]
     if first.dimensions == 2:
         raise ModelError("models for pictures are put together by their labels", fix="use the ensemble vote or staple")
@@ -195,7 +218,7 @@ def in_step(
             )
         )
     assert layout is not None
-    target = job.target(volume, first, seen)
+    target = label_map(volume, first, seen, job.wanted)
     for block in staged(combined(streams, how, weights, first.segments.activation), "inference"):
         with stage("back-resampling"):
             target.add(block)
@@ -222,12 +245,12 @@ def _label(
     seen: Seen,
     job: Job,
     part: int,
-) -> torch.Tensor:
+) -> Labelling:
     spec = model.inference
     image = seen.image
     size = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
     layout = lay_windows(size, model, job.overlap, window_of(network, model, size))
-    target = job.target(volume, model, seen)
+    target = label_map(volume, model, seen, job.wanted)
     together = job.batch or spec.batch
     blocks = slide(
         image,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gpukit.ai.inference.label_map import Labelling
 from gpukit.ai.inference.out_of_memory import not_finite
 from gpukit.ai.model.description import Model
 from gpukit.ai.model.volume_spec import OutputSpec
 from gpukit.ai.transforms.image_input import Pictures
 from gpukit.errors import ModelError
-from gpukit.volume import Volume
+from gpukit.volume import Volume, map_of_planes
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,8 @@ __all__ = ["label_slices"]
 
 def label_slices(
     volume: Volume, model: Model, network: Any, batch: int, progress: Callable[[int, int], None] | None = None
-) -> torch.Tensor:
-    """Label map ``[k, j, i]`` on the volume's grid.
+) -> Labelling:
+    """Labels ``[k, j, i]`` on the volume's grid.
 
     Probabilities of a picture are interpolated back to the slice that it shows, and each pixel takes the largest;
     pixels that a cropped picture does not show are background.
@@ -40,6 +41,9 @@ def label_slices(
     work = torch.uint8 if max(values) < 256 else torch.int32
     first = pictures[0]
     result = torch.zeros((count, rows, columns), dtype=work, device=first.device)
+    planes = None
+    if spec.overlapping:
+        planes = torch.zeros(((len(values) + 7) // 8, count, rows, columns), dtype=torch.uint8, device=first.device)
     codes = torch.tensor(values, dtype=work, device=first.device)
     step = network.batch or batch
     for start in range(0, count, step):
@@ -52,10 +56,23 @@ def label_slices(
             logits, given = logits.permute(0, 3, 1, 2), given.permute(0, 3, 1, 2)
         _check(logits, given, spec, model)
         chances = _activated(logits[: len(numbers)].to(torch.float32), spec.activation)
-        result[start : start + len(numbers)] = _back(chances, pictures, spec, codes, work)
+        chances, seen = _back(chances, pictures)
+        here = slice(start, start + len(numbers))
+        if planes is None:
+            result[here] = _decided(chances, spec, codes, work).masked_fill(~seen, 0)
+        else:
+            for n in range(len(values)):
+                inside = (chances[:, n] >= spec.threshold) & seen
+                planes[n // 8][here].bitwise_or_(inside.to(torch.uint8) << n % 8)
         if progress is not None:
             progress(numbers[-1] + 1, count)
-    return _turned_back(result, pictures, volume).to(torch.uint8 if max(values) < 256 else torch.uint16)
+    kind = torch.uint8 if max(values) < 256 else torch.uint16
+    if planes is None:
+        return Labelling(_turned_back(result, pictures, volume).to(kind))
+    planes = torch.stack([_turned_back(plane, pictures, volume) for plane in planes])
+    like = torch.empty(planes.shape[1:], dtype=work, device=planes.device)
+    array, overlap = map_of_planes(planes, values, like)
+    return Labelling(array.to(kind), planes if overlap else None)
 
 
 def _check(logits: torch.Tensor, given: torch.Tensor, spec: OutputSpec, model: Model) -> None:
@@ -83,10 +100,8 @@ def _activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
     return torch.sigmoid(logits) if activation == "sigmoid" else logits
 
 
-def _back(
-    chances: torch.Tensor, pictures: Pictures, spec: OutputSpec, codes: torch.Tensor, work: torch.dtype
-) -> torch.Tensor:
-    """Labels ``[n, rows, columns]`` of the slices that the pictures show."""
+def _back(chances: torch.Tensor, pictures: Pictures) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities ``[n, classes, rows, columns]`` of the slices that pictures show, and which pixels they show."""
     import torch
 
     _, rows, columns = pictures.volume.grid.shape
@@ -103,10 +118,21 @@ def _back(
         grid = torch.stack((across, down), dim=-1)
         grid = grid[None].expand(chances.shape[0], -1, -1, -1)
         chances = torch.nn.functional.grid_sample(chances, grid, padding_mode="border", align_corners=False)
-    best, channel = chances.max(dim=1)
-    labels = codes[channel].masked_fill(best < 0.5, 0) if spec.activation == "sigmoid" else channel.to(work)
     seen = ((y >= -0.5) & (y <= height - 0.5))[:, None] & ((x >= -0.5) & (x <= width - 0.5))[None, :]
-    return labels.masked_fill(~seen[None], 0)
+    return chances, seen[None]
+
+
+def _decided(chances: torch.Tensor, spec: OutputSpec, codes: torch.Tensor, work: torch.dtype) -> torch.Tensor:
+    """One label a pixel ``[n, rows, columns]``."""
+    if spec.activation == "regions":
+        labels = chances.new_zeros((chances.shape[0], *chances.shape[2:]), dtype=work)
+        for n, code in enumerate(codes):
+            labels = codes.new_full((), int(code)).where(chances[:, n] > 0, labels)
+        return labels
+    best, channel = chances.max(dim=1)
+    if spec.activation == "sigmoid":
+        return codes[channel].masked_fill(best < spec.threshold, 0)
+    return channel.to(work)
 
 
 def _turned_back(labels: torch.Tensor, pictures: Pictures, volume: Volume) -> torch.Tensor:

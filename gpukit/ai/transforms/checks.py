@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpukit.ai.model.description import Model
 from gpukit.errors import GeometryError
-from gpukit.volume import Volume, has_spacing
+from gpukit.volume import Volume
 
 __all__ = ["check_spacing"]
 
@@ -12,7 +12,7 @@ __all__ = ["check_spacing"]
 def check_spacing(volume: Volume, model: Model) -> None:
     """GeometryError where the model wants a spacing and the image does not say its own."""
     wanted = model.input.spacing
-    if wanted is not None and not has_spacing(volume):
+    if wanted is not None and not volume.geometry.spacing:
         sizes = " x ".join(f"{side:g}" for side in wanted)
         raise GeometryError(
             f"the model {model.name} sees pixels of {sizes} mm, and the image does not say how large its own are",

@@ -17,10 +17,16 @@ from gpukit.volume import Volume
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["keep_largest", "postprocess"]
+__all__ = ["keep_largest", "postprocess", "takes_all_as_one"]
 
 #: MONAI does these with SciPy and scikit-image, in main memory.
 _ON_THE_HOST = ("FillHoles", "KeepLargestConnectedComponent", "RemoveSmallObjects")
+
+
+def takes_all_as_one(spec: TransformSpec) -> bool:
+    """Whether a step looks at all labels together, so that labels that overlap are not taken one by one."""
+    together = spec.name == "KeepLargestConnectedComponent" and spec.arguments.get("independent") is False
+    return spec.name == "KeepMainBody" or together
 
 
 @in_stage("postprocessing")

@@ -7,6 +7,7 @@ to MONAI is therefore the transposed *view* of the array with `gpukit.geometry.G
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-__all__ = ["build_transform", "copy_box", "model_grid", "prepare", "whole_voxel_start"]
+__all__ = ["build_transform", "copy_box", "model_grid", "prepare", "reach", "uncut_axes", "whole_voxel_start"]
 
 _DIRECTION = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 #: Two grids are one, up to a permutation, flips and whole voxels, when indices differ by less than this many voxels.
@@ -38,6 +39,10 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
     With ``axes: patient`` the box is parallel to the patient's axes, its centre exactly the source's: FreeSurfer's
     conform, but for its choice of a centre that depends on the order in which the source was stored.
     """
+    if spec.spacing is not None and spec.spacing_first:
+        scaled = grid.with_spacing(spec.spacing)
+        scaled = scaled if spec.orientation is None else scaled.reoriented(spec.orientation)[0]
+        return _to_size(scaled, spec)
     oriented = grid if spec.orientation is None else grid.reoriented(spec.orientation)[0]
     spacing = np.asarray(oriented.spacing if spec.spacing is None else spec.spacing, float)
     if spec.axes == "patient" and spec.orientation is not None:
@@ -51,12 +56,46 @@ def model_grid(grid: Grid, spec: InputSpec) -> Grid:
         else:
             size = np.asarray(spec.size)
         return _box(direction * spacing, size, oriented.corners().mean(axis=0))
-    scaled = oriented if spec.spacing is None else oriented.with_spacing(spec.spacing)
+    return _to_size(oriented if spec.spacing is None else oriented.with_spacing(spec.spacing), spec)
+
+
+def _to_size(scaled: Grid, spec: InputSpec) -> Grid:
+    """The grid cut or filled to the declared size around its middle."""
     if spec.size is None:
         return scaled
     i, j, k = spec.size
     before = [(have - want) // 2 for have, want in zip(scaled.shape, (k, j, i), strict=True)]
     return scaled.crop(before, (k, j, i))
+
+
+def uncut_axes(grid: Grid, spec: InputSpec) -> tuple[bool, bool, bool]:
+    """Whether the network sees all of the source along each axis (i, j, k) of `model_grid`.
+
+    Only a declared size that is smaller than the source cuts a part off. A spacing that does not divide the source's
+    extent does not: its last voxel then stands for the rest.
+    """
+    if spec.size is None:
+        return True, True, True
+    whole = model_grid(grid, replace(spec, size=None)).shape[::-1]
+    a, b, c = (size >= needed for size, needed in zip(spec.size, whole, strict=True))
+    return a, b, c
+
+
+def reach(source: Grid, model: Grid, uncut: Sequence[bool]) -> tuple[tuple[float, float], ...]:
+    """How far beyond the model's outermost voxel centres the source goes on, along the model's axes (i, j, k).
+
+    Returns
+    -------
+    tuple of (float, float)
+        In voxels of the model before the first centre and behind the last one: at least the half voxel that belongs to
+        them, and along uncut axes as much as it takes to the source's outer faces.
+    """
+    faces = model.to_index(source.to_world(_faces(source)))
+    sides = []
+    for axis, (size, whole) in enumerate(zip(model.shape[::-1], uncut, strict=True)):
+        before, after = -float(faces[:, axis].min()), float(faces[:, axis].max()) - (size - 1)
+        sides.append((max(0.5, before), max(0.5, after)) if whole else (0.5, 0.5))
+    return tuple(sides)
 
 
 def prepare(volumes: Volume | Sequence[Volume], spec: InputSpec, grid: Grid) -> torch.Tensor:

@@ -136,7 +136,7 @@ class Frame:
         if padding is None and unit == ValueUnit.HU:
             padding = pixel_value.corner_padding(array)
         notes = [text for text in (remark, doubt) if text]
-        grid, note = self._grid()
+        grid, geometry, note = self._grid()
         if note:
             notes.append(note)
         from gpukit.dicom.image.metadata import metadata_of
@@ -150,15 +150,18 @@ class Frame:
             sources=(self.source,),
             metadata=metadata_of(plane),
             notes=tuple(notes),
+            geometry=geometry,
         )
 
-    def _grid(self) -> tuple[Any, str]:
+    def _grid(self) -> tuple[Any, Any, str]:
         from gpukit.geometry import Grid
+        from gpukit.volume import GeometryStatus
 
         plane = self.plane
         shape = (1, self.rows, self.columns)
         if plane.position is None or plane.orientation is None or plane.spacing is None:
-            return Grid(shape, np.eye(4)), "the frame has no place in the patient: its grid is in pixels"
+            geometry = GeometryStatus(position=False, spacing=False, depth=False)
+            return Grid(shape, np.eye(4)), geometry, "the frame has no place in the patient: its grid is in pixels"
         along, down = np.asarray(plane.orientation[:3]), np.asarray(plane.orientation[3:])
         thickness = plane.get("SpacingBetweenSlices") or plane.get("SliceThickness")
         step = float(thickness) if thickness else 0.0
@@ -166,7 +169,8 @@ class Frame:
         affine[:3, 0], affine[:3, 1] = along * plane.spacing[1], down * plane.spacing[0]
         affine[:3, 2] = np.cross(along, down) * (step if step > 0 else 1.0)
         affine[:3, 3] = plane.position
-        return Grid(shape, affine), "" if step > 0 else "no slice thickness: one frame has an area, no volume"
+        note = "" if step > 0 else "no slice thickness: one frame has an area, no volume"
+        return Grid(shape, affine), GeometryStatus(depth=step > 0), note
 
 
 def frames_of(header: Header) -> list[Frame]:

@@ -15,7 +15,7 @@ from gpukit.dicom.pixels.frames import FrameRef
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError
 
-__all__ = ["PROJECTIONS", "Plane", "frame_count", "is_image", "numbers", "pixel_spacing"]
+__all__ = ["PROJECTIONS", "Plane", "frame_count", "has_functional_groups", "is_image", "numbers", "pixel_spacing"]
 
 
 #: Modalities whose images need no place in the patient: projections, and pictures of any kind.
@@ -179,8 +179,8 @@ def pixel_spacing(value: Any, file: str) -> tuple[float, float] | None:
     return pair[0], pair[1]
 
 
-#: Enhanced and legacy converted CT, MR, PET, XA, breast and other multi-frame objects with functional groups.
-_ENHANCED = (
+#: Storage classes that have, or may have, functional groups, also where they hold one frame (PS3.3 A.1.4).
+_WITH_GROUPS = frozenset({
     "1.2.840.10008.5.1.4.1.1.2.1",
     "1.2.840.10008.5.1.4.1.1.2.2",
     "1.2.840.10008.5.1.4.1.1.4.1",
@@ -193,8 +193,23 @@ _ENHANCED = (
     "1.2.840.10008.5.1.4.1.1.13.1.2",
     "1.2.840.10008.5.1.4.1.1.13.1.3",
     "1.2.840.10008.5.1.4.1.1.6.2",
-    "1.2.840.10008.5.1.4.1.1.481.2",
-)
+    "1.2.840.10008.5.1.4.1.1.481.2",  # RT dose: no groups, but the offsets of its frames are read the same way
+    "1.2.840.10008.5.1.4.1.1.6.3",
+    "1.2.840.10008.5.1.4.1.1.7.3",
+    "1.2.840.10008.5.1.4.1.1.7.4",
+    "1.2.840.10008.5.1.4.1.1.12.1.1",
+    "1.2.840.10008.5.1.4.1.1.12.2.1",
+    "1.2.840.10008.5.1.4.1.1.13.1.4",
+    "1.2.840.10008.5.1.4.1.1.13.1.5",
+    "1.2.840.10008.5.1.4.1.1.14.1",
+    "1.2.840.10008.5.1.4.1.1.14.2",
+    "1.2.840.10008.5.1.4.1.1.77.1.5.4",
+})  # fmt: skip
+
+
+def has_functional_groups(header: Header) -> bool:
+    """Whether a file is of a storage class that describes its frames, be it one or many, by functional groups."""
+    return str(header.get("SOPClassUID", "")) in _WITH_GROUPS
 
 
 def scaling(slope: Any, intercept: Any, file: str) -> tuple[float, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gpukit.dicom.image.plane import (
-    _ENHANCED,
     _SIEMENS_MOSAIC,
     Plane,
     component,
     frame_count,
+    has_functional_groups,
     numbers,
     philips_values,
     pixel_spacing,
@@ -37,15 +37,11 @@ def planes_of(header: Header) -> list[Plane]:
         from gpukit.dicom.image.mosaic import mosaic_planes
 
         return mosaic_planes(header, rows, columns)
-    if count > 1 or _is_enhanced(header):
+    if count > 1 or has_functional_groups(header):
         from gpukit.dicom.image.multiframe import multiframe_planes
 
         return multiframe_planes(header, rows, columns)
     return [_classic(header, rows, columns, image_type)]
-
-
-def _is_enhanced(header: Header) -> bool:
-    return str(header.get("SOPClassUID", "")) in _ENHANCED
 
 
 def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...]) -> Plane:

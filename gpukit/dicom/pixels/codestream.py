@@ -96,7 +96,7 @@ def inspect_codestream(data: bytes, frame: FrameDescription) -> Codestream:
             f"the compressed image has {stream.rows} x {stream.columns} pixels of {stream.components} samples, "
             f"the header says {frame.rows} x {frame.columns} of {frame.samples}",
             attribute="Rows, Columns, SamplesPerPixel",
-            fix="correct or leave out the file",
+            fix="get the file anew from its source",
         )
     if frame.syntax in _JPEG or frame.syntax in _J2K:
         _verify_end(data)

@@ -10,7 +10,6 @@ is tried.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +22,7 @@ from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.image_pixel import FrameDescription
 from gpukit.dicom.pixels.native import mask_in_place
 from gpukit.errors import DecodeError, DependencyError, GpukitError
+from gpukit.plugins import Availability, load_plugins
 
 __all__ = [
     "Availability",
@@ -37,23 +37,6 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "gpukit.decoders"
-
-
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether a decoder can run here.
-
-    Parameters
-    ----------
-    usable : bool
-        It can.
-    reason, install : str
-        Why not, and what to install; empty when usable.
-    """
-
-    usable: bool
-    reason: str = ""
-    install: str = ""
 
 
 @runtime_checkable
@@ -159,21 +142,8 @@ class BatchDecoder(Protocol):
 
 @functools.cache
 def decoders() -> tuple[FrameDecoder | BatchDecoder, ...]:
-    """Every decoder that an entry point offers; one that fails to load is a warning, not an error."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, FrameDecoder | BatchDecoder] = {}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
-        try:
-            loaded = entry.load()
-            decoder = loaded() if isinstance(loaded, type) else loaded
-            if not isinstance(decoder, (FrameDecoder, BatchDecoder)):
-                raise TypeError(f"{entry.value} lacks part of the FrameDecoder and of the BatchDecoder protocol")
-        except Exception as error:  # a broken plug-in must not take the others down
-            warnings.warn(f"gpukit decoder {entry.name!r} failed to load: {error}", RuntimeWarning, stacklevel=2)
-            continue
-        found.setdefault(decoder.name, decoder)
-    return tuple(found.values())
+    """Every decoder that an entry point offers."""
+    return load_plugins(ENTRY_POINT_GROUP, FrameDecoder, BatchDecoder, kind="decoder")
 
 
 def encapsulated_syntaxes() -> frozenset[str]:

@@ -142,5 +142,5 @@ def verify_encapsulated(header: Header, description: FrameDescription, table: li
                 "compressed bytes",
                 file=str(header.location),
                 attribute="Rows, Columns",
-                fix="correct or leave out the file",
+                fix="get the file anew from its source",
             )

@@ -128,7 +128,7 @@ def _describe(header: Header) -> FrameDescription:
 
     def bad(keyword: str, value: object) -> FormatError:
         what = "is missing" if value is None else f"{value!r} is not possible"
-        return FormatError(what, file=file, attribute=keyword, fix="correct or leave out the file")
+        return FormatError(what, file=file, attribute=keyword, fix="get the file anew from its source")
 
     def number(keyword: str, low: int, high: int, default: int | None = None) -> int:
         value = header.get(keyword, default)

@@ -220,6 +220,15 @@ class Wanted:
     many: bool
     creator: str = ""
 
+    @property
+    def maker(self) -> str:
+        """How the manufacturer's name begins whose files are believed without the creator, or empty."""
+        return next((name for start, name in _MAKERS.items() if self.creator.startswith(start)), "")
+
+
+#: Some de-identification drops the private creators; of these makers the tags are known well enough without them.
+_MAKERS = {"SIEMENS": "SIEMENS", "GEMS": "GE", "Image Private": "UIH"}
+
 
 def _read(table: str) -> dict[int, Wanted]:
     rows = (line.split() for line in table.strip().splitlines())
@@ -227,11 +236,27 @@ def _read(table: str) -> dict[int, Wanted]:
 
 
 #: Wanted attributes by tag ``group << 16 | element``. Of the private ones only those are here that say, without the
-#: full header, what kind of image a Siemens file holds: presence of the CSA header is kept as 1.
+#: full header, what kind of image a file holds or which volume of a 4D series it is of: presence of the Siemens CSA
+#: header is kept as 1.
 BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
     0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
     0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
+    0x0019100E: Wanted("SiemensGradient", "FD", True, "SIEMENS MR HEADER"),
+    0x001910A2: Wanted("GERawVolumeNumber", "SL", False, "GEMS_ACQU"),
+    0x001910BB: Wanted("GEGradientX", "DS", False, "GEMS_ACQU"),
+    0x001910BC: Wanted("GEGradientY", "DS", False, "GEMS_ACQU"),
+    0x001910BD: Wanted("GEGradientZ", "DS", False, "GEMS_ACQU"),
+    0x0021105E: Wanted("GETimer", "DS", False, "GEMS_RELA"),
+    0x00431039: Wanted("GEBValueSlots", "IS", True, "GEMS_PARM"),
+    0x00651009: Wanted("UIHBValue", "FD", False, "Image Private"),
+    0x00651037: Wanted("UIHGradient", "FD", True, "Image Private"),
+    0x00651050: Wanted("UIHSlicesInGrid", "DS", False, "Image Private"),
+    0x20011003: Wanted("PhilipsBValue", "FL", False, "Philips Imaging DD 001"),
+    0x20011008: Wanted("PhilipsPhaseNumber", "IS", False, "Philips Imaging DD 001"),
+    0x20051412: Wanted("PhilipsBValueNumber", "IS", False, "Philips MR Imaging DD 005"),
+    0x20051413: Wanted("PhilipsGradientNumber", "IS", False, "Philips MR Imaging DD 005"),
+    0x20051429: Wanted("PhilipsLabelType", "CS", False, "Philips MR Imaging DD 005"),
     0x2005100E: Wanted("PhilipsScaleSlope", "FL", False, "Philips MR Imaging DD 001"),
     0x0051100B: Wanted("SiemensAcquisitionMatrixText", "LO", False, "SIEMENS MR HEADER"),
 }

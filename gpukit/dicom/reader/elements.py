@@ -133,7 +133,7 @@ def _read(window: Window, location: Location) -> Found:
     elif _plausible(head):
         start = 0
     else:
-        raise NotDicomError("is not a DICOM file", file=str(location), fix="leave it out of the input")
+        raise NotDicomError("is not a DICOM file", file=str(location), fix="name DICOM files only")
     position = _walk_meta(window, start, found, location)
     syntax = found.meta.get(0x00020010, b"").rstrip(b"\0 ").decode("ascii", "replace")
     if syntax in _DEFLATED_SETS:
@@ -142,7 +142,7 @@ def _read(window: Window, location: Location) -> Found:
     index = window.at(position, 8)
     if index < 0:
         if start == 0 and not found.meta:
-            raise NotDicomError("is not a DICOM file", file=str(location), fix="leave it out of the input")
+            raise NotDicomError("is not a DICOM file", file=str(location), fix="name DICOM files only")
         raise FormatError("the file ends before its data set", file=str(location), fix="copy the file again")
     explicit, big = _encoding(window.data[index : index + 8], syntax)
     found.transfer_syntax = syntax or (BIG_ENDIAN if big else EXPLICIT if explicit else IMPLICIT)

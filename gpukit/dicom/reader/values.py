@@ -83,8 +83,9 @@ def _decode_all(
             charset = raw
         if wanted.creator:
             creator = creators.get((tag >> 16) << 8 | (tag >> 8 & 0xFF), "")
-            stripped = not creator and str(values.get("Manufacturer", "")).upper().startswith("SIEMENS")
-            if not (stripped or creator.startswith(wanted.creator)):  # some de-identification drops the creators
+            maker = wanted.maker if not creator else ""
+            stripped = maker and str(values.get("Manufacturer", "")).upper().startswith(maker)
+            if not (stripped or creator.startswith(wanted.creator)):
                 continue
         key = (tag, vr, raw, big, charset)
         value = memory.get(key, memory)

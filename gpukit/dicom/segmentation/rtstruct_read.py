@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["STORAGE", "Region", "read_regions", "read_rtstruct", "region_array"]
+__all__ = ["STORAGE", "Region", "outline_key", "read_regions", "read_rtstruct", "region_array"]
 
 #: RT Structure Set Storage, PS3.4 B.5.
 STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
+#: How often an outline may pass its first corner and still be compared; bounds the work that a file can ask for.
+_MOST_STARTS = 64
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
 
 
@@ -49,6 +51,8 @@ class Region:
         ReferencedFrameOfReferenceUID, empty where not stated.
     others : int
         Contours that enclose nothing (points, open lines) and were left out.
+    repeated : int
+        Contours that repeat the outline of another one and were left out.
     """
 
     number: int
@@ -59,6 +63,7 @@ class Region:
     instances: frozenset[str] = field(default_factory=frozenset)
     frame_of_reference: str = ""
     others: int = 0
+    repeated: int = 0
 
     @property
     def label(self) -> Label:
@@ -102,7 +107,9 @@ def read_rtstruct(
     Returns
     -------
     Segmentation
-        On the CPU; label values are the ROI numbers (or places from 1 where those cannot be labels).
+        On the CPU; label values are the ROI numbers (or places from 1 where those cannot be labels). A region that
+        holds the centre of no voxel, or belongs to another frame of reference, is left out where another one is left,
+        and a note says so.
 
     Raises
     ------
@@ -111,15 +118,24 @@ def read_rtstruct(
     SelectionError
         Regions overlap, which one label map cannot hold, a number does not exist, or a region encloses nothing.
     GeometryError
-        The contours belong to another frame of reference, or none of them meets the volume.
+        All contours belong to another frame of reference, or none of them meets the volume.
     """
     name = str(path) if isinstance(path, Location) else fspath(path)
     every = read_regions(path)
     chosen = _chosen(every, regions, name)
     array = np.zeros(volume.grid.shape, np.uint8 if max(r.value for r in chosen) < 256 else np.uint16)
     notes: list[str] = list(volume.notes)
+    drawn: list[Region] = []
+    missed: list[GeometryError] = []
     for region in chosen:
-        inside, remarks = region_array(region, volume, name)
+        try:
+            inside, remarks = region_array(region, volume, name)
+        except GeometryError as error:  # a marker or a couch must not cost the tumour
+            named = f"region {region.number} ({region.name})"
+            missed.append(error)
+            notes.append(f"{named} is left out: {error.what.removeprefix(named).lstrip()}")
+            continue
+        drawn.append(region)
         notes += remarks
         clash = array[inside]
         if clash.any():
@@ -132,10 +148,12 @@ def read_rtstruct(
                 fix="read them one at a time",
             )
         array[inside] = region.value
+    if not drawn:
+        raise missed[0]
     return Segmentation(
         array=array,
         grid=volume.grid,
-        labels=tuple(region.label for region in chosen),
+        labels=tuple(region.label for region in drawn),
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(notes)),
@@ -163,6 +181,8 @@ def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.
     told = [f"region {region.number} ({region.name}): {remark}" for remark in remarks]
     if region.others:
         told.append(f"region {region.number} ({region.name}): {region.others} points or open lines enclose nothing")
+    if region.repeated:
+        told.append(f"region {region.number} ({region.name}): {region.repeated} repeated outlines were used once")
     if not inside.any():
         raise GeometryError(
             f"region {region.number} ({region.name}) meets no voxel of the volume",
@@ -212,17 +232,18 @@ def _regions(dataset: Dataset, name: str) -> tuple[Region, ...]:
     described = list(dataset.get("StructureSetROISequence") or ())
     if not described:
         raise FormatError("the structure set describes no ROI", file=name, attribute="StructureSetROISequence")
-    drawn: dict[int, Any] = {}
+    drawn: dict[int, list[Dataset]] = {}
     for item in dataset.get("ROIContourSequence") or ():
         number = item.get("ReferencedROINumber")
         if number is not None:
-            drawn[int(number)] = item
+            drawn.setdefault(int(number), []).append(item)  # some writers give one ROI several items
     numbers = [int(item.ROINumber) for item in described]
     usable = len(set(numbers)) == len(numbers) and min(numbers) > 0 and max(numbers) <= 0xFFFF
     found = []
     for place, (item, number) in enumerate(zip(described, numbers, strict=True), 1):
-        contours, instances, others = _contours(drawn.get(number), name)
-        color = None if number not in drawn else drawn[number].get("ROIDisplayColor")
+        items = drawn.get(number, [])
+        contours, instances, others, repeated = _contours(items, name)
+        color = next((value for one in items if (value := one.get("ROIDisplayColor")) is not None), None)
         rgb = tuple(int(v) for v in color) if color is not None and len(color) == 3 else None
         found.append(
             Region(
@@ -234,17 +255,18 @@ def _regions(dataset: Dataset, name: str) -> tuple[Region, ...]:
                 instances=instances,
                 frame_of_reference=str(item.get("ReferencedFrameOfReferenceUID") or ""),
                 others=others,
+                repeated=repeated,
             )
         )
     return tuple(found)
 
 
-def _contours(item: Any, name: str) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], int]:
-    """Closed contours, the images they were drawn on, and how many others there are."""
+def _contours(items: Sequence[Dataset], name: str) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], int, int]:
+    """Closed contours, the images they were drawn on, how many others there are, and how many repeat an outline."""
     contours: dict[bytes, NDArray[np.float64]] = {}
     instances: set[str] = set()
-    others = 0
-    for contour in (item.get("ContourSequence") or ()) if item is not None else ():
+    others = repeated = 0
+    for contour in (one for item in items for one in item.get("ContourSequence") or ()):
         kind = str(contour.get("ContourGeometricType") or "").upper()
         for image in contour.get("ContourImageSequence") or ():
             instances.add(str(image.get("ReferencedSOPInstanceUID") or ""))
@@ -253,9 +275,41 @@ def _contours(item: Any, name: str) -> tuple[tuple[NDArray[np.float64], ...], fr
             others += 1
             continue
         # A contour that stands twice (some writers do) would cut itself out; XOR contours may mean that.
-        key = points.tobytes() if kind != "CLOSEDPLANAR_XOR" else f"{len(contours)}".encode()
+        key = outline_key(points) if kind != "CLOSEDPLANAR_XOR" else f"{len(contours)}".encode()
+        repeated += key in contours
         contours.setdefault(key, points)
-    return tuple(contours.values()), frozenset(instances - {""}), others
+    return tuple(contours.values()), frozenset(instances - {""}), others, repeated
+
+
+def outline_key(points: NDArray[np.float64]) -> bytes:
+    """The same bytes for the same closed outline, whichever corner and direction it is written from.
+
+    Corners that repeat, or lie on the line between their neighbours, do not count; coordinates are compared to a
+    thousandth of a millimetre.
+
+    Parameters
+    ----------
+    points : array, (n, 3)
+        LPS mm.
+    """
+    corners = np.round(points, 3) + 0.0  # no negative zero
+    corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    if len(corners) > 2:
+        before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
+        height = np.linalg.norm(np.cross(before, after), axis=1)
+        reach = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+        straight = (height <= 1e-6 * reach) & ((before * after).sum(axis=1) > 0)
+        corners = corners[~straight]
+    if not len(corners):
+        return b""
+    order = np.lexsort(corners.T[::-1])
+    first = corners[order[0]]
+    turns = []
+    starts = np.flatnonzero((corners == first).all(axis=1))[:_MOST_STARTS]  # a keyhole passes a corner twice
+    for start in starts.tolist():
+        turned = np.roll(corners, -start, axis=0)
+        turns += [turned.tobytes(), np.roll(turned[::-1], 1, axis=0).tobytes()]
+    return min(turns)
 
 
 def _points(contour: Dataset, name: str) -> NDArray[np.float64]:

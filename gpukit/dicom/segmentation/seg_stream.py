@@ -28,13 +28,67 @@ _FRAGMENT, _NO_LENGTH = (0xFFFE, 0xE000), 0xFFFFFFFF
 _END_OF_FRAGMENTS = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 
+class Masks:
+    """Voxels of segments, from a label map.
+
+    Parameters
+    ----------
+    array : array of uint8 or uint16, ``[plane, row, column]``
+        The label map.
+    values : sequence of int
+        The label value of each segment.
+    """
+
+    def __init__(self, array: NDArray[Any], values: Sequence[int]) -> None:
+        self._array, self._values = array, values
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        return int(self._array.shape[-2]), int(self._array.shape[-1])
+
+    def of(self, segment: int, plane: int, first: int, last: int) -> NDArray[np.bool_]:
+        """Voxels of a segment, from 0, in the rows from `first` up to `last` of a plane."""
+        return np.asarray(self._array[plane, first:last] == self._values[segment])
+
+
+class OverlappingMasks(Masks):
+    """Voxels of segments, from bit planes.
+
+    Parameters
+    ----------
+    planes : array of uint8, ``[p, plane, row, column]``
+        As in `gpukit.volume.Segmentation`.
+    order_of : sequence of int
+        The number there of each segment.
+    """
+
+    def __init__(self, planes: NDArray[np.uint8], order_of: Sequence[int]) -> None:
+        super().__init__(planes, order_of)
+
+    def of(self, segment: int, plane: int, first: int, last: int) -> NDArray[np.bool_]:
+        """As `Masks.of`."""
+        number = self._values[segment]
+        return np.asarray((self._array[number // 8, plane, first:last] & (1 << number % 8)) != 0)
+
+    def rows(self) -> NDArray[np.int32]:
+        """First row with a voxel and the row behind the last one, ``[plane, segment, 2]``, and one pair of zeros."""
+        planes, height = self._array.shape[1:3]
+        found = np.zeros((planes, len(self._values) + 1, 2), np.int32)
+        for segment in range(len(self._values)):
+            for plane in range(planes):
+                filled = np.flatnonzero(self.of(segment, plane, 0, height).any(axis=1))
+                if filled.size:
+                    found[plane, segment] = filled[0], filled[-1] + 1
+        return found
+
+
 def write_binary(
     head: Head,
     order: Sequence[int],
     groups: Sequence[FrameGroups],
     frames: Sequence[tuple[int, int]],
-    array: NDArray[Any],
-    values: Sequence[int],
+    masks: Masks,
     rows: NDArray[np.int32],
     target: BinaryIO,
 ) -> None:
@@ -50,10 +104,8 @@ def write_binary(
         Functional groups of each of `order`.
     frames : sequence of (int, int)
         Each frame's segment, from 0, and place in `order`.
-    array : array of uint8 or uint16, ``[plane, row, column]``
-        The label map.
-    values : sequence of int
-        The label value of each segment.
+    masks : Masks
+        The voxels of each segment.
     rows : array, ``[plane, segment, 2]``
         `gpukit.ops.label_rows.label_rows` of them.
     target : binary stream
@@ -64,10 +116,10 @@ def write_binary(
     InputError
         The frames are more than one object can hold (4 GiB).
     """
-    shape = array.shape[1:]
+    shape = masks.shape
     size = (len(frames) * shape[0] * shape[1] + 7) // 8
     _write_head(head, shape, frames, groups, size, target)
-    _write_native(_packed(frames, order, array, values, rows), size, b"OB", target)
+    _write_native(_packed(frames, order, masks, rows), size, b"OB", target)
 
 
 def write_fractional(
@@ -180,18 +232,17 @@ def _write_native(blocks: Iterable[bytes | memoryview], size: int, vr: bytes, ta
 def _packed(
     frames: Sequence[tuple[int, int]],
     order: Sequence[int],
-    array: NDArray[Any],
-    values: Sequence[int],
+    masks: Masks,
     rows: NDArray[np.int32],
 ) -> Iterator[bytes | memoryview]:
     """Bits of all frames in turn. Frames that do not fill whole bytes are packed eight at a time, which do."""
-    height, width = array.shape[1:]
+    height, width = masks.shape
     if width % 8 == 0:  # whole bytes a row: only the rows that the segment reaches are looked at
         empty, step = memoryview(bytes(height * width // 8)), width // 8
         for segment, at in frames:
             first, last = rows[order[at], segment].tolist()
             yield empty[: first * step]
-            bits = array[order[at], first:last] == values[segment]
+            bits = masks.of(segment, order[at], first, last)
             yield np.packbits(bits.reshape(-1), bitorder="little").data
             yield empty[last * step :]
         return
@@ -201,5 +252,5 @@ def _packed(
     for start in range(0, len(frames), together):
         some = frames[start : start + together]
         for k, (segment, at) in enumerate(some):
-            np.equal(array[order[at]].reshape(-1), values[segment], out=bits[k])
+            bits[k] = masks.of(segment, order[at], 0, height).reshape(-1)
         yield np.packbits(bits[: len(some)].reshape(-1), bitorder="little").tobytes()

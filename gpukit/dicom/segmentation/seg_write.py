@@ -16,7 +16,7 @@ from gpukit.dicom.modules.source_frames import plan_planes
 from gpukit.dicom.modules.source_header import source_header
 from gpukit.dicom.pixels.rle_encoder import encode_frames
 from gpukit.dicom.segmentation.seg_header import Head
-from gpukit.dicom.segmentation.seg_stream import write_binary, write_fractional, write_labelmap
+from gpukit.dicom.segmentation.seg_stream import Masks, OverlappingMasks, write_binary, write_fractional, write_labelmap
 from gpukit.dicom.segmentation.seg_template import Kind, make_template
 from gpukit.errors import DependencyError, InputError
 from gpukit.ops.label_rows import label_rows
@@ -54,8 +54,9 @@ def write_seg(
     target : path or binary stream
         Where to write. Not atomic: `gpukit.save` is.
     kind : {"binary", "labelmap", "fractional"}
-        ``binary``: Segmentation Storage, one bit plane a label, numbered 1, 2, 3 ... in the order of the label values.
-        ``labelmap``: Label Map Segmentation Storage, which keeps the label values.
+        ``binary``: Segmentation Storage, one bit plane a label, numbered 1, 2, 3 ... in the order of the label values;
+        labels may overlap (Segments Overlap, PS3.3 C.8.20.2). ``labelmap``: Label Map Segmentation Storage, which keeps
+        the label values and cannot hold labels that overlap.
         ``fractional``: Segmentation Storage, one plane of probabilities (of 255) a label, numbered as in ``binary``;
         needs `Segmentation.probabilities`.
     compress : bool
@@ -98,6 +99,11 @@ def _prepared(
     header = source_header(sources[0])
     planes = plan_planes(segmentation.grid, sources, header)
     values = [label.value for label in labels]
+    if segmentation.planes is not None and kind == "labelmap":
+        raise InputError(
+            "labels overlap, and a label map object holds one label a voxel",
+            fix="write binary (--segmentation-type binary), or keep labels that do not overlap (--labels)",
+        )
     array = _label_map(segmentation, values, kind)
     wide = _bits(kind, values) // 8
     fragments = None
@@ -107,6 +113,12 @@ def _prepared(
         rows = label_rows(array, values)
     if rows[:, -1, 1].any():
         raise InputError(f"the label map holds values that no label describes: {_unknown(array, values)}")
+    masks = Masks(array, values)
+    if segmentation.planes is not None:
+        masks = OverlappingMasks(
+            np.asarray(move(segmentation.planes, "cpu")), [segmentation.labels.index(label) for label in labels]
+        )
+        rows = masks.rows()
     if kind == "fractional":
         probabilities, order_of = _probabilities(segmentation, labels)
         there = _planes_with_any(probabilities, order_of)
@@ -120,6 +132,8 @@ def _prepared(
     template = make_template(
         segmentation, labels, header, planes, kind, series_description=description, series_number=number
     )
+    if segmentation.planes is not None:
+        template.SegmentsOverlap = "YES"
     head = Head(template, segmentation, labels, planes, kind, str(header.SeriesInstanceUID))
     order, groups = head.frame_groups(np.flatnonzero(there.any(axis=0)).tolist())
     if kind == "labelmap":
@@ -129,7 +143,7 @@ def _prepared(
         return lambda stream: write_labelmap(head, order, groups, wanted, fragments, stream)
     frames = [(n, at) for n in range(len(labels)) for at, plane in enumerate(order) if there[n, plane]]
     if kind == "binary":
-        return lambda stream: write_binary(head, order, groups, frames, array, values, rows, stream)
+        return lambda stream: write_binary(head, order, groups, frames, masks, rows, stream)
     return lambda stream: write_fractional(head, order, groups, frames, probabilities, order_of, stream)
 
 

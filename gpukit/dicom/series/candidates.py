@@ -10,6 +10,7 @@ from typing import Any
 from gpukit.dicom.image.plane import Plane, is_image
 from gpukit.dicom.image.planes_of import planes_of
 from gpukit.dicom.reader.headers import Header
+from gpukit.dicom.series.acquisitions import stacks_of
 from gpukit.errors import FormatError, GpukitError, InputNotFoundError, SelectionError
 
 __all__ = ["Candidate", "Collection", "Series", "collect", "main_candidate", "select"]
@@ -28,7 +29,7 @@ class Series:
     series_number : int or None
     modality, description : str
     kind : str
-        What sets it apart within its series (LOCALIZER, M, P, B0 ...), often empty.
+        What sets it apart within its series (LOCALIZER, M, P, B0, acquisition 2 ...), often empty.
     images : int
         Planes, over all phases.
     rows, columns : int
@@ -96,7 +97,8 @@ def collect(headers: Iterable[Header]) -> Collection:
     """Gather headers into candidate volumes.
 
     A candidate shares SeriesInstanceUID, SOP class, modality, frame of reference, size, orientation, samples,
-    photometric interpretation, value unit and kind of image; what differs in one of these cannot be one volume.
+    photometric interpretation, value unit and kind of image; what differs in one of these cannot be one volume. Several
+    stacks of one series are a candidate each.
     """
     groups: dict[tuple[Any, ...], list[Plane]] = {}
     others: dict[str, None] = {}
@@ -119,7 +121,8 @@ def collect(headers: Iterable[Header]) -> Collection:
             groups.setdefault(shared + _plane_key(plane), []).append(plane)
     merged = _merge_similar(groups)
     merged.sort(key=_order)
-    candidates = [Candidate(_describe(n, planes), planes) for n, planes in enumerate(merged, 1)]
+    stacks = [stack for planes in merged for stack in stacks_of(planes)]
+    candidates = [Candidate(_describe(n, planes, name), planes) for n, (name, planes) in enumerate(stacks, 1)]
     return Collection(candidates, tuple(others), problems)
 
 
@@ -130,7 +133,10 @@ def _damage(header: Header) -> GpukitError | None:
     """
     if header.pixels is not None or header.get("Rows"):
         return None
-    place, fix = str(header.location), "copy it again, or leave it out"
+    place, fix = (
+        str(header.location),
+        "copy the file again, or read the series without damaged files with --skip-damaged",
+    )
     uid = str(header.get("SOPClassUID", ""))
     if not uid and not header.get("Modality"):
         return FormatError("has the mark of DICOM and nothing that tells what it is", file=place, fix=fix)
@@ -204,7 +210,7 @@ def _order(planes: Sequence[Plane]) -> tuple[Any, ...]:
     )
 
 
-def _describe(number: int, planes: Sequence[Plane]) -> Series:
+def _describe(number: int, planes: Sequence[Plane], stack: str) -> Series:
     first = planes[0]
     series_number = first.get("SeriesNumber")
     return Series(
@@ -213,7 +219,7 @@ def _describe(number: int, planes: Sequence[Plane]) -> Series:
         None if series_number is None else int(series_number),
         str(first.get("Modality", "")),
         str(first.get("SeriesDescription", "")),
-        " ".join(first.kind),
+        " ".join((*first.kind, *([stack] if stack else ()))),
         len(planes),
         first.rows,
         first.columns,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from gpukit.dicom.image.stack import JITTER_MM, Levels, find_levels, stack_affin
 from gpukit.dicom.series.phases import split_phases
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.geometry import Grid
+from gpukit.volume import GeometryStatus
 
 __all__ = ["Layout", "arrange"]
 
@@ -31,6 +32,8 @@ class Layout:
     phases : tuple of str
         Empty unless there are several.
     notes : tuple of str
+    geometry : GeometryStatus
+        Which parts of the grid the headers state.
     """
 
     planes: tuple[tuple[Plane, ...], ...]
@@ -38,6 +41,7 @@ class Layout:
     levels: Levels | None
     phases: tuple[str, ...]
     notes: tuple[str, ...]
+    geometry: GeometryStatus = field(default_factory=GeometryStatus)
 
     @property
     def first(self) -> Plane:
@@ -71,14 +75,20 @@ def arrange(planes: Sequence[Plane]) -> Layout:
     found = split_phases(planes, levels)
     spacing = first.spacing or (1.0, 1.0)
     notes = list(found.notes)
-    thickness = 0.0
+    thickness, geometry = 0.0, GeometryStatus(spacing=first.spacing is not None)
     if len(levels.members) == 1:
-        thickness, note = _thickness(first)
+        thickness, is_stated, note = _thickness(first)
+        geometry = replace(geometry, depth=is_stated)
         notes.append(note)
     affine = stack_affine(levels, orientation, spacing, thickness)
     grid = Grid((len(levels.members), first.rows, first.columns), affine)
     return Layout(
-        tuple(tuple(planes[n] for n in phase) for phase in found.planes), grid, levels, found.names, tuple(notes)
+        tuple(tuple(planes[n] for n in phase) for phase in found.planes),
+        grid,
+        levels,
+        found.names,
+        tuple(notes),
+        geometry,
     )
 
 
@@ -109,7 +119,7 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
             raise SelectionError(f"{what} {text!r} among {listed}", attribute="phase")
         index = found[0]
     note = (f"phase {index} ({names[index]}) of {count}",) if count > 1 else ()
-    return Layout((layout.planes[index],), layout.grid, layout.levels, (), (*layout.notes, *note))
+    return replace(layout, planes=(layout.planes[index],), phases=(), notes=(*layout.notes, *note))
 
 
 def _common_orientation(orientations: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
@@ -158,15 +168,15 @@ def _check_drift(planes: Sequence[Plane], levels: Levels) -> None:
         )
 
 
-def _thickness(plane: Plane) -> tuple[float, str]:
-    """Extent of a lone slice along its normal, and what to tell the user."""
+def _thickness(plane: Plane) -> tuple[float, bool, str]:
+    """Extent of a lone slice along its normal, whether the header states it, and a note."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         extent = numbers(plane.get(keyword), 1)
         if extent is not None and extent[0] > 0:
-            return extent[0], f"a single slice: its extent of {extent[0]:g} mm is taken from {keyword}"
+            return extent[0], True, f"a single slice: its extent of {extent[0]:g} mm is taken from {keyword}"
     spacing = plane.spacing or (1.0, 1.0)
     mean = (spacing[0] + spacing[1]) / 2
-    return mean, f"a single slice without thickness: {mean:g} mm, its pixel spacing, is assumed"
+    return mean, False, f"a single slice without thickness: {mean:g} mm, its pixel spacing, is assumed"
 
 
 def _nowhere(lacking: Sequence[Plane], *, among: int) -> GeometryError:
@@ -187,7 +197,7 @@ def _nowhere(lacking: Sequence[Plane], *, among: int) -> GeometryError:
         )  # fmt: skip
     elif len(lacking) < among:
         what, fix = f"one of {len(lacking)} slices of {among} that do not say where they lie in the patient", (
-            "leave them out, where they are no part of the volume"
+            "name the files of the volume only, in place of the folder"
         )  # fmt: skip
     elif missing == "PixelSpacing":
         what, fix = f"none of the {among} slices says how large its pixels are", (
@@ -206,20 +216,30 @@ def _picture(planes: Sequence[Plane]) -> Layout:
     modality = str(first.get("Modality", ""))
     if len(planes) > 1 and (modality not in PROJECTIONS or any(plane.file != first.file for plane in planes)):
         raise _nowhere(planes, among=len(planes))
-    spacing, note = _detector_spacing(first)
+    spacing, is_stated, note = _detector_spacing(first)
     grid = Grid.from_axes((1, first.rows, first.columns), spacing=(spacing[1], spacing[0], min(spacing)))
     names = tuple(f"Frame {plane.index + 1}" for plane in planes) if len(planes) > 1 else ()
-    return Layout(tuple((plane,) for plane in planes), grid, None, names, (note,))
+    geometry = GeometryStatus(position=False, spacing=is_stated, depth=False)
+    return Layout(tuple((plane,) for plane in planes), grid, None, names, (note,), geometry)
 
 
-def _detector_spacing(plane: Plane) -> tuple[tuple[float, float], str]:
+def _detector_spacing(plane: Plane) -> tuple[tuple[float, float], bool, str]:
+    """Rows and columns in mm, whether the header states them, and a note."""
     if plane.spacing is not None:
-        return plane.spacing, "no patient geometry: the image lies at the origin, with its own pixel spacing"
+        return plane.spacing, True, "no patient geometry: the image lies at the origin, with its own pixel spacing"
     for keyword in ("ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         pair = numbers(plane.get(keyword), 2)
         if pair is not None and min(pair) > 0:
-            return (pair[0], pair[1]), f"no patient geometry: spacing is {keyword}, at the detector and not the patient"
+            return (
+                (pair[0], pair[1]),
+                True,
+                f"no patient geometry: spacing is {keyword}, at the detector and not the patient",
+            )
     ratio = numbers(plane.get("PixelAspectRatio"), 2)
     if ratio is not None and min(ratio) > 0:
-        return (ratio[0] / ratio[1], 1.0), "no patient geometry and no pixel spacing: pixels are taken as 1 mm wide"
-    return (1.0, 1.0), "no patient geometry and no pixel spacing: pixels are taken as 1 mm"
+        return (
+            (ratio[0] / ratio[1], 1.0),
+            False,
+            "no patient geometry and no pixel spacing: pixels are taken as 1 mm wide",
+        )
+    return (1.0, 1.0), False, "no patient geometry and no pixel spacing: pixels are taken as 1 mm"

@@ -1,21 +1,24 @@
 """Telling the volumes of a 4D series apart: by diffusion weighting, echo, time or cardiac phase.
 
-Several planes at one position are several volumes. Which plane belongs to which is read from the attributes, in two
+Several planes at one position are several volumes. Which plane belongs to which is read from the attributes, in three
 ways. *Constant within a volume*: an attribute (or a few) whose values part the planes so that every volume has every
 position exactly once; an echo time, a b-value. *Ascending in time*: an attribute that differs at each position, such as
-the acquisition time of each slice; the n-th in time at each position make the n-th volume.
+the acquisition time of each slice; the n-th in time at each position make the n-th volume. *In order*: where neither
+does, the counters of the scanner, among the planes that all other attributes hold to be alike.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from gpukit.dicom.image.plane import Plane, numbers
+from gpukit.dicom.image.plane import Plane
 from gpukit.dicom.image.stack import Levels
+from gpukit.dicom.series.copies import without_copies, without_equal_pixels
+from gpukit.dicom.series.phase_attributes import ASCENDING, CONSTANT, LAST_RESORT, MOMENTS, Reader, shown
 from gpukit.errors import GeometryError, MissingSlicesError
 
 __all__ = ["Phases", "split_phases"]
@@ -40,92 +43,6 @@ class Phases:
     notes: tuple[str, ...] = ()
 
 
-def _number(keyword: str) -> Callable[[Plane], Any]:
-    def read(plane: Plane) -> Any:
-        value = plane.get(keyword)
-        if isinstance(value, tuple):
-            value = value[0] if value else None
-        try:
-            return None if value is None else round(float(value), 6)
-        except (TypeError, ValueError):
-            return None
-
-    return read
-
-
-def _b_value(plane: Plane) -> Any:
-    value = plane.get("DiffusionBValue")
-    value = plane.get("SiemensBValue") if value is None else value
-    return None if value is None else round(float(value), 3)
-
-
-def _gradient(plane: Plane) -> Any:
-    value = numbers(plane.get("DiffusionGradientOrientation"), 3)
-    return None if value is None else tuple(round(part, 5) + 0.0 for part in value)
-
-
-def _text(keyword: str) -> Callable[[Plane], Any]:
-    def read(plane: Plane) -> Any:
-        value = plane.get(keyword)
-        return None if value is None else str(value)
-
-    return read
-
-
-def _moment(*pairs: tuple[str, str]) -> Callable[[Plane], Any]:
-    """Date and time as text that sorts like time; a date and time in one attribute has an empty second keyword."""
-
-    def read(plane: Plane) -> Any:
-        for first, second in pairs:
-            if not second:
-                if (value := plane.get(first)) is not None:
-                    whole, part = _DIGITS.findall(str(value))[0]
-                    return f"{whole[:14]:0<14}.{part[:6]:0<6}"
-            elif (time := plane.get(second)) is not None:
-                day = _DIGITS.findall(str(plane.get(first, "")))[0][0]
-                whole, part = _DIGITS.findall(str(time).replace(":", ""))[0]
-                return f"{day[:8]:0<8}{whole[:6]:0<6}.{part[:6]:0<6}"
-        return None
-
-    return read
-
-
-#: Digits before and after a decimal point; a zone that follows is the same for all images of a series.
-_DIGITS = re.compile(r"^(\d*)\.?(\d*)")
-_MOMENT = re.compile(r"\d{14}\.\d{6}")
-
-#: What is constant within a volume, most telling first.
-_CONSTANT: tuple[tuple[str, Callable[[Plane], Any]], ...] = (
-    ("DiffusionBValue", _b_value),
-    ("DiffusionGradientOrientation", _gradient),
-    ("DiffusionDirectionality", _text("DiffusionDirectionality")),
-    ("EchoTime", _number("EchoTime")),
-    ("EchoNumbers", _number("EchoNumbers")),
-    ("TemporalPositionIdentifier", _number("TemporalPositionIdentifier")),
-    ("TriggerTime", _number("TriggerTime")),
-    ("NominalPercentageOfCardiacPhase", _number("NominalPercentageOfCardiacPhase")),
-    ("NominalPercentageOfRespiratoryPhase", _number("NominalPercentageOfRespiratoryPhase")),
-    ("TemporalPositionTimeOffset", _number("TemporalPositionTimeOffset")),
-    ("InversionTime", _number("InversionTime")),
-    ("FlipAngle", _number("FlipAngle")),
-    ("AcquisitionNumber", _number("AcquisitionNumber")),
-    ("FrameReferenceTime", _number("FrameReferenceTime")),
-    ("AcquisitionTime", _moment(("AcquisitionDateTime", ""), ("AcquisitionDate", "AcquisitionTime"))),
-    ("ContentTime", _moment(("ContentDate", "ContentTime"))),
-)
-_TIMES = frozenset({"AcquisitionNumber", "FrameReferenceTime", "AcquisitionTime", "ContentTime"})
-
-#: What rises from volume to volume at each position.
-_ASCENDING: tuple[tuple[str, Callable[[Plane], Any]], ...] = (
-    ("TemporalPositionIdentifier", _number("TemporalPositionIdentifier")),
-    ("TriggerTime", _number("TriggerTime")),
-    ("AcquisitionNumber", _number("AcquisitionNumber")),
-    ("FrameReferenceTime", _number("FrameReferenceTime")),
-    ("AcquisitionTime", _moment(("AcquisitionDateTime", ""), ("AcquisitionDate", "AcquisitionTime"))),
-    ("ContentTime", _moment(("ContentDate", "ContentTime"))),
-)
-
-
 def split_phases(planes: Sequence[Plane], levels: Levels) -> Phases:
     """Part the planes of a stack into volumes, each with one plane at each level.
 
@@ -136,59 +53,102 @@ def split_phases(planes: Sequence[Plane], levels: Levels) -> Phases:
     GeometryError
         Several planes lie at one position and no attribute says which volume each is of; names two of the files.
     """
-    members, notes = _without_copies(planes, levels.members)
+    members, notes = without_copies(planes, levels.members)
+    if (phases := _parted(planes, members, notes)) is not None:
+        return phases
+    rest, more = without_equal_pixels(planes, members)
+    if more:
+        notes = (*notes, *more)
+        if (phases := _parted(planes, rest, notes)) is not None:
+            return phases
+    varying = _varying(planes, rest, CONSTANT)
+    if (phases := _in_order(planes, rest, varying, notes)) is not None:
+        return phases
+    if varying and (missing := _incomplete(planes, rest, levels, varying)) is not None:
+        raise missing
+    level = next(level for level in rest if len(level) > 1)
+    one, two = planes[level[0]], planes[level[1]]
+    same = one.get("SOPInstanceUID") is not None and one.get("SOPInstanceUID") == two.get("SOPInstanceUID")
+    why = (
+        "and has the same SOPInstanceUID with other pixels"
+        if same
+        else "and no echo time, b-value, time, cardiac phase or instance number tells them apart"
+    )
+    raise GeometryError(
+        f"lies at the same position as {two.name}, {why}",
+        file=one.name,
+        attribute="SOPInstanceUID" if same else "ImagePositionPatient",
+        fix="name the files of one volume only, in place of the folder",
+    )
+
+
+def _parted(planes: Sequence[Plane], members: Sequence[Sequence[int]], notes: tuple[str, ...]) -> Phases | None:
+    """Volumes by what is constant within each or rises from one to the next; None where nothing does."""
     used = [n for level in members for n in level]
     if len(used) == len(members):
         return Phases((tuple(level[0] for level in members),), (), notes)
-    varying = [(name, values) for name, read in _CONSTANT if (values := _values(planes, used, read)) is not None]
+    varying = _varying(planes, members, CONSTANT)
     for size in (1, 2, 3):
         for chosen in combinations(varying, size):
             if (phases := _by_constant(members, chosen)) is not None:
                 return Phases(phases, _names(phases, varying, chosen), notes)
-    for name, read in _ASCENDING:
+    for name, read in ASCENDING:
         values = {n: read(planes[n]) for n in used}
         if (ranked := _by_rank(members, values)) is not None:
-            texts = tuple(f"{name} {_show(values[phase[0]])}" for phase in ranked)
+            texts = tuple(f"{name} {shown(values[phase[0]])}" for phase in ranked)
             return Phases(ranked, texts, notes)
-    if varying and (missing := _incomplete(planes, members, levels, varying)) is not None:
-        raise missing
-    first = next(level for level in members if len(level) > 1)
-    raise GeometryError(
-        f"lies at the same position as {planes[first[1]].name}, and no echo time, b-value, time or cardiac phase tells "
-        "them apart",
-        file=planes[first[0]].name,
-        attribute="ImagePositionPatient",
-        fix="remove one of the two, or give the files of one volume only",
-    )
+    return None
 
 
-def _without_copies(
-    planes: Sequence[Plane], members: Sequence[Sequence[int]]
-) -> tuple[list[list[int]], tuple[str, ...]]:
-    """Levels without the second and later copies of the same frame of the same instance."""
-    kept: list[list[int]] = []
-    copies = 0
-    for level in members:
-        seen: set[tuple[str, int, Any]] = set()
-        rest = []
+def _in_order(
+    planes: Sequence[Plane],
+    members: Sequence[Sequence[int]],
+    varying: Sequence[tuple[str, dict[int, Any]]],
+    notes: tuple[str, ...],
+) -> Phases | None:
+    """Volumes by a counter of the scanner, among planes that are alike; None where positions hold different numbers.
+
+    Attributes that every position has with the same values, such as b-values, are never mixed within a volume.
+    """
+    if len({len(level) for level in members}) != 1:
+        return None
+    alike = [(name, values) for name, values in varying if name not in MOMENTS and _is_shared(members, values)]
+    groups: dict[tuple[Any, ...], list[list[int]]] = {}
+    for k, level in enumerate(members):
         for n in level:
-            plane = planes[n]
-            uid = str(plane.get("SOPInstanceUID", ""))
-            identity = (uid, plane.index, plane.region)
-            if uid and identity in seen:
-                copies += 1
-                continue
-            seen.add(identity)
-            rest.append(n)
-        kept.append(rest)
-    text = (f"{copies} images are there twice (same SOPInstanceUID); one of each was used",) if copies else ()
-    return kept, text
+            key = tuple(values[n] for _, values in alike)
+            groups.setdefault(key, [[] for _ in members])[k].append(n)
+    for name, read in (*ASCENDING, *LAST_RESORT):
+        order = {n: read(planes[n]) for level in members for n in level}
+        ranked = [_by_rank(group, order) for group in groups.values()]
+        if any(one is None for one in ranked):
+            continue
+        phases = sorted((phase for one in ranked if one is not None for phase in one), key=lambda p: order[p[0]])
+        names = [_described(phase, alike, f"{name} {shown(order[phase[0]])}") for phase in phases]
+        note = f"the {len(phases)} volumes are told apart by the order of {name} at each position"
+        return Phases(tuple(phases), tuple(names), (*notes, note))
+    return None
 
 
-def _values(planes: Sequence[Plane], used: Sequence[int], read: Callable[[Plane], Any]) -> dict[int, Any] | None:
-    """Value by plane, or None where the attribute does not vary."""
-    values = {n: read(planes[n]) for n in used}
-    return values if len(set(values.values())) > 1 else None
+def _is_shared(members: Sequence[Sequence[int]], values: dict[int, Any]) -> bool:
+    """Whether every position has the same values, each as often."""
+    first = Counter(values[n] for n in members[0])
+    return all(Counter(values[n] for n in level) == first for level in members)
+
+
+def _described(phase: Sequence[int], alike: Sequence[tuple[str, dict[int, Any]]], order: str) -> str:
+    """What a volume is: what its planes share, and its place in the order."""
+    facts = [f"{name} {shown(values[phase[0]])}" for name, values in alike if values[phase[0]] is not None]
+    return ", ".join([*facts, order])
+
+
+def _varying(
+    planes: Sequence[Plane], members: Sequence[Sequence[int]], attributes: Sequence[tuple[str, Reader]]
+) -> list[tuple[str, dict[int, Any]]]:
+    """The attributes that are not the same in all planes, with their value by plane."""
+    used = [n for level in members for n in level]
+    values = ((name, {n: read(planes[n]) for n in used}) for name, read in attributes)
+    return [(name, of_plane) for name, of_plane in values if len(set(of_plane.values())) > 1]
 
 
 def _key(value: Any) -> tuple[int, Any]:
@@ -223,10 +183,10 @@ def _names(
         (name, values)
         for name, values in varying
         if (name, values) in chosen
-        or (name not in _TIMES and all(len({values[n] for n in phase}) == 1 for phase in phases))
+        or (name not in MOMENTS and all(len({values[n] for n in phase}) == 1 for phase in phases))
     ]
     return tuple(
-        ", ".join(f"{name} {_show(values[phase[0]])}" for name, values in told if values[phase[0]] is not None)
+        ", ".join(f"{name} {shown(values[phase[0]])}" for name, values in told if values[phase[0]] is not None)
         or f"without {told[0][0]}"
         for phase in phases
     )
@@ -257,8 +217,9 @@ def _incomplete(
         unique = True
         for k, level in enumerate(members):
             for n in level:
-                unique = unique and k not in have.setdefault(values[n], set())
-                have[values[n]].add(k)
+                there = have.setdefault(values[n], set())
+                unique = unique and k not in there
+                there.add(k)
         if not unique or len(have) > 10_000:
             continue
         gaps = sum(len(members) - len(ks) for ks in have.values())
@@ -272,20 +233,9 @@ def _incomplete(
     there = planes[members[ks[0]][0]]
     where = ", ".join(f"{v:.2f}" for v in position)
     return MissingSlicesError(
-        f"the volume with {name} {_show(value)} has no slice at ({where}) mm, where this file of another volume lies "
+        f"the volume with {name} {shown(value)} has no slice at ({where}) mm, where this file of another volume lies "
         f"({gaps} slices are missing in all)",
         file=there.name,
         attribute=name,
         fix="add the missing files, or give the files of one volume only",
     )
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, tuple):
-        return "(" + " ".join(f"{part:g}" for part in value) + ")"
-    if isinstance(value, str):
-        # A moment, as `_moment` writes it: the time of day tells volumes apart, the date would tell on the patient.
-        return value[-13:].rstrip("0").rstrip(".") if _MOMENT.fullmatch(value) else value
-    return f"{value:g}"

@@ -22,9 +22,17 @@ from gpukit.dicom.pixels.device_decode import decode
 from gpukit.dicom.pixels.image_pixel import NATIVE, available_memory
 from gpukit.dicom.reader.discovery import Source, discover
 from gpukit.dicom.reader.headers import Header
-from gpukit.dicom.series.candidates import Collection, collect, select
+from gpukit.dicom.series.candidates import Candidate, Collection, collect, select
 from gpukit.dicom.series.layout import Layout, arrange, choose_phase
-from gpukit.dicom.series.regular_grid import even_distances, fill_gaps, gap_error, remove_tilt, straight_grid
+from gpukit.dicom.series.misfits import misfit_error, misfits_of
+from gpukit.dicom.series.regular_grid import (
+    acquired_slices,
+    check_gaps,
+    even_distances,
+    fill_gaps,
+    remove_tilt,
+    straight_grid,
+)
 from gpukit.errors import FormatError, InputError, InputNotFoundError
 from gpukit.geometry import Grid
 from gpukit.profiling import stage
@@ -78,7 +86,7 @@ def read_dicom(
     *,
     device: str | None = None,
     series: str | int | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     tilt: Tilt = "remove",
     skip_damaged: bool = False,
@@ -87,6 +95,8 @@ def read_dicom(
     """Read one series; see `gpukit.open` for the parameters and errors."""
     if tilt not in ("remove", "keep"):
         raise InputError(f"tilt {tilt!r} is neither 'remove' nor 'keep'", attribute="tilt")
+    if fill_gaps < 0:
+        raise InputError(f"{fill_gaps} is not a number of slices", attribute="fill_gaps", fix="give 0 or more")
     _, target = resolve(device)  # a device that cannot be used is told before the work, not after
     with prepared() as prepare:
         return _read(source, target, series, fill_gaps, phase, tilt, skip_damaged, progress, prepare)
@@ -96,7 +106,7 @@ def _read(
     source: Source,
     target: str,
     series: str | int | None,
-    fill_gaps: bool,
+    fill_gaps: bool | int,
     phase: str | int | None,
     tilt: Tilt,
     skip_damaged: bool,
@@ -108,7 +118,29 @@ def _read(
     candidate, notes = select(collection, series, _name(source))
     notes = (*notes, *left_aside(collection, skip_damaged))
     layout = choose_phase(arrange(candidate.planes), phase)
+    notes = (*notes, *_unfitting(candidate, collection, layout, fill_gaps, chosen=series is not None))
     return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)
+
+
+def _unfitting(
+    candidate: Candidate, collection: Collection, layout: Layout, fill: bool | int, *, chosen: bool
+) -> tuple[str, ...]:
+    """Notes on slices that belong to the stack and cannot be part of the volume.
+
+    Raises
+    ------
+    MissingSlicesError
+        The volume would lack them: they lie in a gap that is not to be filled, or at an end of a stack that the caller
+        did not choose by `chosen`.
+    """
+    if len(collection.candidates) < 2:
+        return ()
+    misfits = misfits_of(candidate, collection, layout)
+    uneven = layout.levels is not None and not layout.levels.is_even
+    missing = [one for one in misfits if (one.within and uneven and not fill) or not (one.within or chosen)]
+    if missing:
+        raise misfit_error(missing)
+    return tuple(f"not part of the volume: {one.plane.name} {one.what}" for one in misfits)
 
 
 def left_aside(collection: Collection, skip_damaged: bool) -> tuple[str, ...]:
@@ -123,7 +155,7 @@ def left_aside(collection: Collection, skip_damaged: bool) -> tuple[str, ...]:
             f"cannot be read ({error.what}){more}, and may be a slice of this series",
             file=file,
             attribute=error.attribute,
-            fix="repair or remove it, or leave damaged files out with --skip-damaged",
+            fix="copy the file again, or read the series without damaged files with --skip-damaged",
         )
     return (f"left aside as unreadable: {file} ({error.what}){more}",)
 
@@ -147,7 +179,7 @@ def volume_of(
     layout: Layout,
     *,
     device: str,
-    fill: bool = False,
+    fill: bool | int = False,
     tilt: Tilt = "remove",
     notes: Iterable[str] = (),
     progress: Progress | None = None,
@@ -165,7 +197,7 @@ def volume_of(
     Raises
     ------
     MissingSlicesError
-        The slices are not even and `fill` is false.
+        The slices are not even, and `fill` does not allow to interpolate that many.
     TooLargeError
         More memory is needed than there is.
     """
@@ -173,8 +205,8 @@ def volume_of(
     told = [*notes, *layout.notes]
     levels = layout.levels
     uneven = levels is not None and not levels.is_even
-    if levels is not None and uneven and not fill:
-        raise gap_error(levels, [plane.name for plane in layout.planes[0]])
+    if levels is not None and uneven:
+        check_gaps(levels, [plane.name for plane in layout.planes[0]], fill)
     planes = [plane for phase in layout.planes for plane in phase]
     with stage("decoding"):
         # new slices between uneven ones are made in main memory
@@ -187,8 +219,10 @@ def volume_of(
     if padding is None and unit == ValueUnit.HU and (padding := pixel_value.corner_padding(array)) is not None:
         told.append(f"{padding[0]:g} HU in every corner is taken for padding")
     grid = layout.grid
+    acquired: tuple[float, ...] = ()
     if levels is not None and uneven:
         even = even_distances(levels)
+        acquired = acquired_slices(levels.distances, even)
         array = fill_gaps(array, levels.distances, even, padding)
         affine = grid.affine.copy()
         affine[:3, 2] = levels.span / (len(even) - 1)
@@ -222,6 +256,8 @@ def volume_of(
         sources=_sources(layout),
         metadata=metadata_of(first),
         notes=tuple(dict.fromkeys(told)),
+        geometry=layout.geometry,
+        acquired_slices=acquired,
     )
 
 

@@ -59,7 +59,7 @@ def read_each(
     source: Source,
     *,
     device: str | None = None,
-    fill_gaps: bool = False,
+    fill_gaps: bool | int = False,
     phase: str | int | None = None,
     skip_damaged: bool = False,
     apart: bool = False,

@@ -13,14 +13,31 @@ from gpukit.dicom.image.stack import Levels, Vector
 from gpukit.errors import GeometryError, MissingSlicesError
 from gpukit.geometry import Grid
 
-__all__ = ["even_distances", "fill_gaps", "gap_error", "remove_tilt", "straight_grid"]
+__all__ = [
+    "MOST_IN_GAP",
+    "MOST_OF_STACK",
+    "acquired_slices",
+    "check_gaps",
+    "even_distances",
+    "fill_gaps",
+    "remove_tilt",
+    "straight_grid",
+]
 
+#: A slice of the even grid that is within this part of a step of an acquired slice is that slice, unchanged.
+_SAME_OF_STEP = 0.01
 #: An uneven stack becomes at most this many times as many slices.
 _MOST_SLICES = 2
 
 
-def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
-    """The error for a stack that is not even: names the files on both sides of its largest gap.
+#: What `fill_gaps` interpolates unless the caller allows more: slices in one gap, and their part of the whole stack.
+#: One slice is always allowed. What lies in a larger gap is not known from its neighbours.
+MOST_IN_GAP = 3
+MOST_OF_STACK = 0.1
+
+
+def check_gaps(levels: Levels, names: list[str], fill: bool | int) -> None:
+    """Refuse a stack that is not even, unless its gaps may be interpolated.
 
     Parameters
     ----------
@@ -28,7 +45,53 @@ def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
         Of at least three slices.
     names : list of str
         File of each level.
+    fill : bool or int
+        False refuses every gap. True allows `MOST_IN_GAP` missing slices in a gap, of them at most `MOST_OF_STACK` of
+        the stack. A number allows as many missing slices in a gap.
+
+    Raises
+    ------
+    MissingSlicesError
+        Names the files on both sides of the largest gap.
     """
+    missing = _missing(levels)
+    worst = int(np.argmax(missing))
+    within = missing[worst] <= _allowed(levels, missing, worst)
+    if not fill:
+        raise _gap_error(levels, names, within)
+    most = _allowed(levels, missing, worst) if fill is True else int(fill)
+    if missing[worst] <= most:
+        return
+    bound = f"the {MOST_IN_GAP} slices or {MOST_OF_STACK:.0%} of the stack" if fill is True else f"the {most} slices"
+    raise MissingSlicesError(
+        f"the next slice, {names[worst + 1]}, is {levels.steps[worst]:.4g} mm away: {missing[worst]} slices are "
+        f"missing, more than {bound} that may be interpolated in a gap",
+        file=names[worst],
+        attribute="ImagePositionPatient",
+        fix=f"add the missing files, name the files on one side of the gap only, or allow it with --fill-gaps "
+        f"--max-gap {missing[worst]} (fill_gaps={missing[worst]})",
+    )
+
+
+def _missing(levels: Levels) -> list[int]:
+    """Slices that are missing in each step, if the usual step is the right one."""
+    usual = float(np.median(levels.steps))
+    return [max(0, round(float(step) / usual) - 1) for step in levels.steps]
+
+
+def _allowed(levels: Levels, missing: list[int], gap: int) -> int:
+    """Slices that may be interpolated in a gap by default."""
+    steps = levels.steps
+    # Three equal steps in a row are a part of the stack with wider spacing, as in the head, and not a gap.
+    runs = [steps[n : n + 3] for n in range(max(0, gap - 2), min(gap, len(steps) - 3) + 1)]
+    if any(len(run) == 3 and np.ptp(run) <= 0.1 * float(run.max()) for run in runs):
+        return MOST_IN_GAP
+    whole = len(steps) + 1 + sum(missing)
+    return min(MOST_IN_GAP, max(1, int(MOST_OF_STACK * whole)))
+
+
+def _gap_error(levels: Levels, names: list[str], within: bool) -> MissingSlicesError:
+    """The error for a stack that is not even: names the files on both sides of its largest gap."""
     steps = levels.steps
     usual = float(np.median(steps))
     worst = int(np.argmax(np.abs(steps - usual)))
@@ -37,12 +100,17 @@ def gap_error(levels: Levels, names: list[str]) -> MissingSlicesError:
     missing = round(float(steps[worst]) / usual) - 1
     lacking = "1 slice seems to be missing" if missing == 1 else f"{missing} slices seem to be missing"
     what = lacking if missing > 0 else "the spacing is uneven"
+    fix = (
+        "add the missing files, or interpolate with --fill-gaps (fill_gaps=True)"
+        if within
+        else "add the missing files, or name the files on one side of the gap only"
+    )
     return MissingSlicesError(
         f"the next slice, {names[worst + 1]}, is {steps[worst]:.4g} mm away where {usual:.4g} mm is usual: "
         f"{what}{more}",
         file=names[worst],
         attribute="ImagePositionPatient",
-        fix="add the missing files, or interpolate with --fill-gaps (fill_gaps=True)",
+        fix=fix,
     )
 
 
@@ -60,6 +128,24 @@ def even_distances(levels: Levels) -> Vector:
         usual = max(float(steps.min()), span / (_MOST_SLICES * len(distances) - 1))
     count = max(1, round(span / usual))
     return np.asarray(distances[0] + span * np.arange(count + 1) / count)
+
+
+def acquired_slices(distances: Vector, even: Vector) -> tuple[float, ...]:
+    """Index on an even grid of each acquired slice, ascending.
+
+    Parameters
+    ----------
+    distances, even : (n,), (m,) array
+        Ascending distances along the normal of the acquired slices and of the slices of the grid, mm.
+
+    Returns
+    -------
+    tuple of float
+        A whole number where `fill_gaps` takes the acquired slice unchanged, else the fraction between two slices.
+    """
+    index = (distances - even[0]) / (even[1] - even[0])
+    whole = np.rint(index)
+    return tuple(float(value) for value in np.where(np.abs(index - whole) < _SAME_OF_STEP, whole, index))
 
 
 def fill_gaps(

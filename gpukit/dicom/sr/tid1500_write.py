@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["build_measurement_report", "write_measurement_report"]
 
-#: Words of UCUM units; PS3.16 CID 7181 and the units that gpukit's measurements have.
+#: Code meanings of UCUM units as the context groups of PS3.16 have them (CID 7181, 7183, 7460 to 7462).
 _UNIT_WORDS = {
-    "1": "no units", "mm": "millimeter", "cm": "centimeter", "mm2": "square millimeter", "mm3": "cubic millimeter",
-    "ml": "milliliter", "deg": "degree", "[hnsf'U]": "Hounsfield unit", "{pixels}": "pixels", "%": "percent",
+    "1": "no units", "mm": "mm", "cm": "cm", "mm2": "square millimeter", "mm3": "cubic millimeter", "ml": "milliliter",
+    "deg": "Degree", "[hnsf'U]": "Hounsfield unit", "{pixels}": "pixels", "%": "Percent",
     "{SUVbw}g/ml": "Standardized Uptake Value body weight",
     "{SUVlbm}g/ml": "Standardized Uptake Value lean body mass",
     "{SUVbsa}cm2/ml": "Standardized Uptake Value body surface area",
     "{SUVibw}g/ml": "Standardized Uptake Value ideal body weight",
-    "Bq/ml": "Becquerels/milliliter", "g": "gram", "s": "second", "cm/s": "centimeter per second", "{counts}": "counts",
+    "Bq/ml": "Becquerels/milliliter", "g": "gram", "s": "second", "cm/s": "centimeter/second", "{counts}": "Counts",
 }  # fmt: skip
 _COMMENT = ("121106", "DCM", "Comment")
 _ABSENT = Code("272519000", "SCT", "Absent")

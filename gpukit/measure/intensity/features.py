@@ -14,7 +14,7 @@ from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
 from gpukit.findings.measurement import Quantity
-from gpukit.measure.roi.regions import Part
+from gpukit.measure.region.regions import Part
 from gpukit.ops.ball import ball_means
 from gpukit.ops.distribution import distribution
 from gpukit.ops.histogram import histogram
@@ -51,8 +51,8 @@ _CODES = {
     "kurtosis": Code("IPH6", "IBSI", "(Excess) intensity kurtosis"),
     "energy": Code("N8CA", "IBSI", "Intensity energy"),
     "rms": Code("5ZWQ", "IBSI", "Root mean square intensity"),
-    "entropy": Code("TLU2", "IBSI", "Discretised intensity entropy"),
-    "uniformity": Code("BJ5W", "IBSI", "Discretised intensity uniformity"),
+    "entropy": Code("TLU2", "IBSI", "Intensity Histogram Entropy"),
+    "uniformity": Code("BJ5W", "IBSI", "Intensity Histogram Uniformity"),
     "peak": Code("126031", "DCM", "Peak Value Within ROI"),
     "peak_at_max": Code("VJGA", "IBSI", "Local intensity peak"),
 }
@@ -127,7 +127,7 @@ def describe(
     Parameters
     ----------
     part : Part
-        From `gpukit.measure.roi.regions.parts_of`.
+        From `gpukit.measure.region.regions.parts_of`.
     volume : Volume
         That the part was taken from.
     full : bool

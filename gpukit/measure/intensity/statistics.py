@@ -16,11 +16,11 @@ from gpukit.dicom.reader.headers import Header
 from gpukit.errors import InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import UCUM, Bins, binned, describe, peaks, statistics_object, voxels_in
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.calibration import PIXELS
 from gpukit.units import ValueUnit
-from gpukit.volume import Volume, has_depth, has_place
+from gpukit.volume import Volume
 
 __all__ = ["Image", "Opened", "finished", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
 
@@ -79,7 +79,9 @@ def opened(
     from gpukit.io.open import open as open_volume
 
     volume = open_volume(image, device=device)
-    if shape is not None and not has_place(volume):  # a picture: its own calibration knows the scale, not the grid
+    if (
+        shape is not None and not volume.geometry.position
+    ):  # a picture: its own calibration knows the scale, not the grid
         return opened(open_frame(image), region, device=device, calibration=calibration)
     return Opened(volume, region, None if shape is None else _of_grid(volume))
 
@@ -309,7 +311,7 @@ def size_of(part: Part, at: Opened) -> list[Quantity]:
         if scale.units[0] != scale.units[1]:
             return []
         return [Quantity("area", part.drawn.area(scale.spacing), area_unit(scale.unit), _AREA)]
-    if not has_depth(at.volume):
+    if not at.volume.geometry.depth:
         return []  # its grid is a stand-in
     return [Quantity("volume", voxels_in(part) * part.grid.voxel_volume / 1000, "ml", _VOLUME)]
 
@@ -389,7 +391,7 @@ def _check_hu(volume: Volume) -> None:
 
 
 def _of_grid(volume: Volume) -> Calibration:
-    if not has_place(volume):
+    if not volume.geometry.position:
         return PIXELS
     si, sj, _ = volume.grid.spacing
     return Calibration("grid", (si, sj), ("mm", "mm"), "pixel size of the volume's grid, in mm")

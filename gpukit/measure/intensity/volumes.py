@@ -16,15 +16,15 @@ from gpukit.errors import DependencyError, GeometryError, InputError
 from gpukit.findings.measurement import Detail, Measurement, Quantity
 from gpukit.measure.intensity.features import voxels_in
 from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
-from gpukit.volume import Segmentation, Volume, has_depth
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["METHODS", "volume", "volumes"]
 
 METHODS = ("voxels", "mesh", "planimetric")
 _VOLUME = Code("118565006", "SCT", "Volume")
-_SURFACE = Code("C0JK", "IBSI", "Surface area (mesh)")
+_SURFACE = Code("C0JK", "IBSI", "Surface Area of Mesh")
 
 
 def volume(image: Image | Segmentation, region: Region = None, **options: Any) -> Measurement:
@@ -90,7 +90,12 @@ def volumes(
         if region is not None or values is not None:
             raise InputError("a label map holds no values to choose from", attribute="values")
         carrier = Volume(
-            array=image.array, grid=image.grid, sources=image.sources, metadata=image.metadata, notes=image.notes
+            array=image.array,
+            grid=image.grid,
+            sources=image.sources,
+            metadata=image.metadata,
+            notes=image.notes,
+            geometry=image.geometry,
         )
         at, inside = Opened(carrier, image), parts_of(carrier, image, labels=labels)
     else:
@@ -99,7 +104,7 @@ def volumes(
         inside = parts_of(at.volume, at.region, slice=None if flat else slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:
             raise InputError("a volume needs a mask or thresholds", attribute="region", fix="give --roi or --threshold")
-    if not has_depth(at.volume):
+    if not at.volume.geometry.depth:
         raise GeometryError(
             "the image has no place in the patient, or no slice thickness: it has areas, no volume",
             fix="measure an area, or give the whole series",
@@ -148,7 +153,7 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
     if n == 0:
         raise InputError("no voxel lies between the thresholds", attribute="threshold")
     found = {"voxels": n * part.grid.voxel_volume / 1000}
-    rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume (voxel counting)"))]
+    rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume from Voxel Summation"))]
     notes = []
     try:
         from gpukit.ops.mask_surface import mask_surface
@@ -156,7 +161,7 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
         mesh = mask_surface(host, part.block_grid)
         found["mesh"] = mesh.volume / 1000
         rows += [
-            Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume (mesh)")),
+            Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume of Mesh")),
             Quantity("surface_area", mesh.area, "mm2", _SURFACE),
         ]
     except DependencyError as error:

@@ -21,11 +21,11 @@ from gpukit.measure.intensity.statistics import Image, Opened, finished, opened,
 from gpukit.measure.pet.acquisition import read_facts
 from gpukit.measure.pet.parameters import Overrides
 from gpukit.measure.pet.suv_factor import SuvScale, kind_of, suv_scale
-from gpukit.measure.roi.regions import Part, Region, Slices, parts_of
+from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import device as device_in
 from gpukit.ops.statistics import Statistics, statistics
 from gpukit.units import ValueUnit
-from gpukit.volume import Volume, has_depth
+from gpukit.volume import Volume
 
 __all__ = ["Overrides", "suv", "suv_volume", "suvs"]
 
@@ -227,7 +227,7 @@ def _metabolism(
     found = statistics(part.values, inside, padding=values.padding)
     assert isinstance(found, Statistics)
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
-    if not has_depth(values):  # such as one slice of unknown thickness: its voxels have none
+    if not values.geometry.depth:  # such as one slice of unknown thickness: its voxels have none
         return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside
     volume = found.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2

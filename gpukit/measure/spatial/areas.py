@@ -12,10 +12,10 @@ from gpukit.dicom.reader.discovery import Location, Source
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Graphic, Measurement, Quantity
-from gpukit.measure.roi.shapes import Box, Circle, Ellipse, Polygon, Shape
+from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon, Shape
 from gpukit.measure.spatial.calibration import calibration_of, grid_calibration
 from gpukit.measure.spatial.series_space import space_of
-from gpukit.volume import Volume, has_place
+from gpukit.volume import Volume
 
 __all__ = ["area", "area_unit", "shape_on"]
 
@@ -69,7 +69,7 @@ def area(
     if isinstance(image, Volume):
         if frame is not None:
             raise InputError("a volume has slices, no frames", attribute="frame", fix="name a slice")
-        if has_place(image):
+        if image.geometry.position:
             return _in_slice(image, shape, slice, calibration)
         first = image.sources[0] if image.sources else None
         if first is None or len(image.sources) > 1:

@@ -20,17 +20,17 @@ from gpukit.dicom.reader.discovery import Location, Source
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, Graphic, Measurement, Quantity
-from gpukit.measure.roi.mask_contours import regions_of
-from gpukit.measure.roi.shapes import Polygon
+from gpukit.measure.region.mask_contours import regions_of
+from gpukit.measure.region.shapes import Polygon
 from gpukit.measure.spatial.areas import shape_on
 from gpukit.measure.spatial.calibration import grid_calibration
 from gpukit.measure.spatial.series_space import space_of
-from gpukit.volume import Segmentation, Volume, has_place
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
 
-LONG_AXIS = Code("103339001", "SCT", "Long axis")
-SHORT_AXIS = Code("103340004", "SCT", "Short axis")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
 
 Vector = NDArray[np.float64]
 _CHUNK = 1 << 22
@@ -155,7 +155,7 @@ def _in_volume(volume: Volume, region: Any, label: int | None) -> Measurement:
             "the mask lies on another grid than the volume", fix="read it with gpukit.io.masks.open_mask"
         )
     mask = _mask(region, label, volume.grid.shape)
-    if not has_place(volume):  # its grid is a stand-in: the scale is that of the picture
+    if not volume.geometry.position:  # its grid is a stand-in: the scale is that of the picture
         if len(mask) != 1 or not volume.sources:
             raise GeometryError("the volume has no place in the patient", fix="give a frame of the image, and its mask")
         first = volume.sources[0]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpukit.dicom.image.frame import Frame
-from gpukit.dicom.image.plane import numbers
+from gpukit.dicom.image.plane import has_functional_groups, numbers
 from gpukit.errors import GeometryError
 from gpukit.findings.measurement import Calibration
 from gpukit.volume import Volume
@@ -28,8 +28,6 @@ PIXELS = Calibration("none", (1.0, 1.0), ("{pixels}", "{pixels}"), "the image is
 
 #: Modalities whose images are projections: what lies between source and detector is magnified.
 _PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "DF", "DS", "RG", "DG", "XC"})
-#: Of these there are multi-frame objects that keep their spacing in functional groups.
-_ENHANCED = frozenset({"XA", "RF"})
 _IMAGER, _BEAM = "ImagerPixelSpacing", "ObjectPixelSpacingInCenterOfBeam"
 _ULTRASOUND = frozenset({"US", "IVUS"})
 
@@ -77,7 +75,8 @@ def calibration_of(frame: Frame, points: Sequence[Pair] = (), *, given: Calibrat
         if found is not None:
             return found
     imager = _spacing(frame, "ImagerPixelSpacing")
-    if imager is None and frame.number is not None and frame.modality in _ENHANCED:
+    in_groups = frame.number is not None or has_functional_groups(frame.header)
+    if imager is None and in_groups and frame.modality in _PROJECTIONS:
         imager = _pair(frame, _IMAGER, frame.functional("FramePixelDataPropertiesSequence", _IMAGER))
         beam = frame.functional("ProjectionPixelCalibrationSequence", _BEAM)
         if (scale := _pair(frame, _BEAM, beam)) is not None:

@@ -12,7 +12,7 @@ from gpukit.dicom.reader.discovery import Source, discover
 from gpukit.dicom.reader.headers import Header, scan
 from gpukit.errors import GpukitError, InputError
 from gpukit.findings.measurement import Detail, Graphic, Measurement, Quantity, Row
-from gpukit.measure.roi.shapes import Ellipse, Polygon, Shape
+from gpukit.measure.region.shapes import Ellipse, Polygon, Shape
 from gpukit.measure.spatial.angles import angle, cobb_angle
 from gpukit.measure.spatial.areas import area
 from gpukit.measure.spatial.lengths import distance, polyline

@@ -19,7 +19,7 @@ from gpukit.dicom.series.layout import Layout, arrange, choose_phase
 from gpukit.dicom.series.read import collect_source
 from gpukit.errors import GeometryError, GpukitError, InputError
 from gpukit.findings.measurement import Measurement, Row
-from gpukit.volume import SourceInstance, Volume, has_place
+from gpukit.volume import SourceInstance, Volume
 
 __all__ = ["Space", "open_space", "space_of"]
 
@@ -111,7 +111,7 @@ def space_of(volume: Volume) -> Space:
     GeometryError
         It has no place in the patient.
     """
-    if not has_place(volume):
+    if not volume.geometry.position:
         raise GeometryError(
             "the volume has no place in the patient: points in space need one", fix="give points of a frame, column,row"
         )

@@ -55,10 +55,25 @@ class Region:
         left, right, top, bottom = self.bounds
         return left - 0.5 <= point[0] <= right + 0.5 and top - 0.5 <= point[1] <= bottom + 0.5
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether at least one axis has a physical unit."""
+        return self.units != ("{pixels}", "{pixels}")
+
+    def lies_within(self, other: Region) -> bool:
+        """Whether all of it lies in another region; a region lies within itself."""
+        left, right, top, bottom = self.bounds
+        return (
+            left >= other.bounds[0]
+            and right <= other.bounds[1]
+            and top >= other.bounds[2]
+            and bottom <= other.bounds[3]
+        )
+
     def calibration(self) -> Calibration:
         """Its scale, and where that comes from."""
         where = f"ultrasound region {self.number} ({self.format})"
-        if self.units == ("{pixels}", "{pixels}"):
+        if not self.is_calibrated:
             text = f"{where} has no physical units: lengths are in pixels"
         else:
             text = f"{where}: a pixel is {_amount(self.scale[0], self.units[0])} wide"
@@ -67,9 +82,10 @@ class Region:
 
 
 def region_calibration(frame: Frame, points: Sequence[tuple[float, float]]) -> Calibration | None:
-    """Scale of the region in which all points lie; None where the image has no regions.
+    """Scale of the innermost calibrated region in which all points lie; None where the image has no regions.
 
-    Without points, the scale of all 2D regions where it is the same.
+    A region of low priority gives way to others (PS3.3 C.8.5.5.1.3). Without points, the scale of all calibrated 2D
+    regions where it is the same.
 
     Raises
     ------
@@ -80,20 +96,26 @@ def region_calibration(frame: Frame, points: Sequence[tuple[float, float]]) -> C
     if not regions:
         return None
     if not points:
-        flat = {(r.scale, r.units): r for r in regions if r.format == "2D"}
+        flat = {(r.scale, r.units): r for r in regions if r.format == "2D" and r.is_calibrated}
         if len(flat) != 1:
             return _nowhere("the image has regions of different scale")
         return next(iter(flat.values())).calibration()
-    around = [region for region in regions if all(region.holds(point) for point in points)]
+    calibrated = [region for region in regions if region.is_calibrated]
+    around = [region for region in calibrated if all(region.holds(point) for point in points)]
     if around:
         first = [region for region in around if not region.low_priority] or around
-        if len({(region.scale, region.units) for region in first}) > 1:
+        inner = [region for region in first if all(region.lies_within(other) for other in first)] or first
+        if len({(region.scale, region.units) for region in inner}) > 1:
             raise GeometryError(
-                f"the points lie in the overlapping regions {_listed(first)} of different scale",
+                f"the points lie in the overlapping regions {_listed(inner)} of different scale",
                 file=frame.file, attribute="SequenceOfUltrasoundRegions", fix="give --calibration",
             )  # fmt: skip
-        return first[0].calibration()
-    homes = [[region for region in regions if region.holds(point)] for point in points]
+        return inner[0].calibration()
+    homes = [[region for region in calibrated if region.holds(point)] for point in points]
+    if not any(homes):
+        bare = [region for region in regions if all(region.holds(point) for point in points)]
+        if bare:
+            return bare[0].calibration()
     if all(homes):
         scales = {(home[0].scale, home[0].units) for home in homes}
         if len(scales) == 1:  # two views side by side: one scale, but what lies between them is no anatomy

@@ -12,7 +12,7 @@ from gpukit_cli.commands.ai.options import Models, Precision, Runtime, Trust, ch
 from gpukit_cli.commands.profile_option import Wanted, show
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Json, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Json, MaxGap, SkipDamaged, gaps_of
 from gpukit_cli.progress import Progress
 
 __all__ = ["register"]
@@ -104,6 +104,7 @@ def batch(
         int | None, typer.Option("--batch-size", metavar="N", min=1, help="Pictures or windows run together.")
     ] = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -135,8 +136,9 @@ def batch(
         made = run(
             inputs, [str(name) for name in named], output, task=kind, format=form, overlay=overlay,
             channels=named_channels(channel or ()),
-            options={name: value for name, value in given.items() if value is not None}, fill_gaps=fill_gaps,
-            skip_damaged=skip_damaged, trust=trust, profile=profile, device=device, workers=workers, cluster=cluster,
+            options={name: value for name, value in given.items() if value is not None},
+            fill_gaps=gaps_of(fill_gaps, max_gap), skip_damaged=skip_damaged, trust=trust, profile=profile,
+            device=device, workers=workers, cluster=cluster,
             keep_failures=keep_failures, force=force, progress=lambda done, total: progress("cases", done, total),
         )  # fmt: skip
     if made.aside:

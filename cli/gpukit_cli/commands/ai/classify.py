@@ -23,7 +23,7 @@ from gpukit_cli.commands.ai.options import (
 from gpukit_cli.commands.profile_option import Wanted, profiled
 from gpukit_cli.failures import warn
 from gpukit_cli.output import csv_text, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, MaxGap, Phase, Series, SkipDamaged, gaps_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def classify(
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -104,9 +105,9 @@ def classify(
     refused: list[tuple[str, GpukitError]] = []
     with Progress() as progress, profiled(profile) as seen:
         reading = each_volume(
-            inputs, device=device, series=series, phase=phase, fill_gaps=fill_gaps, skip_damaged=skip_damaged,
-            apart=apart and all(one.picture_input.plane == "stored" for one in chosen), progress=progress,
-            failures=failures,
+            inputs, device=device, series=series, phase=phase, fill_gaps=gaps_of(fill_gaps, max_gap),
+            skip_damaged=skip_damaged, apart=apart and all(one.picture_input.plane == "stored" for one in chosen),
+            progress=progress, failures=failures,
         )  # fmt: skip
         with reading as opened:
             each = run(

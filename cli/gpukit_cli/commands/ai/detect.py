@@ -12,7 +12,7 @@ from gpukit_cli.commands.profile_option import Wanted, profiled
 from gpukit_cli.commands.series_options import Opening
 from gpukit_cli.failures import warn
 from gpukit_cli.output import csv_text, emit, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, MaxGap, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def detect(
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -92,7 +93,7 @@ def detect(
     check_targets(output, render_overlay, create_sr, force=force)
     described = find(model, runtime=runtime).for_task("detect")
     with Progress() as progress, profiled(profile) as seen:
-        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device, max_gap).open(inputs, progress)
         if (create_sr is not None or kind in ("gsps", "sr")) and not volume.sources:
             raise InputError(
                 "a DICOM SR or GSPS must refer to DICOM images, and the input is none", file=inputs[0],

@@ -12,7 +12,7 @@ from gpukit_cli.commands.profile_option import Wanted, profiled
 from gpukit_cli.commands.series_options import Opening
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, MaxGap, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def enhance(
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -91,7 +92,7 @@ def enhance(
         check_targets(output, nifti, force=force)
     described = find(model, runtime=runtime).for_task("enhance")
     with Progress() as progress, profiled(profile) as seen:
-        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device, max_gap).open(inputs, progress)
         if kind == "dicom" and not volume.sources:
             raise InputError(
                 "a derived DICOM image must refer to DICOM images, and the input is none", file=inputs[0],

@@ -163,7 +163,7 @@ def each_volume(
     device: str | None,
     series: str | None,
     phase: str | None,
-    fill_gaps: bool,
+    fill_gaps: bool | int,
     skip_damaged: bool,
     apart: bool,
     progress: Progress,

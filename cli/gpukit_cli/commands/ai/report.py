@@ -19,7 +19,7 @@ from gpukit_cli.commands.ai.options import (
 )
 from gpukit_cli.commands.series_options import Opening
 from gpukit_cli.output import json_text
-from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, Phase, Series, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Inputs, Json, MaxGap, Phase, Series, SkipDamaged
 from gpukit_cli.progress import Progress
 
 __all__ = ["register"]
@@ -58,6 +58,7 @@ def report(
     series: Series = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -86,7 +87,7 @@ def report(
     if segs and len(segs) != segmenting:
         raise typer.BadParameter(f"--create-seg was given {len(segs)} times, and {segmenting} models segment")
     with Progress() as progress:
-        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device).open(inputs, progress)
+        volume = Opening(series, phase, fill_gaps, False, skip_damaged, device, max_gap).open(inputs, progress)
         if (create_sr is not None or segs) and not volume.sources:
             raise InputError(
                 "a DICOM SR or SEG must refer to DICOM images, and the input is none", file=inputs[0],

@@ -21,7 +21,7 @@ from gpukit_cli.commands.ai.options import (
 from gpukit_cli.commands.profile_option import Wanted, profiled
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
-from gpukit_cli.params import Device, FillGaps, Force, Json, Phase, Series, SkipDamaged
+from gpukit_cli.params import Device, FillGaps, Force, Json, MaxGap, Phase, Series, SkipDamaged, gaps_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def segment(
     channel: Channels = None,
     phase: Phase = None,
     fill_gaps: FillGaps = False,
+    max_gap: MaxGap = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
     runtime: Runtime = None,
@@ -148,7 +149,7 @@ def segment(
             described[0],
             device=device,
             phase=phase,
-            fill_gaps=fill_gaps,
+            fill_gaps=gaps_of(fill_gaps, max_gap),
             skip_damaged=skip_damaged,
             progress=progress,
         )

@@ -64,7 +64,7 @@ def bidirectional(
     with Progress() as progress:
         if mask is None:
             from gpukit.measure.batch import each_frame
-            from gpukit.measure.roi.shapes import Polygon
+            from gpukit.measure.region.shapes import Polygon
             from gpukit.measure.spatial.bidirectional import bidirectional as measure
 
             shape = shape_given(polygon=polygon)

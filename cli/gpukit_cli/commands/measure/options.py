@@ -15,7 +15,7 @@ from gpukit_cli.params import Force, Json, box, length, numbers, point, uid
 if TYPE_CHECKING:
     from gpukit.findings.measurement import Calibration, Row
     from gpukit.findings.write import Format
-    from gpukit.measure.roi.shapes import Shape
+    from gpukit.measure.region.shapes import Shape
 
 __all__ = [
     "CalibrationText",
@@ -151,7 +151,8 @@ class Result:
         typer.Exit
             With 1, after everything is written, where a row has an error.
         """
-        from gpukit.findings.write import Options, render, write
+        from gpukit.findings.measurement import Options
+        from gpukit.findings.write import render, write
 
         failed = [row for row in rows if row.error]
         if overlay is not None:
@@ -197,7 +198,7 @@ def shape_given(
             raise typer.BadParameter(f"no shape is given: use one of {', '.join(given)}")
         return None
     from gpukit.errors import GpukitError
-    from gpukit.measure.roi.shapes import Box, Ellipse, Polygon
+    from gpukit.measure.region.shapes import Box, Ellipse, Polygon
 
     try:
         if roi is not None:
@@ -215,7 +216,7 @@ def shape_given(
 
 
 def _circle(text: str) -> Shape:
-    from gpukit.measure.roi.shapes import Circle
+    from gpukit.measure.region.shapes import Circle
 
     parts = text.split(",")
     if len(parts) != 3:

@@ -12,7 +12,19 @@ import typer
 
 from gpukit_cli.commands.measure.options import CircleText, EllipseText, PolygonPoints, shape_given
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, Phase, Series, SkipDamaged, box, length, numbers, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    MaxGap,
+    Phase,
+    Series,
+    SkipDamaged,
+    box,
+    gaps_of,
+    length,
+    numbers,
+    source_of,
+)
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -179,14 +191,15 @@ class Opening:
     fill_gaps: FillGaps = False
     skip_damaged: SkipDamaged = False
     device: Device = None
+    max_gap: MaxGap = None
 
     def open(self, inputs: list[Path], progress: Progress) -> Volume:
         """The series that the options choose."""
         import gpukit
 
         return gpukit.open(
-            source_of(inputs), device=self.device, series=self.series, phase=self.phase, fill_gaps=self.fill_gaps,
-            skip_damaged=self.skip_damaged, progress=progress,
+            source_of(inputs), device=self.device, series=self.series, phase=self.phase,
+            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged, progress=progress,
         )  # fmt: skip
 
 
@@ -195,7 +208,7 @@ class Opening:
 
 def _sphere(text: str) -> Any:
     """A ball: column, row and slice of its centre, and its radius with a unit."""
-    from gpukit.measure.roi.shapes import Sphere
+    from gpukit.measure.region.shapes import Sphere
 
     parts = text.split(",")
     if len(parts) != 4:
@@ -251,5 +264,15 @@ def row_of(inputs: Sequence[Path], measured: Measurement) -> Row:
     if len(measured.sources) == 1:
         source = measured.sources[0]
         return Row(file=source.path, frame=source.frame, measurement=measured)
-    name = str(inputs[0]) if len(inputs) == 1 else os.path.commonpath([str(path) for path in inputs]) or "."
-    return Row(file=name, measurement=measured)
+    return Row(file=_common_name(inputs), measurement=measured)
+
+
+def _common_name(inputs: Sequence[Path]) -> str:
+    """The only input, else the folder that holds all inputs, as far as there is one."""
+    if len(inputs) == 1:
+        return str(inputs[0])
+    mixed = len({path.is_absolute() for path in inputs}) > 1
+    try:
+        return os.path.commonpath([path.absolute() if mixed else path for path in inputs]) or "."
+    except ValueError:  # two drives have no folder in common
+        return f"{inputs[0]} and {len(inputs) - 1} more"

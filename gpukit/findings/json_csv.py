@@ -1,0 +1,100 @@
+"""Measurements as JSON and CSV. ``docs/measure.md`` describes the document; `gpukit.findings.read` reads it back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gpukit.documents.json_csv import csv_cell, plain
+from gpukit.findings.measurement import Measurement, Options, Row
+
+__all__ = ["SCHEMA_VERSION", "csv_text", "json_text", "measurement_object"]
+
+#: Raised by one when a field changes its meaning or goes away; new fields do not count.
+SCHEMA_VERSION = 1
+
+
+def json_text(rows: Sequence[Row], options: Options) -> str:
+    """A document of kind ``measurements``."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "measurements",
+        **({"title": options.title} if options.title else {}),
+        "measurements": [_row_object(row) for row in rows],
+    }
+    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _row_object(row: Row) -> dict[str, Any]:
+    head: dict[str, Any] = {"file": row.file, "frame": row.frame}
+    return {**head, **(measurement_object(row.measurement) if row.measurement else {"error": row.error})}
+
+
+def measurement_object(measured: Measurement) -> dict[str, Any]:
+    """Plain data of a measurement, as the JSON document has it."""
+    made: dict[str, Any] = {"type": measured.kind, "label": measured.label}
+    if measured.tracking_id or measured.tracking_uid:
+        made["tracking"] = {"identifier": measured.tracking_id, "uid": measured.tracking_uid}
+    made["quantities"] = [
+        {"name": q.name, "value": q.value, "unit": q.unit, "code": list(q.code) if q.code else None}
+        for q in measured.quantities
+    ]
+    if measured.method:
+        made["method"] = measured.method
+    made["graphics"] = [
+        {"type": g.type, "space": g.space, "points": [list(p) for p in g.points]} for g in measured.graphics
+    ]
+    if measured.frame_of_reference_uid:
+        made["frame_of_reference_uid"] = measured.frame_of_reference_uid
+    scale = measured.calibration
+    made["calibration"] = None if scale is None else {
+        "source": scale.source, "scale": list(scale.scale), "units": list(scale.units), "text": scale.text
+    }  # fmt: skip
+    made["sources"] = [
+        {
+            "sop_class_uid": s.sop_class_uid, "sop_instance_uid": s.sop_instance_uid,
+            "path": s.path, "member": s.member, "frame": s.frame,
+        }
+        for s in measured.sources
+    ]  # fmt: skip
+    made["details"] = [{"name": d.name, "value": d.value, "unit": d.unit, "source": d.source} for d in measured.details]
+    made["notes"] = list(measured.notes)
+    if measured.extra:
+        made.update({key: value for key, value in measured.extra.items() if key not in made})
+    return made
+
+
+def csv_text(rows: Sequence[Row], options: Options) -> str:
+    """A header line and one line a row; a column for each quantity, with its unit in the next one."""
+    names = list(dict.fromkeys(q.name for row in rows if row.measurement for q in row.measurement.quantities))
+    columns = [
+        "file",
+        "frame",
+        "type",
+        "label",
+        *(c for n in names for c in (n, f"{n}_unit")),
+        "scale",
+        "notes",
+        "error",
+    ]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
+    for row in rows:
+        measured = row.measurement
+        cells: list[Any] = [row.file, "" if row.frame is None else row.frame]
+        cells += ["", ""] if measured is None else [measured.kind, measured.label]
+        for name in names:
+            if measured is None or name not in measured:
+                cells += ["", ""]
+            else:
+                quantity = measured.quantity(name)
+                cells += ["" if math.isnan(quantity.value) else repr(plain(quantity.value)), quantity.unit]
+        cells.append("" if measured is None or measured.calibration is None else measured.calibration.source)
+        cells += ["" if measured is None else "; ".join(measured.notes), row.error]
+        writer.writerow([csv_cell(cell) for cell in cells])
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Independent programs and plain computations that judge gpukit."""
