@@ -1,4 +1,4 @@
-"""Reports of two or more dates beside each other: both values, both units, both dates, and the response by RECIST 1.1."""
+"""Reports of several dates beside each other: values, units and dates of each, and the response by RECIST 1.1."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ def compare_reports(
     blocks: list[dict[str, Any]] = [_dates_block(documents, dates, words)]
     if rows:
         columns: list[tuple[list[dict[str, str]], bool]] = [
-            ([spans.message("Finding")], False), ([spans.message("Measurement")], False)
-        ]  # fmt: skip
+            ([spans.message("Finding")], False),
+            ([spans.message("Measurement")], False),
+        ]
         columns += [([{"t": date}], True) for date in dates]
         columns += [([spans.message("Change")], True), ([{"t": "%"}], True), ([spans.message("Status")], False)]
         blocks.append(make_table([], columns, rows, kind="comparison"))
@@ -204,11 +205,18 @@ def _compared(
     unit = shown_unit(last.unit)
     cells = [finding, name]
     cells += [
-        [] if one is None else spans.number(
-            Value(kind="number", text=one.text or (repr(one.value) if one.value is not None else ""), unit=one.unit, qualifier=one.qualifier)
+        []
+        if one is None
+        else spans.number(
+            Value(
+                kind="number",
+                text=one.text or (repr(one.value) if one.value is not None else ""),
+                unit=one.unit,
+                qualifier=one.qualifier,
+            )
         )
         for one in values
-    ]  # fmt: skip
+    ]
     cells.append(
         [] if absolute is None else [{"t": f"{_signed(absolute, words)}\u00a0{unit}".rstrip("\u00a0"), "k": "num"}]
     )
@@ -260,9 +268,12 @@ def _trend(
     words_ = ", ".join(f"{dates[n]}: {shown_number(_plain(value), words.language)}" for n, value in there)
     label = f"{about}: {name}" if about else name
     return {
-        "kind": "trend", "width": _WIDTH, "height": _HEIGHT, "points": [[round(x, 2), round(y, 2)] for x, y in points],
+        "kind": "trend",
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "points": [[round(x, 2), round(y, 2)] for x, y in points],
         "alt": safe(f"{label} – {words_} {shown_unit(last.unit)}".rstrip()),
-    }  # fmt: skip
+    }
 
 
 def _plain(value: float) -> str:
@@ -288,16 +299,24 @@ def _response(ordered: Sequence[ContentTree], words: Catalogue) -> tuple[dict[st
     )
     sentence = words.message(
         "RECIST 1.1: {category} ({code}); sum of diameters of the target lesions ({count}): {sums}",
-        category=words.message(CATEGORIES[response.category]), code=response.category, count=len(response.targets), sums=sums,
-    )  # fmt: skip
+        category=words.message(CATEGORIES[response.category]),
+        code=response.category,
+        count=len(response.targets),
+        sums=sums,
+    )
     if response.from_nadir is not None:
         sentence += words.message(
             "; {percent} % from the smallest sum before",
             percent=shown_number(f"{100 * response.from_nadir:+.1f}", words.language),
         )
     facts = {
-        "category": response.category, "sums": list(response.sums), "nadir": response.nadir,
-        "from_baseline": response.from_baseline, "from_nadir": response.from_nadir, "targets": list(response.targets),
-        "new": list(response.new), "reasons": list(response.reasons),
-    }  # fmt: skip
+        "category": response.category,
+        "sums": list(response.sums),
+        "nadir": response.nadir,
+        "from_baseline": response.from_baseline,
+        "from_nadir": response.from_nadir,
+        "targets": list(response.targets),
+        "new": list(response.new),
+        "reasons": list(response.reasons),
+    }
     return facts, [f"{sentence}.", *response.reasons]

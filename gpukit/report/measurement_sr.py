@@ -20,12 +20,17 @@ __all__ = ["create"]
 _MOST_BYTES, _MOST_ROWS = 64 << 20, 100_000
 #: Names of quantities in a CSV -> concept and its unit, as `gpukit measure` gives them.
 _CODES = {
-    "length": Code("410668003", "SCT", "Length"), "area": Code("42798000", "SCT", "Area"),
-    "volume": Code("118565006", "SCT", "Volume"), "mean": Code("373098007", "SCT", "Mean"),
-    "minimum": Code("255605001", "SCT", "Minimum"), "maximum": Code("56851009", "SCT", "Maximum"),
-    "long_axis": Code("103339001", "SCT", "Long Axis"), "short_axis": Code("103340004", "SCT", "Short Axis"),
-    "angle": Code("1483009", "SCT", "Angle"), "perimeter": Code("131191004", "SCT", "Perimeter"),
-}  # fmt: skip
+    "length": Code("410668003", "SCT", "Length"),
+    "area": Code("42798000", "SCT", "Area"),
+    "volume": Code("118565006", "SCT", "Volume"),
+    "mean": Code("373098007", "SCT", "Mean"),
+    "minimum": Code("255605001", "SCT", "Minimum"),
+    "maximum": Code("56851009", "SCT", "Maximum"),
+    "long_axis": Code("103339001", "SCT", "Long Axis"),
+    "short_axis": Code("103340004", "SCT", "Short Axis"),
+    "angle": Code("1483009", "SCT", "Angle"),
+    "perimeter": Code("131191004", "SCT", "Perimeter"),
+}
 
 
 def create(
@@ -119,9 +124,10 @@ def _csv_rows(path: Path) -> list[Row]:
     name_column = "name" if "name" in columns else "quantity"
     if value_column not in columns or name_column not in columns or not columns & {"file", "sop_instance_uid"}:
         raise FormatError(
-            "line 1: the columns name, value and file or sop_instance_uid are needed", file=path,
+            "line 1: the columns name, value and file or sop_instance_uid are needed",
+            file=path,
             fix="give the first line as file,name,value,unit",
-        )  # fmt: skip
+        )
     grouped: dict[tuple[str, ...], list[Quantity]] = {}
     for line, item in enumerate(reader, 2):
         if line > _MOST_ROWS:
@@ -155,7 +161,7 @@ def _csv_rows(path: Path) -> list[Row]:
                 tracking_uid=key[5],
                 sources=(SourceInstance("", key[1], key[0], frame=int(key[2]) if key[2].isdigit() else None),),
             ),
-        )  # fmt: skip
+        )
         for key, quantities in grouped.items()
     ]
 
@@ -175,9 +181,11 @@ def _source(source: SourceInstance, index: Any, file: str) -> SourceInstance:
     if header is None:
         what = source.sop_instance_uid or source.path
         raise SelectionError(
-            f"the measured image {what[:80]} is not in the folder of the images", file=file, attribute="image",
+            f"the measured image {what[:80]} is not in the folder of the images",
+            file=file,
+            attribute="image",
             fix="name the folder of the measured images with --image",
-        )  # fmt: skip
+        )
     return replace(
         source,
         sop_class_uid=str(header.get("SOPClassUID", "")),

@@ -174,7 +174,7 @@ class ContentItem:
         return ".".join(map(str, self.path))
 
     def walk(self) -> Iterator[ContentItem]:
-        """This item and all below it, parents first."""
+        """Yield this item and all below it, parents first."""
         waiting = [self]
         while waiting:
             item = waiting.pop()

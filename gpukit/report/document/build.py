@@ -1,4 +1,4 @@
-"""From a content tree to a document: each relationship has its place, and every item is somewhere (PS3.3 C.17.3.2.4)."""
+"""From a content tree to a document: each relationship has its place, every item is somewhere (PS3.3 C.17.3.2.4)."""
 
 from __future__ import annotations
 

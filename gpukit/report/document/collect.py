@@ -13,8 +13,13 @@ __all__ = ["Collector", "Surroundings", "has_section_below", "is_context", "lang
 
 _CONTEXT = ("HAS CONCEPT MOD", "HAS OBS CONTEXT", "HAS ACQ CONTEXT")
 _TEXT_KINDS = {
-    "TEXT": "text", "PNAME": "person", "DATE": "date", "TIME": "time", "DATETIME": "datetime", "UIDREF": "uid",
-}  # fmt: skip
+    "TEXT": "text",
+    "PNAME": "person",
+    "DATE": "date",
+    "TIME": "time",
+    "DATETIME": "datetime",
+    "UIDREF": "uid",
+}
 _EVIDENCE = ("IMAGE", "COMPOSITE", "WAVEFORM", "SCOORD", "SCOORD3D")
 
 
@@ -153,7 +158,7 @@ class Collector:
     def _completed(self) -> Iterator[Finding]:
         for finding in self._findings:
             inside = f"{finding.path}."
-            own = [m for m in self._children_of.get(finding.path, ())]
+            own = self._children_of.get(finding.path, [])
             numbers = [self._seen[name] for name in own if name in self._seen]
             certain = next(
                 (m for m in numbers if m.name and (m.name.value, m.name.scheme) in concepts.CERTAINTIES), None
@@ -205,9 +210,12 @@ class Collector:
                     Field(label="Refers to", values=tuple(Value(kind="link", text=p) for p in number.links)),
                 )
             return Field(
-                name=item.name, values=(number_value(number),), fields=fields, path=self.at(item),
+                name=item.name,
+                values=(number_value(number),),
+                fields=fields,
+                path=self.at(item),
                 relationship=item.relationship,
-            )  # fmt: skip
+            )
         values = self._values(item, around)
         skipped: set[int] = set()
         if item.value_type in ("SCOORD", "SCOORD3D"):
@@ -220,9 +228,13 @@ class Collector:
         if item.observed:
             fields = (*fields, Field(label="Observed", values=(Value(kind="datetime", text=item.observed),)))
         return Field(
-            name=item.name, label="" if item.name else _LABELS.get(item.value_type, "Item"), values=values, fields=fields,
-            path=self.at(item), relationship=item.relationship,
-        )  # fmt: skip
+            name=item.name,
+            label="" if item.name else _LABELS.get(item.value_type, "Item"),
+            values=values,
+            fields=fields,
+            path=self.at(item),
+            relationship=item.relationship,
+        )
 
     def _values(self, item: ContentItem, around: Surroundings) -> tuple[Value, ...]:
         values: tuple[Value, ...] = ()
@@ -276,20 +288,36 @@ class Collector:
             modifiers.append(self.field(child, self.surroundings(child, own)))
             if child.codes:
                 for word, group in (
-                    ("derivation", concepts.DERIVATIONS), ("method", concepts.METHODS), ("selection", concepts.SELECTIONS)
-                ):  # fmt: skip
+                    ("derivation", concepts.DERIVATIONS),
+                    ("method", concepts.METHODS),
+                    ("selection", concepts.SELECTIONS),
+                ):
                     if child.concept in group:
                         coded[word] = child.codes[0]
         number = item.number
         measured = Measurement(
-            id=f"{self.prefix}m{len(self.measurements) + 1}", path=self.at(item), name=item.name,
-            text=number.text if number else "", value=number.floating if number else None,
-            unit=number.unit if number else None, qualifier=number.qualifier if number else None,
-            finding=own.finding, sites=own.sites, laterality=own.laterality, tracking_id=own.tracking_id,
-            tracking_uid=own.tracking_uid, modifiers=tuple(modifiers), images=tuple(dict.fromkeys(images)),
-            regions=tuple(regions), links=tuple(links), section=around.section, container=around.container,
-            language=own.language, problems=item.problems, **coded,
-        )  # fmt: skip
+            id=f"{self.prefix}m{len(self.measurements) + 1}",
+            path=self.at(item),
+            name=item.name,
+            text=number.text if number else "",
+            value=number.floating if number else None,
+            unit=number.unit if number else None,
+            qualifier=number.qualifier if number else None,
+            finding=own.finding,
+            sites=own.sites,
+            laterality=own.laterality,
+            tracking_id=own.tracking_id,
+            tracking_uid=own.tracking_uid,
+            modifiers=tuple(modifiers),
+            images=tuple(dict.fromkeys(images)),
+            regions=tuple(regions),
+            links=tuple(links),
+            section=around.section,
+            container=around.container,
+            language=own.language,
+            problems=item.problems,
+            **coded,
+        )
         self.measurements.append(measured)
         self._seen[self.at(item)] = measured
         if around.group:
@@ -312,9 +340,11 @@ class Collector:
             self._names[entry.id].append(item.name)
         if entry is None:
             entry = ImageEntry(
-                id=f"{self.prefix}i{len(self.images) + 1}", path=self.at(item), reference=reference,
+                id=f"{self.prefix}i{len(self.images) + 1}",
+                path=self.at(item),
+                reference=reference,
                 value_type=item.value_type,
-            )  # fmt: skip
+            )
             self.images.append(entry)
             self._by_reference[key] = entry
             self._names[entry.id] = [item.name] if item.name is not None else []
@@ -331,26 +361,43 @@ class Collector:
                 if child.value_type == "IMAGE" and child.references:
                     image = image or self.image(child)[0].id
             known = Region(
-                id=f"{self.prefix}r{len(self.regions) + 1}", path=self.at(item), name=item.name, coordinates=item.coordinates,
-                image=image, finding=around.finding, tracking_id=around.tracking_id,
-            )  # fmt: skip
+                id=f"{self.prefix}r{len(self.regions) + 1}",
+                path=self.at(item),
+                name=item.name,
+                coordinates=item.coordinates,
+                image=image,
+                finding=around.finding,
+                tracking_id=around.tracking_id,
+            )
             self.regions.append(known)
             self._regions_of[self.at(item)] = known
         return known
 
 
 _LABELS = {
-    "IMAGE": "Image", "COMPOSITE": "Object", "WAVEFORM": "Waveform", "REFERENCE": "Refers to", "SCOORD": "Region",
-    "SCOORD3D": "Region", "TCOORD": "Time range", "NUM": "Number", "TEXT": "Text", "CODE": "Code",
-}  # fmt: skip
+    "IMAGE": "Image",
+    "COMPOSITE": "Object",
+    "WAVEFORM": "Waveform",
+    "REFERENCE": "Refers to",
+    "SCOORD": "Region",
+    "SCOORD3D": "Region",
+    "TCOORD": "Time range",
+    "NUM": "Number",
+    "TEXT": "Text",
+    "CODE": "Code",
+}
 
 
 def number_value(measured: Measurement) -> Value:
     """A measurement as a value of a field."""
     return Value(
-        kind="number", text=measured.text or (repr(measured.value) if measured.value is not None else ""),
-        unit=measured.unit, qualifier=measured.qualifier, measurement=measured.id, language=measured.language,
-    )  # fmt: skip
+        kind="number",
+        text=measured.text or (repr(measured.value) if measured.value is not None else ""),
+        unit=measured.unit,
+        qualifier=measured.qualifier,
+        measurement=measured.id,
+        language=measured.language,
+    )
 
 
 def _more_than_image(item: ContentItem) -> bool:

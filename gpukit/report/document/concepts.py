@@ -1,4 +1,4 @@
-"""Concepts by which a report is understood, each with the codes that stand for it (PS3.16; SRT codes are the older ones)."""
+"""Concepts by which a report is understood, with the codes that stand for each (PS3.16; SRT codes are older)."""
 
 from __future__ import annotations
 

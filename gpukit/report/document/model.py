@@ -292,7 +292,7 @@ class Section:
     blocks: tuple[Block, ...] = ()
 
     def sections(self) -> Iterator[Section]:
-        """This one and all below it."""
+        """Yield this section and all below it."""
         yield self
         for block in self.blocks:
             if isinstance(block, Section):

@@ -1,4 +1,4 @@
-"""The typst compiler: in this process for our templates; for others in a process of its own, without network, for 10 s."""
+"""The typst compiler: in this process for our templates, in a limited one for those of users."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ def document_dict(document: Document, *, language: str, measurements: bool) -> d
     result: dict[str, Any] = {
         "files": list(document.files),
         "title": _code(document.title),
-        "template": {"identifier": document.template, "stated": document.template_stated} if document.template else None,
+        "template": {"identifier": document.template, "stated": document.template_stated}
+        if document.template
+        else None,
         "banners": list(document.banners),
         "language": document.language or None,
         "output_language": language,
@@ -87,7 +89,10 @@ def document_dict(document: Document, *, language: str, measurements: bool) -> d
         "document": _chosen(header, _DOCUMENT),
         "observers": [
             {
-                "role": one.role, "name": one.name, "organization": one.organization, "date_time": one.date_time,
+                "role": one.role,
+                "name": one.name,
+                "organization": one.organization,
+                "date_time": one.date_time,
                 "code": _code(one.code),
             }
             for one in document.observers
@@ -99,31 +104,54 @@ def document_dict(document: Document, *, language: str, measurements: bool) -> d
         "images": [_image(entry) for entry in document.images],
         "regions": [_region(region) for region in document.regions],
         "deviations": [{"path": path, "attribute": word, "what": what} for path, word, what in document.deviations],
-    }  # fmt: skip
+    }
     if measurements:
         result["measurements"] = [_measurement(one) for one in document.measurements]
     return result
 
 
 _PATIENT = {
-    "name": "PatientName", "id": "PatientID", "issuer": "IssuerOfPatientID", "birth_date": "PatientBirthDate",
-    "sex": "PatientSex", "age": "PatientAge", "size": "PatientSize", "weight": "PatientWeight",
-}  # fmt: skip
+    "name": "PatientName",
+    "id": "PatientID",
+    "issuer": "IssuerOfPatientID",
+    "birth_date": "PatientBirthDate",
+    "sex": "PatientSex",
+    "age": "PatientAge",
+    "size": "PatientSize",
+    "weight": "PatientWeight",
+}
 _STUDY = {
-    "uid": "StudyInstanceUID", "id": "StudyID", "description": "StudyDescription", "date": "StudyDate",
-    "time": "StudyTime", "accession_number": "AccessionNumber", "referring_physician": "ReferringPhysicianName",
-    "performing_physician": "PerformingPhysicianName", "reading_physician": "NameOfPhysiciansReadingStudy",
-    "operators": "OperatorsName", "institution": "InstitutionName", "department": "InstitutionalDepartmentName",
+    "uid": "StudyInstanceUID",
+    "id": "StudyID",
+    "description": "StudyDescription",
+    "date": "StudyDate",
+    "time": "StudyTime",
+    "accession_number": "AccessionNumber",
+    "referring_physician": "ReferringPhysicianName",
+    "performing_physician": "PerformingPhysicianName",
+    "reading_physician": "NameOfPhysiciansReadingStudy",
+    "operators": "OperatorsName",
+    "institution": "InstitutionName",
+    "department": "InstitutionalDepartmentName",
     "address": "InstitutionAddress",
-}  # fmt: skip
+}
 _DOCUMENT = {
-    "sop_class_uid": "SOPClassUID", "sop_instance_uid": "SOPInstanceUID", "series_uid": "SeriesInstanceUID",
-    "series_description": "SeriesDescription", "date": "ContentDate", "time": "ContentTime",
-    "completion": "CompletionFlag", "completion_description": "CompletionFlagDescription",
-    "verification": "VerificationFlag", "preliminary": "PreliminaryFlag", "manufacturer": "Manufacturer",
-    "model": "ManufacturerModelName", "serial_number": "DeviceSerialNumber", "software": "SoftwareVersions",
+    "sop_class_uid": "SOPClassUID",
+    "sop_instance_uid": "SOPInstanceUID",
+    "series_uid": "SeriesInstanceUID",
+    "series_description": "SeriesDescription",
+    "date": "ContentDate",
+    "time": "ContentTime",
+    "completion": "CompletionFlag",
+    "completion_description": "CompletionFlagDescription",
+    "verification": "VerificationFlag",
+    "preliminary": "PreliminaryFlag",
+    "manufacturer": "Manufacturer",
+    "model": "ManufacturerModelName",
+    "serial_number": "DeviceSerialNumber",
+    "software": "SoftwareVersions",
     "character_set": "SpecificCharacterSet",
-}  # fmt: skip
+}
 
 
 def _chosen(header: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
@@ -208,35 +236,64 @@ def _block(block: Block) -> dict[str, Any]:
 
 def _measurement(one: Measurement) -> dict[str, Any]:
     return {
-        "id": one.id, "path": one.path, "name": _code(one.name), "text": one.text, "value": one.value,
-        "unit": _code(one.unit), "shown_unit": shown_unit(one.unit), "qualifier": _code(one.qualifier),
-        "derivation": _code(one.derivation), "method": _code(one.method), "finding": _code(one.finding),
-        "sites": [_code(site) for site in one.sites], "laterality": _code(one.laterality),
-        "tracking_id": one.tracking_id, "tracking_uid": one.tracking_uid, "selection": _code(one.selection),
-        "modifiers": [_field(field) for field in one.modifiers], "images": list(one.images),
-        "regions": list(one.regions), "links": list(one.links), "section": one.section,
-        "containers": [_code(code) for code in one.container], "problems": list(one.problems),
-    }  # fmt: skip
+        "id": one.id,
+        "path": one.path,
+        "name": _code(one.name),
+        "text": one.text,
+        "value": one.value,
+        "unit": _code(one.unit),
+        "shown_unit": shown_unit(one.unit),
+        "qualifier": _code(one.qualifier),
+        "derivation": _code(one.derivation),
+        "method": _code(one.method),
+        "finding": _code(one.finding),
+        "sites": [_code(site) for site in one.sites],
+        "laterality": _code(one.laterality),
+        "tracking_id": one.tracking_id,
+        "tracking_uid": one.tracking_uid,
+        "selection": _code(one.selection),
+        "modifiers": [_field(field) for field in one.modifiers],
+        "images": list(one.images),
+        "regions": list(one.regions),
+        "links": list(one.links),
+        "section": one.section,
+        "containers": [_code(code) for code in one.container],
+        "problems": list(one.problems),
+    }
 
 
 def _finding(one: Finding) -> dict[str, Any]:
     return {
-        "id": one.id, "path": one.path, "name": _code(one.name), "code": _code(one.code), "text": one.text,
-        "sites": [_code(site) for site in one.sites], "laterality": _code(one.laterality),
-        "certainty": None if one.certainty is None else _value(one.certainty), "tracking_id": one.tracking_id,
-        "tracking_uid": one.tracking_uid, "measurements": list(one.measurements), "images": list(one.images),
-        "regions": list(one.regions), "language": one.language,
-    }  # fmt: skip
+        "id": one.id,
+        "path": one.path,
+        "name": _code(one.name),
+        "code": _code(one.code),
+        "text": one.text,
+        "sites": [_code(site) for site in one.sites],
+        "laterality": _code(one.laterality),
+        "certainty": None if one.certainty is None else _value(one.certainty),
+        "tracking_id": one.tracking_id,
+        "tracking_uid": one.tracking_uid,
+        "measurements": list(one.measurements),
+        "images": list(one.images),
+        "regions": list(one.regions),
+        "language": one.language,
+    }
 
 
 def _image(entry: ImageEntry) -> dict[str, Any]:
     reference: Reference = entry.reference
     result: dict[str, Any] = {
-        "id": entry.id, "path": entry.path, "type": entry.value_type, "meanings": [_code(code) for code in entry.names],
-        "kind": class_words(reference.sop_class_uid), "sop_class_uid": reference.sop_class_uid,
-        "sop_instance_uid": reference.sop_instance_uid, "frames": list(reference.frames),
+        "id": entry.id,
+        "path": entry.path,
+        "type": entry.value_type,
+        "meanings": [_code(code) for code in entry.names],
+        "kind": class_words(reference.sop_class_uid),
+        "sop_class_uid": reference.sop_class_uid,
+        "sop_instance_uid": reference.sop_instance_uid,
+        "frames": list(reference.frames),
         "segments": list(reference.segments),
-    }  # fmt: skip
+    }
     if reference.channels:
         result["channels"] = list(reference.channels)
     if reference.presentation_state:
@@ -249,8 +306,14 @@ def _image(entry: ImageEntry) -> dict[str, Any]:
 def _region(region: Region) -> dict[str, Any]:
     area: Coordinates = region.coordinates
     return {
-        "id": region.id, "path": region.path, "meaning": _code(region.name), "graphic_type": area.type,
-        "points": [list(point) for point in area.points], "space": "patient" if area.frame_of_reference_uid else "image",
-        "frame_of_reference_uid": area.frame_of_reference_uid, "image": region.image, "finding": _code(region.finding),
+        "id": region.id,
+        "path": region.path,
+        "meaning": _code(region.name),
+        "graphic_type": area.type,
+        "points": [list(point) for point in area.points],
+        "space": "patient" if area.frame_of_reference_uid else "image",
+        "frame_of_reference_uid": area.frame_of_reference_uid,
+        "image": region.image,
+        "finding": _code(region.finding),
         "tracking_id": region.tracking_id,
-    }  # fmt: skip
+    }

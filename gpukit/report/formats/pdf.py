@@ -124,7 +124,8 @@ def _drawable(view: dict[str, Any], font_dirs: tuple[Path, ...]) -> tuple[dict[s
     some = ", ".join(f"U+{ord(sign):04X}" for sign in sorted(missing)[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return _map_texts(view, lambda text: text.translate(table)), [
-        f"no font has {some}{more}: written as codes; name a folder with fonts by --font-dir, or install gpukit[report-fonts]"
+        f"no font has {some}{more}: written as codes; name a folder with fonts by --font-dir, "
+        "or install gpukit[report-fonts]"
     ]
 
 

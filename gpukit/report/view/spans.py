@@ -79,7 +79,7 @@ class Spans:
         return span
 
     def texts(self, text: str, language: str = "") -> list[Span]:
-        """As `text`; in text from right to left a number and its unit are a span of their own, which stays in one piece."""
+        """As `text`; in text from right to left a number with its unit is a span of its own, in one piece."""
         whole = self.text(text, language)
         if whole.get("dir") != "rtl":
             return [whole]

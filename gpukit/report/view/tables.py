@@ -10,7 +10,7 @@ from gpukit.report.document.model import Field, ImageEntry, ImageList, Measureme
 from gpukit.report.view.spans import Span, Spans, plain
 from gpukit.report.words.safe_text import cell_width
 
-__all__ = ["FOLD_AFTER", "image_table", "measurement_table", "record_tables"]
+__all__ = ["FOLD_AFTER", "image_block", "measurement_table", "record_tables"]
 
 Cell = list[Span]
 #: A table of more rows is folded.

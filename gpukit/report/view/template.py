@@ -1,4 +1,4 @@
-"""Templates: a folder with ``template.toml``, and where wished its own ``report.html.j2``, ``report.css`` or ``report.typ``."""
+"""Templates: a folder with ``template.toml``, and where wished its own ``report.html.j2`` or ``report.typ``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as the file has them: digits are never added, dropped or rounded; only the decimal sign follows the language."""
+"""Numbers with the digits of the file: never rounded; only the decimal sign follows the language."""
 
 from __future__ import annotations
 

@@ -10,12 +10,39 @@ __all__ = ["shown_unit"]
 
 #: UCUM units that are written otherwise than their symbols say.
 _UNITS = {
-    "1": "", "{no units}": "", "[hnsf'U]": "HU", "Cel": "°C", "[degF]": "°F", "deg": "°", "Ohm": "Ω", "%": "%",
-    "m[Hg]": "mHg", "mm[Hg]": "mmHg", "cm[H2O]": "cmH₂O", "[in_i]": "in", "[ft_i]": "ft", "[lb_av]": "lb",
-    "[iU]": "IU", "k[iU]": "kIU", "[arb'U]": "arb. u.", "[pH]": "pH", "10*-3": "10⁻³", "[ppm]": "ppm",
-    "{ratio}": "", "{SUVbw}g/ml": "SUVbw g/ml", "{SUVlbm}g/ml": "SUVlbm g/ml", "{SUVbsa}cm2/ml": "SUVbsa cm²/ml",
-    "{SUVibw}g/ml": "SUVibw g/ml", "{counts}": "counts", "a": "years", "mo": "months", "wk": "weeks", "d": "days", "{H.B.}/min": "bpm", "{B}/min": "bpm",
-}  # fmt: skip
+    "1": "",
+    "{no units}": "",
+    "[hnsf'U]": "HU",
+    "Cel": "°C",
+    "[degF]": "°F",
+    "deg": "°",
+    "Ohm": "Ω",
+    "%": "%",
+    "m[Hg]": "mHg",
+    "mm[Hg]": "mmHg",
+    "cm[H2O]": "cmH₂O",
+    "[in_i]": "in",
+    "[ft_i]": "ft",
+    "[lb_av]": "lb",
+    "[iU]": "IU",
+    "k[iU]": "kIU",
+    "[arb'U]": "arb. u.",
+    "[pH]": "pH",
+    "10*-3": "10⁻³",
+    "[ppm]": "ppm",
+    "{ratio}": "",
+    "{SUVbw}g/ml": "SUVbw g/ml",
+    "{SUVlbm}g/ml": "SUVlbm g/ml",
+    "{SUVbsa}cm2/ml": "SUVbsa cm²/ml",
+    "{SUVibw}g/ml": "SUVibw g/ml",
+    "{counts}": "counts",
+    "a": "years",
+    "mo": "months",
+    "wk": "weeks",
+    "d": "days",
+    "{H.B.}/min": "bpm",
+    "{B}/min": "bpm",
+}
 _RAISED = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
 _POWER = re.compile(r"(?<=[A-Za-zµΩ\]*])([+-]?\d+)(?=$|[./({])")
 
