@@ -80,6 +80,8 @@ class Collector:
         self.images: list[ImageEntry] = []
         self.regions: list[Region] = []
         self._findings: list[Finding] = []
+        numbers = (item.path for item in tree.items() if item.value_type == "NUM")
+        self._order = {path: n for n, path in enumerate(numbers)}
         self._groups: dict[str, int] = {}
         self._children_of: dict[str, list[str]] = {}
         self._seen: dict[str, Measurement] = {}
@@ -146,6 +148,10 @@ class Collector:
         elif self.at(item) in self._groups:
             inside = replace(inside, group=self.at(item))
         return inside
+
+    def complete_measurements(self) -> tuple[Measurement, ...]:
+        """Measurements in the order of the report."""
+        return tuple(sorted(self.measurements, key=lambda one: int(one.id[len(self.prefix) + 1 :])))
 
     def complete_images(self) -> tuple[ImageEntry, ...]:
         """Images with all that the report calls them."""
@@ -296,7 +302,7 @@ class Collector:
                         coded[word] = child.codes[0]
         number = item.number
         measured = Measurement(
-            id=f"{self.prefix}m{len(self.measurements) + 1}",
+            id=f"{self.prefix}m{self._order[item.path] + 1}",
             path=self.at(item),
             name=item.name,
             text=number.text if number else "",

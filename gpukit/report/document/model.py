@@ -1,4 +1,4 @@
-"""The parts of a document. Every value keeps the words and digits of its file; nothing is translated or rounded here."""
+"""The parts of a document; every value keeps the words and digits of its file, nothing is translated or rounded."""
 
 from __future__ import annotations
 

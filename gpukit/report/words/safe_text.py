@@ -41,7 +41,7 @@ def direction_of(text: str) -> str:
 
 def cell_width(text: str) -> int:
     """Columns that a text takes in a terminal: wide characters count as two, combining ones as none."""
-    if text.isascii():
+    if text.isascii() or max(text) < "\u0300":
         return len(text)
     return sum(
         0 if unicodedata.combining(sign) or unicodedata.category(sign) == "Cf"
