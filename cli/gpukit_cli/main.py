@@ -65,6 +65,12 @@ TOOLS = (
         standalone=True,
     ),
     Tool("measure", "gpukit_cli.commands.measure", "Clinical measurements, each with its unit.", standalone=True),
+    Tool(
+        "report",
+        "gpukit_cli.commands.report",
+        "Structured reports as pdf, html, markdown, json, text.",
+        standalone=True,
+    ),
     Tool("viewer", "gpukit_cli.commands.viewer", "Look at images in the terminal, over ssh too.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
     Tool("devices", "gpukit_cli.commands.devices", "Show which devices can be used, and why others can't."),

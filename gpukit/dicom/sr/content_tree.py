@@ -12,8 +12,8 @@ from os import PathLike, fspath
 from typing import Any
 
 from gpukit.dicom.reader.discovery import Location
-from gpukit.dicom.sr_tree.character_sets import ASCII, declared, decode
-from gpukit.dicom.sr_tree.content_item import (
+from gpukit.dicom.sr.character_sets import ASCII, declared, decode
+from gpukit.dicom.sr.content_item import (
     Code,
     ContentItem,
     ContentTree,
@@ -23,9 +23,9 @@ from gpukit.dicom.sr_tree.content_item import (
     Reference,
     TemporalCoordinates,
 )
-from gpukit.dicom.sr_tree.deviations import check_item, check_tree
-from gpukit.dicom.sr_tree.elements import Elements, RawDocument, read_document
-from gpukit.dicom.sr_tree.header import evidence_of, header_of, observers_of, predecessors_of, procedures_of
+from gpukit.dicom.sr.deviations import check_item, check_tree
+from gpukit.dicom.sr.document_header import evidence_of, header_of, observers_of, predecessors_of, procedures_of
+from gpukit.dicom.sr.elements import Elements, RawDocument, read_document
 from gpukit.errors import FormatError, TooLargeError
 
 __all__ = ["MAX_DEPTH", "MAX_ITEMS", "is_structured_report", "read_content_tree"]
@@ -35,7 +35,6 @@ MAX_ITEMS, MAX_DEPTH = 200_000, 60
 _MAX_COORDINATES = 1 << 20
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.88."
-_IMPLANTATION_PLAN = "1.2.840.10008.5.1.4.1.1.70.1"
 #: Value types as some makers write them.
 _VALUE_TYPES = {"PERSON NAME": "PNAME", "PERSONNAME": "PNAME", "NUMERIC": "NUM", "UID": "UIDREF"}
 _TEXTS = {"TEXT": 0x0040A160, "UIDREF": 0x0040A124, "DATE": 0x0040A121, "TIME": 0x0040A122, "DATETIME": 0x0040A120}
@@ -47,7 +46,7 @@ _VALUE_TYPES_OF_TAGS = {
 
 def is_structured_report(sop_class_uid: str) -> bool:
     """Whether instances of this class have a content tree."""
-    return sop_class_uid.startswith(_STORAGE) or sop_class_uid == _IMPLANTATION_PLAN
+    return sop_class_uid.startswith(_STORAGE)
 
 
 def read_content_tree(path: str | PathLike[str] | Location) -> ContentTree:

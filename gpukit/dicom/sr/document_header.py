@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from gpukit.dicom.sr_tree.content_item import Code, Observer
-from gpukit.dicom.sr_tree.elements import Elements
+from gpukit.dicom.sr.content_item import Code, Observer
+from gpukit.dicom.sr.elements import Elements
 
 __all__ = ["evidence_of", "header_of", "observers_of", "predecessors_of", "procedures_of"]
 

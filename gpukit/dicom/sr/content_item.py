@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gpukit.dicom.modules.codes import Code
+
 __all__ = [
     "Code",
     "ContentItem",
@@ -17,14 +19,6 @@ __all__ = [
     "Reference",
     "TemporalCoordinates",
 ]
-
-
-class Code(NamedTuple):
-    """A coded concept: code value, coding scheme designator, code meaning."""
-
-    value: str
-    scheme: str
-    meaning: str
 
 
 class Deviation(NamedTuple):
@@ -180,7 +174,7 @@ class ContentItem:
         return ".".join(map(str, self.path))
 
     def walk(self) -> Iterator[ContentItem]:
-        """Iterate over the item and all below it, parents first."""
+        """Yield this item and all below it, parents first."""
         waiting = [self]
         while waiting:
             item = waiting.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpukit.dicom.sr_tree.content_item import Code, ContentItem, ContentTree, Deviation
+from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Deviation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
