@@ -84,7 +84,7 @@ class DisplayFrame:
 
     frame: Frame
     values: FrameValues
-    turn: Turn = Turn()
+    turn: Turn = field(default_factory=Turn)
     state: FrameState | None = None
     notes: list[str] = field(default_factory=list)
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -1,4 +1,4 @@
-"""What other objects say of an image: contours of segmentations and structure sets, measurements, graphics of states."""
+"""What other objects say of an image: contours of segmentations and structure sets, measurements, state graphics."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ def page_picture(
         points=target.points if target.is_text else None,
     )  # fmt: skip
     picture = scene.picture(
-        size, window, box=box, invert=options.invert, overlays=options.show_overlay or scene.has_layers, info=options.show_info,
+        size, window, box=box, invert=options.invert, overlays=options.show_overlay or scene.has_layers,
+        info=options.show_info,
         cell=target.points,
     )  # fmt: skip
     return picture, lines

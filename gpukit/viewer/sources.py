@@ -1,4 +1,4 @@
-"""From inputs to frames that can be stepped through: series in the order of the patient, frames in that of their file."""
+"""From inputs to frames in order: series along the patient, frames as in their file."""
 
 from __future__ import annotations
 

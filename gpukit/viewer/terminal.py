@@ -1,4 +1,4 @@
-"""What a terminal can show: one exchange of questions with a limit in time, rules by environment, and no stray reply."""
+"""What a terminal can show: one exchange of questions with a limit in time, rules by environment, no stray reply."""
 
 from __future__ import annotations
 

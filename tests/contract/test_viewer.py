@@ -20,7 +20,7 @@ from gpukit.display.presentation import present, window_of_range
 from gpukit.volume import Voi
 
 pytest.importorskip("pyte", reason="pyte draws the tests' terminal")
-from support.terminals import Terminal, left_clean, xterm_like  # noqa: E402
+from support.terminals import Terminal, left_clean, xterm_like
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,8 +14,8 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys on Windows")
 pytest.importorskip("pyte", reason="pyte draws the tests' terminal")
 
-from support.terminals import Terminal, left_clean, silent, xterm_like  # noqa: E402
-from support.viewer_files import write_frames  # noqa: E402
+from support.terminals import Terminal, left_clean, silent, xterm_like
+from support.viewer_files import write_frames
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys on Windows")
 pytest.importorskip("pyte", reason="pyte draws the tests' terminal")
 
-from support.dicom_files import write_series  # noqa: E402
-from support.terminals import Terminal, xterm_like  # noqa: E402
-from support.viewer_files import write_frames, write_grey  # noqa: E402
+from support.dicom_files import write_series
+from support.terminals import Terminal, xterm_like
+from support.viewer_files import write_frames, write_grey
 
-from gpukit.viewer.session.keys import Event, parse  # noqa: E402
+from gpukit.viewer.session.keys import Event, parse
 
 Shown = Callable[[str], bool]
 

@@ -133,7 +133,7 @@ def through_tmux(data: bytes) -> bytes:
 
 
 def _diacritics() -> str:
-    """Combining characters of class 230 without decompositions, by kitty's rule, up to the number of lines there are."""
+    """The characters that number rows and columns; loaded when they are needed."""
     from gpukit.viewer.encoding.kitty_marks import MARKS
 
     return MARKS

@@ -1,1 +1,1 @@
-"""The interactive session: keys and mouse, a screen that sends what changed, cine, planes, and a terminal left as it was."""
+"""The interactive session: keys, mouse, a screen that sends what changed, cine, planes, a terminal left as it was."""

@@ -187,7 +187,7 @@ class Screen:
 
 
 def _ranks(lines: int) -> NDArray[np.intp]:
-    """In which turn each line is sent: the last one, that of words, first; then every fourth, second, and the others."""
+    """In which turn each line is sent: first the last one, with words; then every fourth, second, and the others."""
     n = np.arange(lines)
     ranks = np.where(n % 4 == 0, 1, np.where(n % 2 == 0, 2, 3)) * lines + n
     ranks[-1] = 0

@@ -195,7 +195,7 @@ def plane_picture(
 
 def error_picture(error: Exception, pane: Pane, target: Target, area: tuple[int, int, int, int]) -> Picture:
     """Words in place of an image that cannot be shown."""
-    line, column, lines, columns = area
+    _, _, lines, columns = area
     points = target.points
     pane.place = None
     picture = Picture(np.zeros((lines * points[1], columns * points[0]), np.uint8))

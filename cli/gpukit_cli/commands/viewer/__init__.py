@@ -28,7 +28,7 @@ def viewer(
             help="Files, directories, globs, a DICOMDIR or a zip; - for standard input.",
             show_default=False,
         ),
-    ],  # fmt: skip
+    ],
     way: Way,
     look: Look,
     shown: Shown,

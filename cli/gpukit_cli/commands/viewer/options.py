@@ -213,7 +213,8 @@ def view_options(look: Look, shown: Shown, output: Output, mode: str, colors: st
     percentile = None if look.percentile is None else numbers(look.percentile, count=2)
     return ViewOptions(
         mode=mode, quality=output.quality, colors=colors, cells=output.cells, center=look.window_center,
-        width=look.window_width, preset=look.preset, percentile=None if percentile is None else (percentile[0], percentile[1]),
+        width=look.window_width, preset=look.preset,
+        percentile=None if percentile is None else (percentile[0], percentile[1]),
         invert=look.invert, zoom=look.zoom, show_info=shown.show_info, show_overlay=shown.show_overlay,
         patient=not shown.no_patient,
     )  # fmt: skip

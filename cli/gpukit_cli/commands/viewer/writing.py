@@ -116,7 +116,7 @@ def document_of(paths: list[str], output: Output) -> bool:
 
 
 def sheet_cells(paths: list[str]) -> list[SheetCell]:
-    """A thumbnail for each file, in the order of the patient, then those that cannot be read; or for each frame of one."""
+    """A thumbnail for each file, in the order of the patient, broken ones last; or for each frame of one file."""
     from functools import partial
 
     from gpukit.dicom.reader.discovery import Location, discover
