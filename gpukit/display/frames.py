@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpukit.dicom.image.frame import Frame, frames_of
-from gpukit.dicom.image.plane import Plane, frame_count, scaling
+from gpukit.dicom.image.plane import Plane, frame_count
+from gpukit.dicom.image.value_scale import rescale
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import FormatError, GpukitError, SelectionError
@@ -73,11 +74,11 @@ def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
         pair = [
             header.get(k) if v is None else v for k, v in zip(("RescaleSlope", "RescaleIntercept"), own, strict=True)
         ]
-        slope, intercept = scaling(*pair, str(header.location))
+        scale = rescale(*pair, str(header.location))
     except (GpukitError, TypeError, ValueError):
         return plain
     facts = {"Frame": n + 1, **{k: v for k, v in stated.items() if v is not None}}
-    return replace(plain, plane=replace(plain.plane, slope=slope, intercept=intercept, facts=facts))
+    return replace(plain, plane=replace(plain.plane, slope=scale.slope, intercept=scale.intercept, facts=facts))
 
 
 def frame_at(source: str | Location | Header, number: int = 1) -> Frame:

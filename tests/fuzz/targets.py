@@ -38,7 +38,7 @@ def _single(seed: str, folder: Path, file: Path) -> None:
 
 def _objects(seed: str, folder: Path, file: Path) -> None:
     from gpukit.dicom.pr.gsps_read import read_gsps
-    from gpukit.dicom.sr_tree.content_tree import read_content_tree
+    from gpukit.dicom.sr.content_tree import read_content_tree
     from gpukit.findings.read import read_measurements
     from gpukit.io.masks import mask_labels
 
