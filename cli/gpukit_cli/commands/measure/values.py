@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,11 +95,33 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
     return with_groups(command)
 
 
+@dataclass(frozen=True)
+class Injection:
+    """Facts of the patient and the injection, instead of those of the header."""
+
+    weight: Annotated[float | None, typer.Option("--weight", metavar="KG", help="Instead of PatientWeight.")] = None
+    height: Annotated[float | None, typer.Option("--height", metavar="CM", help="Instead of PatientSize.")] = None
+    sex: Annotated[str | None, typer.Option("--sex", metavar="M|F|O", help="Instead of PatientSex.")] = None
+    dose: Annotated[
+        str | None, typer.Option("--dose", metavar="TEXT", help="Instead of RadionuclideTotalDose, such as 370MBq.")
+    ] = None
+    injection_time: Annotated[
+        str | None, typer.Option("--injection-time", metavar="TIME", help="Such as 10:35:00, or with a date.")
+    ] = None
+    reference_time: Annotated[
+        str | None, typer.Option("--reference-time", metavar="TIME", help="To which values were decay-corrected.")
+    ] = None
+    half_life: Annotated[float | None, typer.Option("--half-life", metavar="S", help="In seconds.")] = None
+
+
 @with_groups
 def suv(
     inputs: Inputs,
-    *,
     region: Region,
+    injection: Injection,
+    statistics: Statistics,
+    names: Names,
+    result: Result,
     kind: Annotated[
         str, typer.Option("--type", metavar="NAME", help="bw, lbm, lbm-james-128, lbm-morgan, bsa or ibw.")
     ] = "bw",
@@ -110,30 +133,14 @@ def suv(
             help="For metabolic volume: an SUV such as 2.5, or such as 41% of the maximum.",
         ),
     ] = "41%",
-    weight: Annotated[float | None, typer.Option("--weight", metavar="KG", help="Instead of PatientWeight.")] = None,
-    height: Annotated[float | None, typer.Option("--height", metavar="CM", help="Instead of PatientSize.")] = None,
-    sex: Annotated[str | None, typer.Option("--sex", metavar="M|F|O", help="Instead of PatientSex.")] = None,
-    dose: Annotated[
-        str | None, typer.Option("--dose", metavar="TEXT", help="Instead of RadionuclideTotalDose, such as 370MBq.")
-    ] = None,
-    injection_time: Annotated[
-        str | None, typer.Option("--injection-time", metavar="TIME", help="Such as 10:35:00, or with a date.")
-    ] = None,
-    reference_time: Annotated[
-        str | None, typer.Option("--reference-time", metavar="TIME", help="To which values were decay-corrected.")
-    ] = None,
-    half_life: Annotated[float | None, typer.Option("--half-life", metavar="S", help="In seconds.")] = None,
     slice_: SliceText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    statistics: Statistics,
     series: Series = None,
     phase: Phase = None,
     skip_damaged: SkipDamaged = False,
     device: Device = None,
-    names: Names,
     overlay: OverlayPicture = None,
-    result: Result,
 ) -> None:
     """Standardized uptake values of a PET: max, peak, mean, metabolic volume, total lesion glycolysis.
 
@@ -147,10 +154,7 @@ def suv(
     from gpukit.measure.pet.suv_factor import kind_of
 
     kind = checked(kind_of, kind)
-    given = Overrides(
-        weight=weight, height=height, sex=sex, dose=dose, injection_time=injection_time, reference_time=reference_time,
-        half_life=half_life,
-    )  # fmt: skip
+    given = Overrides(**asdict(injection))
     with Progress() as progress:
         volume = Opening(series, phase, False, skip_damaged, device).open(inputs, progress)
         at: Any = slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None
