@@ -5,8 +5,9 @@ networks over images and derived DICOM images are windowed alike.
 
 A center and a width have DICOM's meaning everywhere, in a header and when a user asks for them: the function LINEAR
 goes from ``center - 0.5 - (width - 1) / 2`` to ``center - 0.5 + (width - 1) / 2`` (PS3.3 C.11.2.1.2.1), which counts
-whole numbers. For values that are not counted in whole numbers, such as SUV, and for widths below 1, a center and a
-width that a user asks for have the function LINEAR_EXACT: ``center - width / 2`` to ``center + width / 2``.
+whole numbers. A center and a width that a user asks for have the image's own function where that is SIGMOID or
+LINEAR_EXACT. Otherwise, for values that are not counted in whole numbers, such as SUV, and for widths below 1, they
+have LINEAR_EXACT too: ``center - width / 2`` to ``center + width / 2``.
 """
 
 from __future__ import annotations
@@ -103,8 +104,11 @@ def choose(
             f"a window cannot have the center {center:g} and the width {width:g}", attribute="window",
             fix="give finite numbers and a positive width",
         )  # fmt: skip
-    counted = volume.unit in _COUNTED and width >= 1
-    return Voi(float(center), float(width), "LINEAR" if counted else "LINEAR_EXACT")
+    own = own_voi(volume)
+    function = "LINEAR" if volume.unit in _COUNTED and width >= 1 else "LINEAR_EXACT"
+    if own is not None and own.function in ("SIGMOID", "LINEAR_EXACT"):
+        function = own.function
+    return Voi(float(center), float(width), function)
 
 
 def value_range(array: Any, padding: tuple[float, float] | None = None) -> tuple[float, float] | None:
