@@ -54,7 +54,9 @@ def test_units_are_written_as_people_do() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_numbers_are_found_again_to_the_digit(format: str, tmp_path: Path) -> None:
     digits = ["1.07E-05", "0.0003152200", "54.20", "0", "12345678.9012345"]
-    dataset = sr.report(*(sr.number((f"{n}", "99X", f"Quantity {n}"), value, "Gy.m2") for n, value in enumerate(digits)))
+    dataset = sr.report(
+        *(sr.number((f"{n}", "99X", f"Quantity {n}"), value, "Gy.m2") for n, value in enumerate(digits))
+    )
     content = shown(dataset, format, tmp_path, include_measurements=format == "json")
     if format == "json":
         assert [number["text"] for number in json.loads(content)["measurements"]] == digits
@@ -178,9 +180,11 @@ def test_many_rows_fold_and_one_file_holds_all(tmp_path: Path) -> None:
     assert "default-src 'none'" in page
     assert not re.search(r"(src|href)=\"(?!#|data:)", page)
     assert '<html lang="en">' in page
-    assert "<th scope=\"row\"" in page
-    assert "<th scope=\"col\"" in page
-    few = shown(sr.report(*(sr.number((f"{n}", "99X", f"Q{n}"), "1", "mm") for n in range(50))), "html", tmp_path).decode()
+    assert '<th scope="row"' in page
+    assert '<th scope="col"' in page
+    few = shown(
+        sr.report(*(sr.number((f"{n}", "99X", f"Q{n}"), "1", "mm") for n in range(50))), "html", tmp_path
+    ).decode()
     assert "<details>" not in few
 
 
@@ -221,7 +225,9 @@ def test_header_cells_of_pdf_tables_have_a_scope(tmp_path: Path) -> None:
             if str(node.get("/S", "")) == "/TH":
                 own = node.get("/A")
                 own = list(own) if isinstance(own, pikepdf.Array) else [own]
-                scopes.append(next(str(a["/Scope"]) for a in own if isinstance(a, pikepdf.Dictionary) and "/Scope" in a))
+                scopes.append(
+                    next(str(a["/Scope"]) for a in own if isinstance(a, pikepdf.Dictionary) and "/Scope" in a)
+                )
             if "/K" in node:
                 walk(node["/K"])
 
