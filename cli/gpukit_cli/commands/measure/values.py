@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,11 +26,12 @@ from gpukit_cli.commands.measure.region_options import (
     is_shape,
     is_volume_file,
     labels_given,
+    on_series,
     row_of,
     slices_given,
 )
 from gpukit_cli.groups import with_groups
-from gpukit_cli.params import Device, Inputs, Phase, Series, SkipDamaged, command_with_lists, point, source_of
+from gpukit_cli.params import Inputs, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
 
                 rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
             else:
-                opened = opening.open(inputs, progress)
-                made = rois(
-                    opened, where, slice=None if slice_ is None else slices_given(slice_), labels=labels_given(labels),
-                    threshold=mask_threshold, **options,
+                made = on_series(
+                    opening, inputs, where, None if slice_ is None else slices_given(slice_), progress,
+                    lambda image, at: rois(
+                        image, where, slice=at, labels=labels_given(labels), threshold=mask_threshold, **options
+                    ),
                 )  # fmt: skip
                 rows = [row_of(inputs, measured) for measured in made]
         statistics.draw(rows, result.force)
@@ -127,10 +129,7 @@ def suv(
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
     statistics: Statistics,
-    series: Series = None,
-    phase: Phase = None,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
+    opening: Opening,
     names: Names,
     overlay: OverlayPicture = None,
     result: Result,
@@ -152,11 +151,13 @@ def suv(
         half_life=half_life,
     )  # fmt: skip
     with Progress() as progress:
-        volume = Opening(series, phase, False, skip_damaged, device).open(inputs, progress)
-        at: Any = slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None
-        made = suvs(
-            volume, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
-            threshold=mask_threshold, **numbers,
+        made = on_series(
+            opening, inputs, where, slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None,
+            progress,
+            lambda image, at: suvs(
+                image, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
+                threshold=mask_threshold, **numbers,
+            ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
     statistics.draw(rows, result.force)
@@ -196,11 +197,13 @@ def volume(
         raise typer.BadParameter(f"--method {method}: there are {', '.join(METHODS)}")
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
-        opened = opening.open(inputs, progress)
         # the words of both were looked at above; mypy sees text where `volumes` names the words
-        made = volumes(
-            opened, where, values=values, method=method, slice=slices_given(slice_) if slice_ else "all",  # type: ignore[arg-type]
-            labels=labels_given(labels), threshold=mask_threshold,
+        made = on_series(
+            opening, inputs, where, slices_given(slice_) if slice_ else "all", progress,
+            lambda image, at: volumes(
+                image, where, values=values, method=method, slice=at, labels=labels_given(labels),  # type: ignore[arg-type]
+                threshold=mask_threshold,
+            ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
     result.write(names.given_to(rows), chosen, overlay=overlay)
@@ -214,9 +217,7 @@ def pixel(
         str, typer.Option("--point", metavar="X,Y[,K]", help="Column and row, and slice of a series, from 0.")
     ],
     frame: FrameText = None,
-    series: Series = None,
-    phase: Phase = None,
-    device: Device = None,
+    opening: Opening,
     result: Result,
 ) -> None:
     """Stored and rescaled value of the pixel at a point: of every frame for X,Y, of a series for X,Y,K."""
@@ -229,12 +230,12 @@ def pixel(
             from gpukit.measure.batch import each_frame
 
             rows = each_frame(
-                source_of(inputs), lambda f: measure(f, place, device=device), frames=frame, progress=progress
+                source_of(inputs), lambda f: measure(f, place, device=opening.device), frames=frame, progress=progress
             )
         else:
             if frame is not None:
                 raise typer.BadParameter("--frame is for points X,Y; points X,Y,K belong to a series")
-            rows = [row_of(inputs, measure(Opening(series, phase, device=device).open(inputs, progress), place))]
+            rows = [row_of(inputs, measure(opening.open(inputs, progress), place))]
     result.write(rows, chosen)
 
 
