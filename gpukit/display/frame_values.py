@@ -311,7 +311,7 @@ def _full_range(header: Header, stored: NDArray[Any]) -> tuple[float, float] | N
 
 def _valid(frame: Frame, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     if stored.dtype.kind == "f":
-        finite = np.isfinite(stored)
+        finite: NDArray[np.bool_] = np.isfinite(stored)
         value = next(
             (v for k in ("FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue") if (v := frame.get(k)) is not None),
             None,
@@ -336,7 +336,7 @@ def _is_inverse(header: Header) -> bool:
     shape = str(header.get("PresentationLUTShape", "")).upper()
     if shape in ("IDENTITY", "INVERSE"):
         return shape == "INVERSE"
-    return header.get("PhotometricInterpretation") == "MONOCHROME1"
+    return bool(header.get("PhotometricInterpretation") == "MONOCHROME1")
 
 
 def _modality_table(header: Header, notes: list[str]) -> Table | None:

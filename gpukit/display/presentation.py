@@ -203,7 +203,8 @@ def _activated(found: tuple[OverlayPlane, ...], state: FrameState, index: int) -
 
 def _mixed(picture: NDArray[np.uint8], share: NDArray[Any], grey: int) -> NDArray[np.uint8]:
     weight = share if picture.ndim == 2 else share[..., None]
-    return np.rint(picture * (1 - weight) + grey * weight).astype(np.uint8)
+    mixed: NDArray[np.uint8] = np.rint(picture * (1 - weight) + grey * weight).astype(np.uint8)
+    return mixed
 
 
 def default_voi(values: FrameValues) -> Voi:
@@ -281,7 +282,7 @@ def grey_of(
         shown = 1.0 - shown
     if values.palette is not None:
         colored = values.palette[np.rint(shown * (len(values.palette) - 1)).astype(np.intp)]
-        return colored if share is None else np.rint(colored * share[..., None]).astype(np.uint8)
+        return np.asarray(colored if share is None else np.rint(colored * share[..., None]), np.uint8)
     if share is not None:
         shown = shown * share  # padding is black, whatever the direction of the grey
     return np.rint(shown * 255.0).astype(np.uint8)

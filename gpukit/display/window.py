@@ -90,13 +90,15 @@ def choose(
                 f"the window {preset!r} is in Hounsfield units and the volume is in {volume.unit}", attribute="preset",
                 fix="give a window's center and width",
             )  # fmt: skip
-        return Voi(*map(float, PRESETS[preset]))
+        center, width = PRESETS[preset]
+        return Voi(float(center), float(width))
     if center is None and width is None:
         in_hu = volume.unit == ValueUnit.HU
         own = None if in_hu and usual is not None else own_voi(volume)
         if own is not None or not in_hu:
             return own
-        return Voi(*map(float, PRESETS[usual or "soft-tissue"]))
+        center, width = PRESETS[usual or "soft-tissue"]
+        return Voi(float(center), float(width))
     if center is None or width is None:
         raise InputError("a window needs a center and a width", attribute="window", fix="give both")
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):

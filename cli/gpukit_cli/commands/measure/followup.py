@@ -174,5 +174,5 @@ def _row(file: str, part: Segmentation, n: int) -> Row:
         found = measure(on, part, label=label.value)
     except GpukitError as error:
         return Row(file=file, error=str(error))
-    names = {"label": label.name, "tracking_id": label.tracking_id, "tracking_uid": label.tracking_uid}
-    return Row(file=file, measurement=replace(found, **names))
+    named = replace(found, label=label.name, tracking_id=label.tracking_id, tracking_uid=label.tracking_uid)
+    return Row(file=file, measurement=named)
