@@ -277,7 +277,7 @@ def on_series(
             raise
     from dataclasses import replace
 
-    from gpukit.measure.intensity.statistics import alone_note
+    from gpukit.measure.intensity.measured_image import alone_note
     from gpukit.measure.spatial.series_space import slice_frame, slice_frames
 
     which: dict[str, Any] = {"series": opening.series, "phase": opening.phase}
