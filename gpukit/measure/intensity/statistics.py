@@ -6,12 +6,13 @@ import functools
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gpukit.dicom.image.frame import Frame, open_frame
 from gpukit.dicom.modules.codes import Code
 from gpukit.dicom.reader.headers import Header
-from gpukit.errors import InputError, SelectionError
+from gpukit.errors import InputError, MissingSlicesError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import (
     UCUM,
@@ -23,12 +24,13 @@ from gpukit.measure.intensity.features import (
     statistics_object,
     voxels_in,
 )
-from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, alone_note, open_measured
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
+from gpukit.measure.spatial.series_space import slice_frame
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["finished", "hu", "pixel", "roi", "rois", "single", "size_of"]
+__all__ = ["finished", "hu", "nearest_pixel", "pixel", "roi", "rois", "single", "size_of"]
 
 _AREA = Code("42798000", "SCT", "Area")
 #: Segmentation Storage and Label Map Segmentation Storage.
@@ -175,7 +177,13 @@ def pixel(image: Image, point: Sequence[float], *, frame: int | None = None, dev
         The point lies outside the image.
     """
     if len(point) == 3 and not isinstance(image, (Frame, Header)):
-        volume = open_measured(image, None, device=device).volume
+        try:
+            volume = open_measured(image, None, device=device).volume
+        except MissingSlicesError:
+            k = int(nearest_pixel(point[2]))
+            assert not isinstance(image, Volume)
+            measured = pixel(slice_frame(image, k), point[:2], device=device)
+            return replace(measured, notes=(*measured.notes, alone_note(k)))
         return _voxel(volume, point)
     if isinstance(image, Volume):
         if image.grid.shape[0] > 1:
@@ -193,7 +201,7 @@ def _voxel(volume: Volume, point: Sequence[float]) -> Measurement:
 
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", attribute="axes", fix="choose one with --phase")
-    index = [int(_nearest(float(value))) for value in point]
+    index = [int(nearest_pixel(float(value))) for value in point]
     nk, nj, ni = volume.grid.shape
     if not (0 <= index[0] < ni and 0 <= index[1] < nj and 0 <= index[2] < nk):
         raise InputError(
@@ -230,7 +238,7 @@ def _voxel(volume: Volume, point: Sequence[float]) -> Measurement:
     )
 
 
-def _nearest(value: float) -> float:
+def nearest_pixel(value: float) -> float:
     """Nearest whole number; a place exactly between two pixels belongs to the first."""
     return math.ceil(value - 0.5)
 

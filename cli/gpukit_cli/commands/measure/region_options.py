@@ -261,7 +261,7 @@ def on_series(
 ) -> list[Measurement]:
     """What ``measure(image, slice)`` gives on a series.
 
-    A shape in single slices of an unevenly spaced series is measured on these slices, each on its own.
+    A shape, or a point, in single slices of an unevenly spaced series is measured on these slices, each on its own.
 
     Parameters
     ----------
@@ -273,7 +273,8 @@ def on_series(
     try:
         return measure(opening.open(inputs, progress), at)
     except MissingSlicesError:
-        if opening.fill_gaps or not is_shape(region) or not (at == "each" or isinstance(at, int)):
+        flat = is_shape(region) or isinstance(region, tuple)
+        if opening.fill_gaps or not flat or not (at == "each" or isinstance(at, int)):
             raise
     from dataclasses import replace
 
