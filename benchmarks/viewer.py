@@ -34,7 +34,7 @@ def noise() -> np.ndarray:
 
 
 def chafa_cells(grey: np.ndarray) -> Callable[[], object] | None:
-    """libchafa's half blocks in true colour; None without it."""
+    """Libchafa's half blocks in true colour; None without it."""
     try:
         import chafa
     except Exception:  # also where the system lacks glib
@@ -58,7 +58,7 @@ def chafa_cells(grey: np.ndarray) -> Callable[[], object] | None:
 
 
 def chafa_kitty(grey: np.ndarray) -> Callable[[], object] | None:
-    """libchafa's kitty output of the same picture; None without it."""
+    """Libchafa's kitty output of the same picture; None without it."""
     try:
         import chafa
     except Exception:
@@ -78,7 +78,7 @@ def chafa_kitty(grey: np.ndarray) -> Callable[[], object] | None:
 
 
 def libsixel(grey: np.ndarray) -> Callable[[], object] | None:
-    """libsixel as img2sixel uses it: 256 colours, its own choice of them; None without it."""
+    """Libsixel as img2sixel uses it: 256 colours, its own choice of them; None without it."""
     name = ctypes.util.find_library("sixel")
     if name is None:
         return None
