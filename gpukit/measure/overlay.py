@@ -76,7 +76,7 @@ def draw_overlay(
     def placed(graphic: Graphic) -> NDArray[np.float64]:
         # the first pixel's centre is half an enlarged pixel from the border
         points = outline(graphic.type, np.asarray(graphic.points, dtype=np.float64))
-        return (points + 0.5) * np.array([x_scale, y_scale]) - 0.5
+        return np.asarray((points + 0.5) * np.array([x_scale, y_scale]) - 0.5)
 
     if region is not None:
         picture = image_module.fromarray(tinted(np.asarray(picture), region.astype(np.uint8), {1: _COLOR}, _VEIL))
