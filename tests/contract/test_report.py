@@ -88,9 +88,7 @@ def test_comparison(run: Run, here: Path, makers: Path) -> None:
 
 
 def test_json_for_integration(run: Run, here: Path) -> None:
-    done = run(
-        "report", "sr.dcm", "--output", "data.json", "--format", "json", "--include-measurements", cwd=here
-    )
+    done = run("report", "sr.dcm", "--output", "data.json", "--format", "json", "--include-measurements", cwd=here)
     assert done.returncode == 0, done.stderr
     document = json.loads((here / "data.json").read_text())
     assert (document["schema_version"], document["kind"]) == (1, "report")
@@ -126,8 +124,8 @@ def test_a_report_of_a_whole_study(run: Run, here: Path, makers: Path) -> None:
         report.ContentDate = f"2025040{n}"
         report.save_as(here / f"sr{n}.dcm")
     done = run(
-        "report", "sr1.dcm", "sr2.dcm", "sr3.dcm", "--output", "study-report.pdf", "--format", "pdf", "--merge", "--title",
-        "Complete Study Report", cwd=here,
+        "report", "sr1.dcm", "sr2.dcm", "sr3.dcm", "--output", "study-report.pdf", "--format", "pdf", "--merge",
+        "--title", "Complete Study Report", cwd=here,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = words(here / "study-report.pdf")
@@ -166,7 +164,12 @@ def test_a_folder_gives_a_document_for_each_report(run: Run, makers: Path, tmp_p
 
 def test_a_report_is_created_from_measurements(run: Run, makers: Path, tmp_path: Path) -> None:
     image = makers / "dwv" / "squares.dcm"
-    assert run("measure", "distance", image, "--p1", "2,3", "--p2", "10,3", "-o", tmp_path / "m.json", "--format", "json").returncode == 0
+    assert (
+        run(
+            "measure", "distance", image, "--p1", "2,3", "--p2", "10,3", "-o", tmp_path / "m.json", "--format", "json"
+        ).returncode
+        == 0
+    )
     done = run("report", "create", tmp_path / "m.json", "--image", image.parent, "--output", tmp_path / "sr.dcm")
     assert done.returncode == 0, done.stderr
     back = run("report", tmp_path / "sr.dcm")

@@ -46,6 +46,7 @@ NAMES = {
     "pixel",
     "polyline",
     "render",
+    "report",
     "roi",
     "save",
     "segment",

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import UID_dictionary
+from support import sr_files as sr
 
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.sr.content_tree import read_content_tree
 from gpukit.errors import FormatError, GpukitError, TooLargeError
-from support import sr_files as sr
 
 #: Structured report storage classes of PS3.4, the retired trial ones included.
 CLASSES = [uid for uid in UID_dictionary if uid.startswith("1.2.840.10008.5.1.4.1.1.88.")]
@@ -44,7 +44,9 @@ def test_what_makers_write_is_understood(tmp_path: Path) -> None:
     person.PersonName = "Who^Ever"
     nameless = sr.text(None, "no name")
     zero = sr.image("1.2.840.10008.5.1.4.1.1.4", "0")
-    file = sr.save(sr.report(person, nameless, zero, sr.number(("1", "99X", "Dose"), "1.50", "Gym2")), tmp_path / "sr.dcm")
+    file = sr.save(
+        sr.report(person, nameless, zero, sr.number(("1", "99X", "Dose"), "1.50", "Gym2")), tmp_path / "sr.dcm"
+    )
     a, b, c, d = read_content_tree(file).root.children
     assert (a.value_type, a.text) == ("PNAME", "Who^Ever")
     assert (b.name, b.text) == (None, "no name")
@@ -63,7 +65,9 @@ def test_deviations_are_listed_and_never_refused(tmp_path: Path) -> None:
         ("", "CompletionFlag"), ("", "SOPInstanceUID"), ("1.1", "ValueType"), ("1.1", "ConceptNameCodeSequence"),
         ("1.2", "ReferencedSOPInstanceUID"), ("1.3", "MeasurementUnitsCodeSequence"),
     }  # fmt: skip
-    sound = sr.save(sr.report(sr.text(sr.FINDING, "words"), sr.number(("1", "99X", "Size"), "1", "mm")), tmp_path / "b.dcm")
+    sound = sr.save(
+        sr.report(sr.text(sr.FINDING, "words"), sr.number(("1", "99X", "Size"), "1", "mm")), tmp_path / "b.dcm"
+    )
     assert read_content_tree(sound).deviations == ()
 
 
@@ -114,7 +118,10 @@ def _raw_report(path: Path, sequence: bytes) -> Path:
 
 def test_more_than_200000_items_are_refused(tmp_path: Path) -> None:
     one = _item(_explicit(0x0040A010, b"CS", b"CONTAINS") + _explicit(0x0040A040, b"CS", b"TEXT"))
-    assert len(list(read_content_tree(_raw_report(tmp_path / "a.dcm", _explicit(0x0040A730, b"SQ", one * 5))).items())) == 6
+    assert (
+        len(list(read_content_tree(_raw_report(tmp_path / "a.dcm", _explicit(0x0040A730, b"SQ", one * 5))).items()))
+        == 6
+    )
     file = _raw_report(tmp_path / "b.dcm", _explicit(0x0040A730, b"SQ", one * 200_001))
     with pytest.raises(TooLargeError, match="200000 content items") as caught:
         read_content_tree(file)

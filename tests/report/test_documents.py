@@ -24,18 +24,18 @@ LENGTH = ("410668003", "SCT", "Length")
 
 def lesion(name: str, value: str | None, unit: str = "mm") -> Dataset:
     """A measurement group with a length."""
-    group = sr.container(
+    return sr.container(
         ("125007", "DCM", "Measurement Group"),
         sr.text(("112039", "DCM", "Tracking Identifier"), name, "HAS OBS CONTEXT"),
         sr.number(LENGTH, value, unit),
     )
-    return group
 
 
 def at(day: int, *children: Dataset, **header: object) -> Dataset:
     """A report of a day."""
     return sr.report(
-        sr.container(("126010", "DCM", "Imaging Measurements"), *children), title=("126000", "DCM", "Imaging Measurement Report"),
+        sr.container(("126010", "DCM", "Imaging Measurements"), *children),
+        title=("126000", "DCM", "Imaging Measurement Report"),
         ContentDate=f"202601{day:02}", SOPInstanceUID=f"{sr.ROOT}.77.{day}", **header,
     )  # fmt: skip
 
@@ -76,15 +76,25 @@ def test_other_patients_are_refused_unless_allowed(tmp_path: Path) -> None:
 
 
 def test_a_comparison_shows_values_dates_units_and_change(tmp_path: Path) -> None:
-    prior = sr.save(at(3, lesion("A", "12.50"), lesion("gone", "4"), lesion("cm", "1", "cm"), lesion("zero", "0")), tmp_path / "a.dcm")
-    now = sr.save(at(9, lesion("A", "10.10"), lesion("fresh", "7"), lesion("cm", "9", "mm"), lesion("zero", "3")), tmp_path / "b.dcm")
+    prior = sr.save(
+        at(3, lesion("A", "12.50"), lesion("gone", "4"), lesion("cm", "1", "cm"), lesion("zero", "0")),
+        tmp_path / "a.dcm",
+    )
+    now = sr.save(
+        at(9, lesion("A", "10.10"), lesion("fresh", "7"), lesion("cm", "9", "mm"), lesion("zero", "3")),
+        tmp_path / "b.dcm",
+    )
     document = json.loads(render([Location(str(now))], options_of("json", compare=[prior])))["comparison"]
     by_name = {row["tracking_id"]: row for row in document["measurements"]}
     assert by_name["A"]["values"] == ["12.50", "10.10"]
     assert (by_name["A"]["absolute"], by_name["A"]["status"]) == ("-2.40", "compared")
     assert by_name["A"]["percent"] == pytest.approx(-19.2)
     assert (by_name["gone"]["status"], by_name["fresh"]["status"]) == ("gone", "new")
-    assert (by_name["cm"]["status"], by_name["cm"]["absolute"], by_name["cm"]["units"]) == ("other unit", None, ["cm", "mm"])
+    assert (by_name["cm"]["status"], by_name["cm"]["absolute"], by_name["cm"]["units"]) == (
+        "other unit",
+        None,
+        ["cm", "mm"],
+    )
     assert (by_name["zero"]["absolute"], by_name["zero"]["percent"]) == ("3", None)
     text = text_of(now, compare=[prior])
     assert re.search(r"A\s+Length\s+12\.50 mm\s+10\.10 mm\s+-2\.40 mm\s+-19\.2\s+compared", text)
@@ -216,7 +226,8 @@ def _template(folder: Path, name: str, toml: str, **files: str) -> Path:
 
 def test_a_template_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = sr.save(sr.report(sr.text(sr.FINDING, "words")), tmp_path / "sr.dcm")
-    toml = 'extends = "cardiology"\n[sections]\nhide = ["study"]\n[look]\nfooter = "own footer"\n[labels]\nPatient = "Who"\n'
+    toml = 'extends = "cardiology"\n[sections]\nhide = ["study"]\n'
+    toml += '[look]\nfooter = "own footer"\n[labels]\nPatient = "Who"\n'
     folder = _template(tmp_path / "templates", "hospital", toml)
     text = text_of(file, template="hospital", template_dirs=[folder])
     assert "Who\n===" in text
@@ -253,9 +264,13 @@ def test_errors_of_a_template_name_file_and_line(toml: str, line: int, what: str
 
 def test_own_html_is_sandboxed_and_escaped(tmp_path: Path) -> None:
     file = sr.save(sr.report(sr.text(sr.FINDING, "<b>words</b>")), tmp_path / "sr.dcm")
-    good = '{% extends "report.html.j2" %}{% block main %}<p id="own">{{ report.heading }}</p>{{ super() }}{% endblock %}'
+    good = (
+        '{% extends "report.html.j2" %}{% block main %}<p id="own">{{ report.heading }}</p>{{ super() }}{% endblock %}'
+    )
     _template(tmp_path / "t", "good", "", html_j2="")
-    (tmp_path / "t" / "good" / "report.html.j2").write_text('<p id="own">{{ report.heading }} {{ report.parts[1].blocks | length }}</p>')
+    (tmp_path / "t" / "good" / "report.html.j2").write_text(
+        '<p id="own">{{ report.heading }} {{ report.parts[1].blocks | length }}</p>'
+    )
     page = render([Location(str(file))], options_of("html", template="good", template_dirs=[tmp_path / "t"])).decode()
     assert '<p id="own">Diagnostic Imaging Report 1</p>' in page
     assert good
@@ -301,7 +316,9 @@ def test_a_logo_is_looked_at(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), "red").save(tmp_path / "logo.png")
     page = render([Location(str(file))], options_of("html", logo=tmp_path / "logo.png")).decode()
     assert '<img class="logo" src="data:image/png;base64,' in page
-    (tmp_path / "ok.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>')
+    (tmp_path / "ok.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+    )
     assert "data:image/svg+xml" in render([Location(str(file))], options_of("html", logo=tmp_path / "ok.svg")).decode()
     bad = {
         "text.png": b"no picture", "cut.png": (tmp_path / "logo.png").read_bytes()[:60],
@@ -364,7 +381,9 @@ def test_the_pdf_goes_back_into_its_study(tmp_path: Path) -> None:
 
 
 def test_measurements_become_a_report(tmp_path: Path) -> None:
-    highdicom = pytest.importorskip("highdicom", reason="highdicom, which writes and checks the report, is not installed")
+    highdicom = pytest.importorskip(
+        "highdicom", reason="highdicom, which writes and checks the report, is not installed"
+    )
     import numpy as np
     from support.dicom_files import new_slice
 
@@ -373,7 +392,9 @@ def test_measurements_become_a_report(tmp_path: Path) -> None:
     image.PixelSpacing = [1, 1]
     (tmp_path / "images").mkdir()
     image.save_as(tmp_path / "images" / "a.dcm", enforce_file_format=True)
-    (tmp_path / "m.csv").write_text("file,name,value,unit,label,tracking_id\na.dcm,length,12.5,mm,lesion,L1\na.dcm,area,3.25,mm2,lesion,L1\n")
+    (tmp_path / "m.csv").write_text(
+        "file,name,value,unit,label,tracking_id\na.dcm,length,12.5,mm,lesion,L1\na.dcm,area,3.25,mm2,lesion,L1\n"
+    )
     gk.report.create(tmp_path / "m.csv", tmp_path / "sr.dcm", images=tmp_path / "images")
     document = gk.report.read(tmp_path / "sr.dcm")
     assert [(m.name.meaning, m.text, m.unit.value, m.tracking_id) for m in document.measurements] == [
@@ -384,7 +405,8 @@ def test_measurements_become_a_report(tmp_path: Path) -> None:
     (group,) = back.content.get_planar_roi_measurement_groups() or back.content.get_image_measurement_groups()
     assert sorted(float(m.value) for m in group.get_measurements()) == [3.25, 12.5]
     for content, what in (
-        ("file,name,value\nother.dcm,length,1\n", "not in the folder"), ("file,name,value\na.dcm,length,big\n", "line 2"),
+        ("file,name,value\nother.dcm,length,1\n", "not in the folder"),
+        ("file,name,value\na.dcm,length,big\n", "line 2"),
         ("x,y\n1,2\n", "line 1"), ("file,name,value\na.dcm,length,nan\n", "not finite"),
     ):  # fmt: skip
         (tmp_path / "bad.csv").write_text(content)

@@ -45,7 +45,8 @@ def test_units_are_written_as_people_do() -> None:
     from gpukit.dicom.modules.codes import Code
 
     cases = {
-        "[hnsf'U]": "HU", "mm2": "mm²", "mm3": "mm³", "1": "", "Gy.m2": "Gy·m²", "mGy.cm": "mGy·cm", "{events}": "events",
+        "[hnsf'U]": "HU", "mm2": "mm²", "mm3": "mm³", "1": "", "Gy.m2": "Gy·m²", "mGy.cm": "mGy·cm",
+        "{events}": "events",
         "mm[Hg]": "mmHg", "m/s": "m/s", "ug/ml": "µg/ml", "cm/s2": "cm/s²", "%": "%", "Gym2": "Gym²", "/min": "/min",
     }  # fmt: skip
     assert {code: shown_unit(Code(code, "UCUM", code)) for code in cases} == cases
@@ -54,7 +55,9 @@ def test_units_are_written_as_people_do() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_numbers_are_found_again_to_the_digit(format: str, tmp_path: Path) -> None:
     digits = ["1.07E-05", "0.0003152200", "54.20", "0", "12345678.9012345"]
-    dataset = sr.report(*(sr.number((f"{n}", "99X", f"Quantity {n}"), value, "Gy.m2") for n, value in enumerate(digits)))
+    dataset = sr.report(
+        *(sr.number((f"{n}", "99X", f"Quantity {n}"), value, "Gy.m2") for n, value in enumerate(digits))
+    )
     content = shown(dataset, format, tmp_path, include_measurements=format == "json")
     if format == "json":
         assert [number["text"] for number in json.loads(content)["measurements"]] == digits
@@ -95,7 +98,8 @@ def test_a_column_that_does_not_differ_stands_above(tmp_path: Path) -> None:
 
 HOSTILE = [
     "<script>alert(1)</script>", "#import \"@preview/x:1.0.0\": *", "{{7*7}}", "*b* _i_ `c`", "a | b | c", "[x](http://e.org)",
-    "# no heading", "1. no list", "$x$ \\ & &amp; ~~s~~", "= typst #eval(\"1\") <label> @ref", "{% raw %}", "www.example.org",
+    "# no heading", "1. no list", "$x$ \\ & &amp; ~~s~~", "= typst #eval(\"1\") <label> @ref", "{% raw %}",
+    "www.example.org",
     "---", "    four blanks", "- item\n+ item\n> quote",
 ]  # fmt: skip
 
@@ -178,9 +182,11 @@ def test_many_rows_fold_and_one_file_holds_all(tmp_path: Path) -> None:
     assert "default-src 'none'" in page
     assert not re.search(r"(src|href)=\"(?!#|data:)", page)
     assert '<html lang="en">' in page
-    assert "<th scope=\"row\"" in page
-    assert "<th scope=\"col\"" in page
-    few = shown(sr.report(*(sr.number((f"{n}", "99X", f"Q{n}"), "1", "mm") for n in range(50))), "html", tmp_path).decode()
+    assert '<th scope="row"' in page
+    assert '<th scope="col"' in page
+    few = shown(
+        sr.report(*(sr.number((f"{n}", "99X", f"Q{n}"), "1", "mm") for n in range(50))), "html", tmp_path
+    ).decode()
     assert "<details>" not in few
 
 
@@ -221,7 +227,9 @@ def test_header_cells_of_pdf_tables_have_a_scope(tmp_path: Path) -> None:
             if str(node.get("/S", "")) == "/TH":
                 own = node.get("/A")
                 own = list(own) if isinstance(own, pikepdf.Array) else [own]
-                scopes.append(next(str(a["/Scope"]) for a in own if isinstance(a, pikepdf.Dictionary) and "/Scope" in a))
+                scopes.append(
+                    next(str(a["/Scope"]) for a in own if isinstance(a, pikepdf.Dictionary) and "/Scope" in a)
+                )
             if "/K" in node:
                 walk(node["/K"])
 

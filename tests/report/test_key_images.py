@@ -85,7 +85,9 @@ def test_circles_and_ellipses_have_their_size(tmp_path: Path) -> None:
 
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     image = _image(tmp_path / "images", rows=20, columns=40, PixelAspectRatio=[2, 1])
-    (picture,) = _pictures(_finding(image, "POLYLINE", [4, 5, 30, 5, 30, 15, 4, 15, 4, 5]), tmp_path, tmp_path / "images")
+    (picture,) = _pictures(
+        _finding(image, "POLYLINE", [4, 5, 30, 5, 30, 15, 4, 15, 4, 5]), tmp_path, tmp_path / "images"
+    )
     x, y = picture.shape[1] / 40, picture.shape[0] / 20
     assert y / x == pytest.approx(2, rel=0.01)
     assert _drawn(picture) == pytest.approx((4 * x - 1, 5 * y - 1, 30 * x + 1, 15 * y + 1), abs=0.6)
@@ -93,7 +95,9 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
 
 def test_the_named_frame_is_shown(tmp_path: Path) -> None:
     frames = np.stack([np.full((24, 24), value, np.uint16) for value in (0, 1000, 2000)])
-    image = _image(tmp_path / "images", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3", NumberOfFrames=3, PixelData=frames.tobytes())
+    image = _image(
+        tmp_path / "images", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3", NumberOfFrames=3, PixelData=frames.tobytes()
+    )
     report = _finding(image, "POINT", [12, 12], frames=[3])
     (picture,) = _pictures(report, tmp_path, tmp_path / "images")
     assert tuple(picture[2, 2]) == (255, 255, 255)
@@ -128,7 +132,9 @@ def test_a_presentation_state_turns_image_and_region(tmp_path: Path) -> None:
 def test_coordinates_in_the_patient_find_their_slice(tmp_path: Path) -> None:
     place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [2, 2], "SliceThickness": 3}
     _image(tmp_path / "images" / "a", ImagePositionPatient=[-20, -30, 0], **place)
-    near = _image(tmp_path / "images" / "b", ImagePositionPatient=[-20, -30, 30], SOPInstanceUID=f"{sr.ROOT}.5.99", **place)
+    near = _image(
+        tmp_path / "images" / "b", ImagePositionPatient=[-20, -30, 30], SOPInstanceUID=f"{sr.ROOT}.5.99", **place
+    )
     item = sr.content("SCOORD3D", ("111030", "DCM", "Image Region"))
     item.GraphicType = "POLYGON"
     # the centre of pixel (4, 5) is 4 x 2 mm right of, and 5 x 2 mm below, the position
@@ -151,7 +157,9 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
 def test_key_objects_show_what_the_content_names(tmp_path: Path) -> None:
     """Frames of the content tree, not of the evidence (which names the whole file)."""
     frames = np.stack([np.full((24, 24), value, np.uint16) for value in (0, 1000, 2000)])
-    image = _image(tmp_path / "images", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3", NumberOfFrames=3, PixelData=frames.tobytes())
+    image = _image(
+        tmp_path / "images", SOPClassUID="1.2.840.10008.5.1.4.1.1.7.3", NumberOfFrames=3, PixelData=frames.tobytes()
+    )
     report = sr.report(
         sr.image(image.SOPClassUID, image.SOPInstanceUID, frames=[2, 3]), sop_class=sr.KEY_OBJECTS,
         title=("113000", "DCM", "Of Interest"), CompletionFlag=None, VerificationFlag=None,
@@ -176,8 +184,23 @@ def test_the_largest_slice_of_a_segment(tmp_path: Path) -> None:
     place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [1, 1], "SliceThickness": 3}
     images = []
     for n in range(2):
-        image = _image(tmp_path / "images" / str(n), ImagePositionPatient=[0, 0, 3 * n], SOPInstanceUID=f"{sr.ROOT}.5.{n + 1}", InstanceNumber=n + 1, **place)
-        for keyword in ("StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientBirthDate", "PatientSex", "PositionReferenceIndicator"):
+        image = _image(
+            tmp_path / "images" / str(n),
+            ImagePositionPatient=[0, 0, 3 * n],
+            SOPInstanceUID=f"{sr.ROOT}.5.{n + 1}",
+            InstanceNumber=n + 1,
+            **place,
+        )
+        for keyword in (
+            "StudyDate",
+            "StudyTime",
+            "AccessionNumber",
+            "StudyID",
+            "ReferringPhysicianName",
+            "PatientBirthDate",
+            "PatientSex",
+            "PositionReferenceIndicator",
+        ):
             setattr(image, keyword, "")
         images.append(image)
     mask = np.zeros((2, 24, 24), np.uint8)

@@ -26,7 +26,9 @@ def code_item(code: Code) -> Dataset:
     return item
 
 
-def content(kind: str, name: Code | None, relationship: str = "CONTAINS", *, children: Sequence[Dataset] = ()) -> Dataset:
+def content(
+    kind: str, name: Code | None, relationship: str = "CONTAINS", *, children: Sequence[Dataset] = ()
+) -> Dataset:
     """A content item without its value."""
     item = Dataset()
     item.RelationshipType, item.ValueType = relationship, kind
@@ -70,7 +72,9 @@ def container(name: Code | None, *children: Dataset, relationship: str = "CONTAI
     return item
 
 
-def image(class_uid: str, uid: str, relationship: str = "CONTAINS", *, frames: Sequence[int] = (), **more: Any) -> Dataset:
+def image(
+    class_uid: str, uid: str, relationship: str = "CONTAINS", *, frames: Sequence[int] = (), **more: Any
+) -> Dataset:
     """An IMAGE item."""
     item = content("IMAGE", more.pop("name", None), relationship)
     reference = Dataset()
@@ -87,7 +91,13 @@ def image(class_uid: str, uid: str, relationship: str = "CONTAINS", *, frames: S
     return item
 
 
-def region(kind: str, points: Sequence[float], *children: Dataset, name: Code = ("111030", "DCM", "Image Region"), relationship: str = "CONTAINS") -> Dataset:
+def region(
+    kind: str,
+    points: Sequence[float],
+    *children: Dataset,
+    name: Code = ("111030", "DCM", "Image Region"),
+    relationship: str = "CONTAINS",
+) -> Dataset:
     """An SCOORD item; points count from the corner of the first pixel."""
     item = content("SCOORD", name, relationship, children=children)
     item.GraphicType, item.GraphicData = kind, list(points)
@@ -95,7 +105,10 @@ def region(kind: str, points: Sequence[float], *children: Dataset, name: Code = 
 
 
 def report(
-    *children: Dataset, sop_class: str = COMPREHENSIVE, title: Code = ("18748-4", "LN", "Diagnostic Imaging Report"), **header: Any
+    *children: Dataset,
+    sop_class: str = COMPREHENSIVE,
+    title: Code = ("18748-4", "LN", "Diagnostic Imaging Report"),
+    **header: Any,
 ) -> Dataset:
     """A whole document; keywords replace attributes of its header."""
     dataset = container(title, *children)
@@ -105,8 +118,18 @@ def report(
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{ROOT}.77", f"{ROOT}.77.2"
     dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
     dataset.Modality, dataset.Manufacturer = "SR", "tests"
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate, dataset.PatientSex = "Doe^Jane", "P1", "19700101", "F"
-    dataset.StudyDate, dataset.StudyTime, dataset.ContentDate, dataset.ContentTime = "20260102", "101112", "20260102", "101112"
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate, dataset.PatientSex = (
+        "Doe^Jane",
+        "P1",
+        "19700101",
+        "F",
+    )
+    dataset.StudyDate, dataset.StudyTime, dataset.ContentDate, dataset.ContentTime = (
+        "20260102",
+        "101112",
+        "20260102",
+        "101112",
+    )
     dataset.CompletionFlag, dataset.VerificationFlag = "COMPLETE", "UNVERIFIED"
     for keyword, value in header.items():
         if value is None:
