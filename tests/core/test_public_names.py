@@ -48,6 +48,7 @@ NAMES = {
     "pixel",
     "polyline",
     "render",
+    "report",
     "roi",
     "save",
     "segment",
