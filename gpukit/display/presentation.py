@@ -14,12 +14,13 @@ from gpukit.display.area_mean import area_mean
 from gpukit.display.frame_values import FrameValues, NamedWindow, frame_values, mentions
 from gpukit.display.shutters import Shutter, frame_shutter, shutter_of
 from gpukit.display.turn import Turn
+from gpukit.ops.windowing import apply_voi, check_voi, shades
 from gpukit.volume import Voi
 
 if TYPE_CHECKING:
     from gpukit.dicom.pr.apply import FrameState, PresentationState
 
-__all__ = ["apply_voi", "default_voi", "present", "show_values", "window_of_range"]
+__all__ = ["DisplayFrame", "default_voi", "display_frame", "present", "show_values", "window_of_range"]
 
 
 def present(
@@ -215,7 +216,7 @@ def default_voi(values: FrameValues) -> Voi:
 def window_of_range(ends: tuple[float, float]) -> Voi:
     """The window that shows one value black and another one white."""
     low, high = ends
-    return Voi((low + high) / 2, max(high - low, 1e-12 * max(1.0, abs(high))), "LINEAR_EXACT")
+    return Voi((low + high) / 2, high - low, "LINEAR_EXACT")
 
 
 def show_values(
@@ -272,7 +273,7 @@ def grey_of(
     if values.is_color:
         picture = np.rint(reduced).astype(np.uint8) if reduced.dtype != np.uint8 else reduced
         return 255 - picture if invert else picture
-    shown = apply_voi(reduced, voi if voi is not None else default_voi(values))
+    shown = _shades(reduced, voi if voi is not None else default_voi(values))
     if values.lut is not None:
         table = np.asarray(values.lut)
         shown = table[np.rint(shown * (len(table) - 1)).astype(np.intp)]
@@ -286,17 +287,11 @@ def grey_of(
     return np.rint(shown * 255.0).astype(np.uint8)
 
 
-def apply_voi(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
-    """Values to 0 (black) ... 1 (white) by PS3.3 C.11.2.1.2 and C.11.2.1.3; a table between its entries in steps."""
-    if voi.function == "LUT":
-        entries = np.asarray(voi.lut)
-        return entries[np.clip(np.rint(values - voi.first).astype(np.int64), 0, len(entries) - 1)]
-    center, width = voi.center, voi.width
-    if voi.function == "SIGMOID":
-        with np.errstate(over="ignore"):
-            return 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
-    if voi.function == "LINEAR":
-        if width <= 1:
-            return (values > center - 0.5).astype(np.float32)
-        return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
-    return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+def _shades(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
+    """Shades of values that are all measured; the first picture of a session does not wait for another namespace."""
+    low, high = voi.limits
+    if voi.function == "LUT" or low == high or not 1e-30 < high - low < 1e30:
+        found: NDArray[Any] = apply_voi(values, voi)
+        return found
+    window: NDArray[Any] = shades(np, values, check_voi(voi))
+    return window
