@@ -2,8 +2,8 @@
 
 ``python benchmarks/viewer.py [--repeat 30] [--files 200] [--json]``. All run in one process on the same picture, 512 x
 512 grey values with noise, round by round in turn; processor time, medians. ``chafa.py`` and libsixel are left out
-where they are not installed. The start is that of whole processes, ``gpukit viewer FILE --mode ansi`` beside ``python -c
-"import numpy, PIL.Image"``.
+where they are not installed. The start is that of whole processes, ``gpukit viewer FILE --mode ansi`` beside that of
+``python -c "import numpy, PIL.Image"``.
 """
 
 from __future__ import annotations
@@ -164,12 +164,10 @@ def main() -> None:
         "kitty": lambda: kitty(grey, compress=False),
         "kitty, shared memory": shared_kitty,
     }
-    for name, task in (
-        ("cells, libchafa", chafa_cells(grey)), ("sixel, libsixel", libsixel(grey)),
-        ("kitty, libchafa", chafa_kitty(grey)),
-    ):  # fmt: skip
-        if task is not None:
-            tasks[name] = task
+    others = {
+        "cells, libchafa": chafa_cells(grey), "sixel, libsixel": libsixel(grey), "kitty, libchafa": chafa_kitty(grey),
+    }  # fmt: skip
+    tasks |= {name: task for name, task in others.items() if task is not None}
     found = measure(tasks, asked.repeat)
     with tempfile.TemporaryDirectory() as folder:
         make_series(Path(folder), asked.files)
