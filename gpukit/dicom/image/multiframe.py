@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from gpukit.dicom.image.frame_positions import RT_DOSE, detector_value, frame_positions
 from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, philips_values, pixel_spacing, scaling
-from gpukit.dicom.image.stack import plane_axes
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["multiframe_planes"]
 
-_RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 
 #: More frames than this in one file is taken for a damaged header.
@@ -81,69 +78,39 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
     shared = dataset.get("SharedFunctionalGroupsSequence")
     if per_frame or shared:
         return _functional_groups(header, rows, columns, count, list(shared or []), list(per_frame or []))
-    positions, slope = _positions(header, dataset, count)
-    orientation = numbers(header.get("ImageOrientationPatient"), 6) or _detector(dataset, "ImageOrientationPatient", 6)
+    places = frame_positions(header, dataset, count)
+    orientation = numbers(header.get("ImageOrientationPatient"), 6)
+    orientation = orientation or detector_value(dataset, "ImageOrientationPatient", 6)
     spacing = pixel_spacing(header.get("PixelSpacing"), str(header.location))
-    rescale = scaling(
-        slope if slope is not None else header.get("RescaleSlope"),
-        header.get("RescaleIntercept"),
-        str(header.location),
-    )
+    if places.lacks_step and spacing is not None:
+        raise GeometryError(
+            f"has {count} slices and does not say how far apart they are",
+            file=str(header.location),
+            attribute="SpacingBetweenSlices",
+            fix="get the file anew with the spacing that the scanner states",
+        )
+    facts: dict[str, Any] = {"GeometryNote": places.note} if places.note else {}
+    slope = header.get("RescaleSlope")
+    if header.get("SOPClassUID") == RT_DOSE:
+        slope = float(dataset.get("DoseGridScaling") or 1.0)
+        facts["DoseUnits"] = dataset.get("DoseUnits")
+    rescale = scaling(slope, header.get("RescaleIntercept"), str(header.location))
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
-    facts = {"DoseUnits": dataset.get("DoseUnits")} if header.get("SOPClassUID") == _RT_DOSE else {}
     return [
         Plane(
             header,
             n,
             rows,
             columns,
-            positions[n],
+            places.positions[n],
             orientation,
             spacing,
             *rescale,
             kind=kind,
-            facts={**facts, "Frame": n + 1},
+            facts={**facts, **places.facts[n], "Frame": n + 1},
         )
         for n in range(count)
     ]
-
-
-def _positions(header: Header, dataset: Dataset, count: int) -> tuple[list[Any], float | None]:
-    """Positions of the frames of an object without functional groups, and a slope of its own where it has one."""
-    first = numbers(header.get("ImagePositionPatient"), 3) or _detector(dataset, "ImagePositionPatient", 3)
-    orientation = numbers(header.get("ImageOrientationPatient"), 6) or _detector(dataset, "ImageOrientationPatient", 6)
-    nowhere: list[Any] = [None] * count
-    slope = None
-    offsets: tuple[float, ...] | None = None
-    if header.get("SOPClassUID") == _RT_DOSE:
-        slope = float(dataset.get("DoseGridScaling") or 1.0)
-        offsets = numbers(dataset.get("GridFrameOffsetVector"), count)
-        if offsets is not None and offsets[0] != 0:
-            # The vector then holds z coordinates, not offsets along the normal (PS3.3 C.8.8.3.2).
-            up = 1.0 if orientation is None else float(plane_axes(orientation)[2][2])
-            offsets = tuple((value - offsets[0]) * up for value in offsets)
-    elif str(header.get("Modality", "")) in ("NM", "PT") and _is_tomographic(header):
-        step = header.get("SpacingBetweenSlices")
-        slices = dataset.get("SliceVector")
-        if step and slices is not None and len(slices) == count:
-            offsets = tuple((int(n) - 1) * float(step) for n in slices)
-    elif count == 1:
-        offsets = (0.0,)
-    if first is None or orientation is None or offsets is None:
-        return nowhere, slope
-    _, _, normal = plane_axes(orientation)
-    return [tuple(float(v) for v in np.asarray(first) + offset * normal) for offset in offsets], slope
-
-
-def _is_tomographic(header: Header) -> bool:
-    return any("RECON" in str(part).upper() for part in header.get("ImageType", ()))
-
-
-def _detector(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """Attribute of the first detector of a nuclear medicine image."""
-    for item in dataset.get("DetectorInformationSequence") or []:
-        return numbers(item.get(keyword), count)
-    return None
 
 
 def _functional_groups(
