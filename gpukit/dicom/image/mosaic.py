@@ -3,7 +3,7 @@
 The tiles are in slice order, row by row. Siemens: as many rows of tiles as columns. ImagePositionPatient describes the
 first pixel of the tiled image as if it were one big slice with the same centre, so the first slice's corner lies half
 the difference in size further in. The direction in which slices follow each other stands only in Siemens' private CSA
-header (SliceNormalVector): it may be opposite to the cross product of row and column direction, and a guess would mirror
+header (SliceNormalVector): it may be opposite to the cross product of row and column direction: a guess would mirror
 the volume.
 
 UIH ("grid", VFRAME in ImageType): only as many rows of tiles as needed. ImagePositionPatient is that of the first tile,
