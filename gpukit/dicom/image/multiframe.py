@@ -34,6 +34,7 @@ _FACTS = (
     ("MRDiffusionSequence", "DiffusionDirectionality", "DiffusionDirectionality"),
     ("MRModifierSequence", "InversionTimes", "InversionTime"),
     ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
+    ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
     ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime"),
     ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", "NominalPercentageOfCardiacPhase"),
     ("TemporalPositionSequence", "TemporalPositionTimeOffset", "TemporalPositionTimeOffset"),

@@ -258,6 +258,7 @@ def volume_of(
         notes=tuple(dict.fromkeys(told)),
         geometry=layout.geometry,
         acquired_slices=acquired,
+        phase_times=layout.times,
     )
 
 
