@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpukit.dicom.image.frame_positions import RT_DOSE, detector_value, frame_positions
 from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, philips_values, pixel_spacing, scaling
+from gpukit.dicom.reader.frame_groups import Unreadable
 from gpukit.dicom.reader.headers import Header
-from gpukit.errors import FormatError, GeometryError
+from gpukit.errors import FormatError, GeometryError, GpukitError
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
+#: One item of functional groups: as the header walk reads it, or a pydicom data set. Both have `get`.
+Groups = Any
+_PHILIPS_FRAME, _PHILIPS_SCALE = "Philips MR Imaging DD 005", "Philips MR Imaging DD 001"
 
 __all__ = ["multiframe_planes"]
 
@@ -46,6 +48,9 @@ _FACTS = (
     ("FrameVOILUTSequence", "WindowWidth", "WindowWidth"),
     ("FrameVOILUTSequence", "VOILUTFunction", "VOILUTFunction"),
 )  # fmt: skip
+_FACTS_OF_GROUP: dict[str, list[tuple[str, str]]] = {}
+for _group, _keyword, _name in _FACTS:
+    _FACTS_OF_GROUP.setdefault(_group, []).append((_keyword, _name))
 _FRAME_TYPES = (
     "CTImageFrameTypeSequence",
     "MRImageFrameTypeSequence",
@@ -74,11 +79,16 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
             file=str(header.location),
             attribute="DimensionOrganizationType",
         )
-    dataset = header.dataset()
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    shared = dataset.get("SharedFunctionalGroupsSequence")
+    shared, per_frame = _groups_of(header)
     if per_frame or shared:
-        return _functional_groups(header, rows, columns, count, list(shared or []), list(per_frame or []))
+        try:
+            return _functional_groups(header, rows, columns, count, shared, per_frame)
+        except GpukitError:
+            raise
+        except Exception as error:  # pydicom decodes a value when it is asked for, and raises many kinds on damage
+            what = f"the functional groups cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            raise FormatError(what, file=str(header.location), fix="copy the file again") from error
+    dataset = header.dataset()
     places = frame_positions(header, dataset, count)
     orientation = numbers(header.get("ImageOrientationPatient"), 6)
     orientation = orientation or detector_value(dataset, "ImageOrientationPatient", 6)
@@ -114,8 +124,29 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
     ]
 
 
+def _groups_of(header: Header) -> tuple[list[Groups], list[Groups]]:
+    """Shared and per-frame functional groups, without a data set where that is enough."""
+    if header.groups is not None:
+        try:
+            shared, frames = header.groups.shared, header.groups.frames
+            # The private blocks of Philips are where it always puts them, or else the data set is asked.
+            if not _is_philips_mr(header) or _philips_scale([*frames[:1], *shared]) is not None:
+                return list(shared), list(frames)
+        except Unreadable:
+            pass
+    dataset = header.dataset()
+    return (
+        list(dataset.get("SharedFunctionalGroupsSequence") or []),
+        list(dataset.get("PerFrameFunctionalGroupsSequence") or []),
+    )
+
+
+def _is_philips_mr(header: Header) -> bool:
+    return "philips" in str(header.get("Manufacturer", "")).lower() and header.get("Modality") == "MR"
+
+
 def _functional_groups(
-    header: Header, rows: int, columns: int, count: int, shared: list[Dataset], per_frame: list[Dataset]
+    header: Header, rows: int, columns: int, count: int, shared: list[Groups], per_frame: list[Groups]
 ) -> list[Plane]:
     file = str(header.location)
     if per_frame and len(per_frame) < count:
@@ -123,14 +154,15 @@ def _functional_groups(
             f"{len(per_frame)} functional groups for {count} frames", file=file, attribute="PerFrameFunctionalGroups"
         )
     common = shared[0] if shared else None
+    shared_facts = {} if common is None else _facts_of(common)
     stacks = {str(_value(item, "FrameContentSequence", "StackID")) for item in per_frame[:count]}
-    is_philips_mr = "philips" in str(header.get("Manufacturer", "")).lower() and header.get("Modality") == "MR"
+    is_philips_mr = _is_philips_mr(header)
     is_map = header.get("SOPClassUID") == _PARAMETRIC_MAP
+    kinds: dict[Any, tuple[str, ...]] = {}
     planes = []
     for n in range(count):
         groups = [group for group in (per_frame[n] if per_frame else None, common) if group is not None]
-        found = {name: _first(groups, group, keyword) for group, keyword, name in _FACTS}
-        facts = {name: value for name, value in found.items() if value is not None}
+        facts = {**shared_facts, **_facts_of(per_frame[n])} if per_frame else dict(shared_facts)
         gradient = _gradient(groups)
         if gradient is not None:
             facts["DiffusionGradientOrientation"] = gradient
@@ -140,6 +172,10 @@ def _functional_groups(
             facts["PhilipsScaleSlope"] = scale
         slope, intercept = _scaling(groups, file, scale, is_map)
         position = numbers(_first(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
+        quantity = _frame_type(header, groups)
+        if quantity not in kinds:
+            kinds[quantity] = component(*quantity)
+        kind = kinds[quantity]
         planes.append(
             Plane(
                 header,
@@ -151,24 +187,36 @@ def _functional_groups(
                 pixel_spacing(_first(groups, "PixelMeasuresSequence", "PixelSpacing"), file),
                 slope,
                 intercept,
-                kind=_kind(header, groups, facts, len(stacks) > 1),
+                kind=(*kind, f"stack {facts.get('StackID')}") if len(stacks) > 1 else kind,
                 facts=facts,
             )
         )
     return planes
 
 
-def _items(groups: list[Dataset], name: str) -> Iterator[Dataset]:
+def _facts_of(group: Groups) -> dict[str, Any]:
+    """Facts of one item of functional groups, by classic keyword."""
+    facts = {}
+    for sequence in group if isinstance(group, dict) else _FACTS_OF_GROUP:
+        for keyword, name in _FACTS_OF_GROUP.get(sequence, ()):
+            if (value := _value(group, sequence, keyword)) is not None:
+                facts[name] = value
+    return facts
+
+
+def _items(groups: list[Groups], name: str) -> Iterator[Groups]:
     for group in groups:
         sequence = group.get(name)
         if sequence:
             yield sequence[0]
 
 
-def _value(group: Dataset, name: str, keyword: str) -> Any:
+def _value(group: Groups, name: str, keyword: str) -> Any:
     sequence = group.get(name)
     value = sequence[0].get(keyword) if sequence else None
-    if value is None or value == "":
+    if type(value) is float or type(value) is str:
+        return None if value == "" else value
+    if value is None:
         return None
     if hasattr(value, "__iter__") and not isinstance(value, str):
         try:
@@ -179,14 +227,14 @@ def _value(group: Dataset, name: str, keyword: str) -> Any:
     return value if isinstance(value, str) else float(value) if isinstance(value, (float, int)) else str(value)
 
 
-def _first(groups: list[Dataset], name: str, keyword: str) -> Any:
+def _first(groups: list[Groups], name: str, keyword: str) -> Any:
     for group in groups:
         if (value := _value(group, name, keyword)) is not None:
             return value
     return None
 
 
-def _gradient(groups: list[Dataset]) -> tuple[float, ...] | None:
+def _gradient(groups: list[Groups]) -> tuple[float, ...] | None:
     for item in _items(groups, "MRDiffusionSequence"):
         direction = item.get("DiffusionGradientDirectionSequence")
         if direction:
@@ -194,7 +242,7 @@ def _gradient(groups: list[Dataset]) -> tuple[float, ...] | None:
     return None
 
 
-def _scaling(groups: list[Dataset], file: str, philips_scale: Any, is_map: bool) -> tuple[float, float]:
+def _scaling(groups: list[Groups], file: str, philips_scale: Any, is_map: bool) -> tuple[float, float]:
     for item in _items(groups, "PixelValueTransformationSequence"):
         slope, intercept = scaling(item.get("RescaleSlope"), item.get("RescaleIntercept"), file)
         return (slope, intercept) if philips_scale is None else philips_values(slope, intercept, philips_scale)
@@ -204,23 +252,29 @@ def _scaling(groups: list[Dataset], file: str, philips_scale: Any, is_map: bool)
     return 1.0, 0.0
 
 
-def _philips_scale(groups: list[Dataset]) -> Any:
+def _philips_scale(groups: list[Groups]) -> Any:
     """Scale slope in the classic attributes that Philips keeps for each frame in (2005,140F)."""
     for group in groups:
+        if isinstance(group, dict):
+            items = group.get("PhilipsFrameSequence") if group.get("PhilipsCreator") == _PHILIPS_FRAME else None
+            item = items[0] if items else {}
+            if item.get("PhilipsCreator") == _PHILIPS_SCALE and item.get("PhilipsScaleSlope") is not None:
+                return item["PhilipsScaleSlope"]
+            continue
         try:
-            item = group.private_block(0x2005, "Philips MR Imaging DD 005")[0x0F].value[0]
-            return item.private_block(0x2005, "Philips MR Imaging DD 001")[0x0E].value
+            item = group.private_block(0x2005, _PHILIPS_FRAME)[0x0F].value[0]
+            return item.private_block(0x2005, _PHILIPS_SCALE)[0x0E].value
         except (KeyError, IndexError, TypeError):
             continue
     return None
 
 
-def _kind(header: Header, groups: list[Dataset], facts: dict[str, Any], by_stack: bool) -> tuple[str, ...]:
+def _frame_type(header: Header, groups: list[Groups]) -> tuple[tuple[str, ...], str | None]:
+    """FrameType and ComplexImageComponent of a frame."""
     frame_type: Any = None
     part: Any = None
     for name in _FRAME_TYPES:
         for item in _items(groups, name):
             frame_type = frame_type or item.get("FrameType")
             part = part or item.get("ComplexImageComponent")
-    kind = component([str(value).upper() for value in (frame_type or header.get("ImageType", ()))], part)
-    return (*kind, f"stack {facts.get('StackID')}") if by_stack else kind
+    return tuple(str(value).upper() for value in (frame_type or header.get("ImageType", ()))), part
