@@ -31,8 +31,8 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
     ``volume.raw`` gets ``volume.json``, whose keys are those of `gpukit.volume.Volume`: ``shape`` and ``axes`` (first
     axis outermost), ``dtype``, ``byte_order``, ``spacing_mm`` (along i, j, k), ``affine_lps_mm`` (4 x 4, from the voxel
     indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``phase_times`` (s),
-    ``algorithm``, and for a label map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1 each
-    along the axis ``t``.
+    ``algorithm``, and for a label map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1
+    each along the axis ``t``.
     Voxels are written in blocks, so that an array larger than memory can be written too.
 
     Parameters

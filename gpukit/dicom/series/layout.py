@@ -118,7 +118,7 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
             raise SelectionError(f"{what} {text!r} among {listed}", attribute="phase")
         index = found[0]
     note = (f"phase {index} ({names[index]}) of {count}",) if count > 1 else ()
-    return replace(layout, planes=(layout.planes[index],), phases=(), notes=(*layout.notes, *note))
+    return replace(layout, planes=(layout.planes[index],), phases=(), notes=(*layout.notes, *note), times=())
 
 
 def _common_orientation(orientations: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

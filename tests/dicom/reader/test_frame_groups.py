@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_phantoms import new_slice
 from pydicom import Dataset, Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -18,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from support.dicom_files import new_slice
 
 import gpukit as gk
 from gpukit.dicom.image.planes_of import planes_of
