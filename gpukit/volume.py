@@ -19,6 +19,7 @@ __all__ = [
     "Segmentation",
     "SourceInstance",
     "TISSUE",
+    "ValueScale",
     "Voi",
     "Volume",
     "map_of_planes",
@@ -61,6 +62,32 @@ class Voi:
         if self.function == "LINEAR":
             return self.center - 0.5 - (self.width - 1) / 2, self.center - 0.5 + (self.width - 1) / 2
         return self.center - self.width / 2, self.center + self.width / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ValueScale:
+    """Which attribute of a DICOM image made its stored values the volume's values.
+
+    Parameters
+    ----------
+    source : str
+        Keyword: ``RescaleSlope``, ``PhilipsScaleSlope`` (the private (2005,100E)), ``ModalityLUTSequence``,
+        ``RealWorldValueMappingSequence`` or ``DoseGridScaling``; empty where the values are as stored.
+    slope, intercept : float
+        Value = slope * stored + intercept, of the first image.
+    displayed_slope, displayed_intercept : float
+        What the header's window refers to, of the first image: RescaleSlope and RescaleIntercept. They differ from
+        slope and intercept where a private scale or a mapping made the values.
+    uniform : bool
+        Whether all images of the series have the same.
+    """
+
+    source: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    displayed_slope: float = 1.0
+    displayed_intercept: float = 0.0
+    uniform: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +182,8 @@ class Volume:
     phase_times : tuple of float
         Begin of each phase in seconds, the first at 0; empty where the phases are not moments in time (echoes,
         b-values) or nothing says how far apart they are.
+    value_scale : ValueScale or None
+        How stored values became values; None for a volume that was not read from DICOM.
     """
 
     array: Any
@@ -170,6 +199,7 @@ class Volume:
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     acquired_slices: tuple[float, ...] = ()
     phase_times: tuple[float, ...] = ()
+    value_scale: ValueScale | None = None
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):

@@ -6,6 +6,7 @@ is called; ``dicom-TOOL`` reads its own name and goes the same way.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -20,6 +21,7 @@ __all__ = ["TOOLS", "Tool", "main"]
 
 PROGRAM = "gpukit"
 DEBUG_OPTION = "--debug"
+EXTERNAL_OPTION = "--external-data"
 
 #: Exit codes.
 FINE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -84,7 +86,10 @@ def main(arguments: list[str] | None = None, *, program: str | None = None) -> i
         0 fine, 1 some input failed, 2 usage, 130 interrupted, 143 terminated.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    words, debug = _take_debug(words)
+    words, debug = _take(words, DEBUG_OPTION)
+    words, external = _take(words, EXTERNAL_OPTION)
+    if external:  # also for the processes that this one starts
+        os.environ["GPUKIT_EXTERNAL_DATA"] = "1"
     own_name = PurePath(sys.argv[0] if program is None else program).name.removesuffix(".exe")
     tool = next((t for t in TOOLS if t.standalone and own_name == f"dicom-{t.name}"), None)
     if tool is not None:
@@ -110,7 +115,8 @@ def root_help() -> str:
         "Options:\n"
         "  --version  Show the version and exit.\n"
         "  --help     Show this message and exit.\n"
-        "  --debug    Show the traceback of an error; may stand anywhere on the line.\n\n"
+        "  --debug    Show the traceback of an error; may stand anywhere on the line.\n"
+        "  --external-data  Let headers of NRRD and MetaImage files name data files outside their folder; likewise.\n\n"
         f"Commands:\n{tools}\n"
         f"`{PROGRAM} COMMAND --help` says more. GPUKIT_DEVICE names the device where --device does not.\n"
     )
@@ -139,10 +145,10 @@ def run_tool(tool: Tool, words: list[str], *, shown_as: str, debug: bool) -> int
             signal.signal(signal.SIGTERM, previous)
 
 
-def _take_debug(words: list[str]) -> tuple[list[str], bool]:
-    """The words without ``--debug``, and whether it was there; what follows ``--`` is left alone."""
+def _take(words: list[str], option: str) -> tuple[list[str], bool]:
+    """The words without an option that may stand anywhere, and whether it was there; what follows ``--`` stays."""
     end = words.index("--") if "--" in words else len(words)
-    head = [word for word in words[:end] if word != DEBUG_OPTION]
+    head = [word for word in words[:end] if word != option]
     return head + words[end:], len(head) < end
 
 

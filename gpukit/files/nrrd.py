@@ -338,7 +338,7 @@ def _pieces(header: dict[str, Any], path: str | os.PathLike[str], external: bool
     if lines > largest:  # a line has one byte at least
         raise FormatError(f"the file has fewer than {lines:,} lines to skip", file=path, attribute="line skip")
     if skip == -1:
-        return [StoredVoxels(one, -1, lines=0) for one in paths]
+        return [StoredVoxels(one, -1, least=header["end"] if name is None else 0) for one in paths]
     # bytes are skipped after the lines: of raw data those stored, of compressed data those expanded
     if skip > (largest if not packed else 1040 * largest + _LONGEST_HEADER):
         raise FormatError(f"the file has fewer than {skip:,} bytes to skip", file=path, attribute="byte skip")

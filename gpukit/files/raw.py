@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> 
             "padding": None if thing.padding is None else [float(v) for v in thing.padding],
             "phases": list(thing.phases),
             "phase_times": list(thing.phase_times),
+            "value_scale": None if thing.value_scale is None else asdict(thing.value_scale),
         }
     else:
         described["overlapping"] = overlap

@@ -54,8 +54,10 @@ class DaliDecoder:
     def available(self) -> Availability:
         """Whether DALI is installed (the package is nvidia-dali-cuda130 or -cuda120; the bare name is a decoy)."""
         if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
-            return Availability(False, "NVIDIA DALI is not installed", "pip install nvidia-dali-cuda130")
-        return Availability(True)
+            return Availability(
+                usable=False, reason="NVIDIA DALI is not installed", install="pip install nvidia-dali-cuda130"
+            )
+        return Availability(usable=True)
 
     def declines(self, one: Encoded, device: str) -> str | None:
         """Why a frame is left to the CPU; see `gpukit.dicom.pixels.decoders.BatchDecoder`."""

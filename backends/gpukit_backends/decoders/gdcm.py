@@ -43,8 +43,8 @@ class GdcmDecoder:
     def available(self) -> Availability:
         """Whether python-gdcm is installed."""
         if find_spec("gdcm") is None:
-            return Availability(False, "python-gdcm is not installed", "pip install python-gdcm")
-        return Availability(True)
+            return Availability(usable=False, reason="python-gdcm is not installed", install="pip install python-gdcm")
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""

@@ -43,8 +43,8 @@ class ImagecodecsDecoder:
     def available(self) -> Availability:
         """Whether imagecodecs is installed."""
         if find_spec("imagecodecs") is None:
-            return Availability(False, "imagecodecs is not installed", "pip install imagecodecs")
-        return Availability(True)
+            return Availability(usable=False, reason="imagecodecs is not installed", install="pip install imagecodecs")
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""

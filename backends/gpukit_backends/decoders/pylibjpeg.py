@@ -30,8 +30,10 @@ class PylibjpegDecoder:
         """Whether all three are installed."""
         missing = [n for n in ("libjpeg", "openjpeg", "rle") if find_spec(n) is None]
         if missing:
-            return Availability(False, f"not installed: {', '.join(missing)}", "pip install 'pylibjpeg[all]'")
-        return Availability(True)
+            return Availability(
+                usable=False, reason=f"not installed: {', '.join(missing)}", install="pip install 'pylibjpeg[all]'"
+            )
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""

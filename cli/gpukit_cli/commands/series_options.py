@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, KeepTilt, MaxGap, Phase, Series, SkipDamaged, gaps_of, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    KeepTilt,
+    MaxGap,
+    Phase,
+    RawScale,
+    Series,
+    SkipDamaged,
+    gaps_of,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from gpukit.volume import Volume
@@ -28,6 +39,7 @@ class Opening:
     skip_damaged: SkipDamaged = False
     device: Device = None
     max_gap: MaxGap = None
+    raw_scale: RawScale = False
 
     def open(self, inputs: Sequence[Path], progress: Progress) -> Volume:
         """The series that the options choose; what was done to it is told as notes."""
@@ -41,6 +53,7 @@ class Opening:
             phase=None if self.phase == "all" else self.phase,
             tilt="keep" if self.keep_tilt else "remove",
             skip_damaged=self.skip_damaged,
+            raw_scale=self.raw_scale,
             progress=progress,
         )
         for note in volume.notes:

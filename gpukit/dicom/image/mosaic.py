@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gpukit.dicom.image.plane import Plane, component, numbers, pixel_spacing, scaling
+from gpukit.dicom.image.plane import Plane, component, numbers, pixel_spacing
 from gpukit.dicom.image.stack import plane_axes
+from gpukit.dicom.image.value_scale import rescale
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError
 
@@ -210,7 +211,7 @@ def _tile_planes(
     spacing = pixel_spacing(header.get("PixelSpacing"), file)
     if orientation is None or spacing is None:
         raise GeometryError("a mosaic without orientation or pixel spacing", file=file)
-    slope, intercept = scaling(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
+    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
     planes = []
     for (top, left), place in zip(tiles, places, strict=True):
@@ -223,10 +224,13 @@ def _tile_planes(
                 (x, y, z),
                 orientation,
                 spacing,
-                slope,
-                intercept,
+                scale.slope,
+                scale.intercept,
                 (top, top + size[0], left, left + size[1]),
                 kind,
+                scale.facts,
+                scale.source,
+                scale.notes,
             )
         )
     return planes

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gpukit.dicom.image.frame_positions import RT_DOSE, detector_value, frame_positions
-from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, philips_values, pixel_spacing, scaling
+from gpukit.dicom.image.plane import Plane, component, frame_count, numbers, pixel_spacing, spacing_note
+from gpukit.dicom.image.value_scale import PlaneScale, dose_scale, mapped_scale, philips_scale, rescale
+from gpukit.dicom.reader.attributes import ESSENTIAL
 from gpukit.dicom.reader.frame_groups import Unreadable
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GeometryError, GpukitError
+from gpukit.units import finite_numbers
 
 #: One item of functional groups: as the header walk reads it, or a pydicom data set. Both have `get`.
 Groups = Any
@@ -83,7 +88,8 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
     if per_frame or shared:
         try:
             return _functional_groups(header, rows, columns, count, shared, per_frame)
-        except GpukitError:
+        except GpukitError as error:
+            error.file = error.file or str(header.location)
             raise
         except Exception as error:  # pydicom decodes a value when it is asked for, and raises many kinds on damage
             what = f"the functional groups cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
@@ -100,13 +106,17 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
             attribute="SpacingBetweenSlices",
             fix="get the file anew with the spacing that the scanner states",
         )
-    facts: dict[str, Any] = {"GeometryNote": places.note} if places.note else {}
-    slope = header.get("RescaleSlope")
-    if header.get("SOPClassUID") == RT_DOSE:
-        slope = float(dataset.get("DoseGridScaling") or 1.0)
-        facts["DoseUnits"] = dataset.get("DoseUnits")
-    rescale = scaling(slope, header.get("RescaleIntercept"), str(header.location))
+    is_dose = header.get("SOPClassUID") == RT_DOSE
+    if is_dose:
+        scale = dose_scale(dataset.get("DoseGridScaling"), str(header.location))
+    else:
+        scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+        private = header.get("PhilipsScaleSlope")
+        if private is not None and str(header.get("Modality", "")) == "MR":
+            scale = philips_scale(scale, private)
     kind = component([str(part).upper() for part in header.get("ImageType", ())])
+    facts = {"DoseUnits": dataset.get("DoseUnits")} if is_dose else dict(scale.facts)
+    notes = (*scale.notes, *spacing_note(header.get("PixelSpacing")), *([places.note] if places.note else ()))
     return [
         Plane(
             header,
@@ -116,9 +126,12 @@ def multiframe_planes(header: Header, rows: int, columns: int) -> list[Plane]:
             places.positions[n],
             orientation,
             spacing,
-            *rescale,
+            scale.slope,
+            scale.intercept,
             kind=kind,
             facts={**facts, **places.facts[n], "Frame": n + 1},
+            scale_source=scale.source,
+            notes=notes,
         )
         for n in range(count)
     ]
@@ -167,10 +180,13 @@ def _functional_groups(
         if gradient is not None:
             facts["DiffusionGradientOrientation"] = gradient
         facts["Frame"] = n + 1
-        scale = _philips_scale(groups) if is_philips_mr else None
-        if scale is not None:
-            facts["PhilipsScaleSlope"] = scale
-        slope, intercept = _scaling(groups, file, scale, is_map)
+        private = _philips_scale(groups) if is_philips_mr else None
+        if private is not None:
+            facts["PhilipsScaleSlope"] = private
+        scale = _scale(header, groups, private, is_map)
+        facts |= scale.facts
+        facts |= _units(header, groups)
+        spacing = _first(groups, "PixelMeasuresSequence", "PixelSpacing")
         position = numbers(_first(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
         quantity = _frame_type(header, groups)
         if quantity not in kinds:
@@ -184,11 +200,13 @@ def _functional_groups(
                 columns,
                 None if position is None else (position[0], position[1], position[2]),
                 numbers(_first(groups, "PlaneOrientationSequence", "ImageOrientationPatient"), 6),
-                pixel_spacing(_first(groups, "PixelMeasuresSequence", "PixelSpacing"), file),
-                slope,
-                intercept,
+                pixel_spacing(spacing, file),
+                scale.slope,
+                scale.intercept,
                 kind=(*kind, f"stack {facts.get('StackID')}") if len(stacks) > 1 else kind,
                 facts=facts,
+                scale_source=scale.source,
+                notes=(*scale.notes, *spacing_note(spacing)),
             )
         )
     return planes
@@ -202,6 +220,20 @@ def _facts_of(group: Groups) -> dict[str, Any]:
             if (value := _value(group, sequence, keyword)) is not None:
                 facts[name] = value
     return facts
+
+
+def _units(header: Header, groups: list[Groups]) -> dict[str, str]:
+    """Units of an enhanced PET: by its mapping, else what a converter kept of the classic images."""
+    if str(header.get("Modality", "")) != "PT" or header.get("Units") is not None:
+        return {}
+    for item in _items(groups, "RealWorldValueMappingSequence"):
+        if units := pet_units(item):
+            return {"Units": units}
+    found: dict[str, str] = {}
+    for name in ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"):
+        for item in _items(groups, name):
+            found |= {key: str(item.get(key)) for key in ("Units", "SUVType") if item.get(key) and key not in found}
+    return found
 
 
 def _items(groups: list[Groups], name: str) -> Iterator[Groups]:
@@ -220,11 +252,15 @@ def _value(group: Groups, name: str, keyword: str) -> Any:
         return None
     if hasattr(value, "__iter__") and not isinstance(value, str):
         try:
-            parts = tuple(float(part) for part in value)
-        except (TypeError, ValueError):
-            raise FormatError("a value is no number", attribute=keyword, fix="correct the file") from None
+            parts = finite_numbers(value, attribute=keyword)
+        except FormatError:
+            if keyword in ESSENTIAL:
+                raise
+            return None
         return parts[0] if len(parts) == 1 else parts
-    return value if isinstance(value, str) else float(value) if isinstance(value, (float, int)) else str(value)
+    if isinstance(value, (float, int)):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, str) else str(value)
 
 
 def _first(groups: list[Groups], name: str, keyword: str) -> Any:
@@ -242,14 +278,43 @@ def _gradient(groups: list[Groups]) -> tuple[float, ...] | None:
     return None
 
 
-def _scaling(groups: list[Groups], file: str, philips_scale: Any, is_map: bool) -> tuple[float, float]:
+_AT_THE_TOP = (
+    "RescaleSlope and RescaleIntercept stand outside the functional groups of this enhanced image: they were applied"
+)
+
+
+def _scale(header: Header, groups: list[Groups], private: Any, is_map: bool) -> PlaneScale:
+    """How the stored values of a frame become values."""
+    file = str(header.location)
+    scale = PlaneScale()
     for item in _items(groups, "PixelValueTransformationSequence"):
-        slope, intercept = scaling(item.get("RescaleSlope"), item.get("RescaleIntercept"), file)
-        return (slope, intercept) if philips_scale is None else philips_values(slope, intercept, philips_scale)
-    if is_map:
+        scale = rescale(item.get("RescaleSlope"), item.get("RescaleIntercept"), file, stored=False)
+        break
+    if not scale.source:
+        scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
+        if (scale.slope, scale.intercept) != (1.0, 0.0):
+            scale = replace(scale, notes=(*scale.notes, _AT_THE_TOP))
+    if is_map or str(header.get("Modality", "")) == "PT":
+        # what the mapping gives is the quantity that the image is of; a PET's rescale should be the same
         for item in _items(groups, "RealWorldValueMappingSequence"):
-            return scaling(item.get("RealWorldValueSlope"), item.get("RealWorldValueIntercept"), file)
-    return 1.0, 0.0
+            mapped = mapped_scale(item, scale, file) if is_map or pet_units(item) else None
+            if mapped is not None:
+                return mapped
+    return scale if private is None else philips_scale(scale, private)
+
+
+#: Units of PET (0054,1001) by their UCUM codes in a mapping (PS3.16 CID 84 and 85).
+_PET_UNITS = {
+    "Bq/ml": "BQML", "BQML": "BQML", "{counts}": "CNTS", "{propcounts}/s": "PROPCPS", "g/ml{SUVbw}": "GML",
+    "{SUVbw}g/ml": "GML", "g/ml{SUVlbm}": "GML", "{SUVlbm}g/ml": "GML", "cm2/ml{SUVbsa}": "CM2ML",
+    "{SUVbsa}cm2/ml": "CM2ML",
+}  # fmt: skip
+
+
+def pet_units(item: Groups) -> str:
+    """Units, as a classic PET image has them, of a RealWorldValueMappingSequence item; empty where they are others."""
+    codes = item.get("MeasurementUnitsCodeSequence") or []
+    return _PET_UNITS.get(str(codes[0].get("CodeValue") or ""), "") if codes else ""
 
 
 def _philips_scale(groups: list[Groups]) -> Any:

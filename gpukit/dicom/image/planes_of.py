@@ -10,10 +10,10 @@ from gpukit.dicom.image.plane import (
     frame_count,
     has_functional_groups,
     numbers,
-    philips_values,
     pixel_spacing,
-    scaling,
+    spacing_note,
 )
+from gpukit.dicom.image.value_scale import philips_scale, rescale
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError
 
@@ -51,10 +51,10 @@ def planes_of(header: Header) -> list[Plane]:
 
 def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...]) -> Plane:
     position = numbers(header.get("ImagePositionPatient"), 3)
-    slope, intercept = scaling(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
-    scale = header.get("PhilipsScaleSlope")
-    if scale is not None and str(header.get("Modality", "")) == "MR":
-        slope, intercept = philips_values(slope, intercept, scale)
+    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+    private = header.get("PhilipsScaleSlope")
+    if private is not None and str(header.get("Modality", "")) == "MR":
+        scale = philips_scale(scale, private)
     return Plane(
         header,
         0,
@@ -63,7 +63,10 @@ def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...
         None if position is None else (position[0], position[1], position[2]),
         numbers(header.get("ImageOrientationPatient"), 6),
         pixel_spacing(header.get("PixelSpacing"), str(header.location)),
-        slope,
-        intercept,
+        scale.slope,
+        scale.intercept,
         kind=component(image_type, header.get("ComplexImageComponent")),
+        facts=scale.facts,
+        scale_source=scale.source,
+        notes=(*scale.notes, *spacing_note(header.get("PixelSpacing"))),
     )

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom.pixels.codestream import Codestream, inspect_codestream
+from gpukit.dicom.pixels.codestream import RLE, Codestream, inspect_codestream, verify_segment_lengths
 from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.image_pixel import FrameDescription
 from gpukit.dicom.pixels.native import mask_in_place
@@ -210,6 +210,8 @@ def decode_frame(data: bytes, frame: FrameDescription, *, only: FrameDecoder | N
     stream = inspect_codestream(data, frame)
     reasons = []
     for decoder in (only,) if only is not None else decoders_for(frame.syntax):
+        if reasons and frame.syntax == RLE:
+            verify_segment_lengths(data, frame)  # a decoder that others disagree with may leave voxels as they were
         try:
             values = np.asarray(decoder.decode(data, frame, stream))
             if values.shape == (*frame.shape, 1):

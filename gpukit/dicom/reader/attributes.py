@@ -235,12 +235,15 @@ def _read(table: str) -> dict[int, Wanted]:
     return {int(tag, 16): Wanted(keyword, vr, vm == "*") for tag, vr, vm, keyword in rows}
 
 
+#: Of a wanted sequence only its presence is kept, as 1.
 #: Wanted attributes by tag ``group << 16 | element``. Of the private ones only those are here that say, without the
 #: full header, what kind of image a file holds or which volume of a 4D series it is of: presence of the Siemens CSA
 #: header is kept as 1.
 BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
     0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
+    0x00283000: Wanted("ModalityLUTSequence", "SQ", False),
+    0x00283010: Wanted("VOILUTSequence", "SQ", False),
     0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
     0x0019100E: Wanted("SiemensGradient", "FD", True, "SIEMENS MR HEADER"),
     0x001910A2: Wanted("GERawVolumeNumber", "SL", False, "GEMS_ACQU"),
@@ -344,6 +347,12 @@ GROUPS = _read_groups("""
   00200032 DS * ImagePositionPatient
 00209116 SQ 1 PlaneOrientationSequence
   00200037 DS * ImageOrientationPatient
+00209170 SQ 1 UnassignedSharedConvertedAttributesSequence
+  00541001 CS 1 Units
+  00541006 CS 1 SUVType
+00209171 SQ 1 UnassignedPerFrameConvertedAttributesSequence
+  00541001 CS 1 Units
+  00541006 CS 1 SUVType
 00209253 SQ 1 RespiratorySynchronizationSequence
   00209245 FL 1 NominalPercentageOfRespiratoryPhase
 00209310 SQ 1 TemporalPositionSequence
@@ -363,6 +372,8 @@ GROUPS = _read_groups("""
 00409092 SQ 1 ParametricMapFrameTypeSequence
   00089007 CS * FrameType
 00409096 SQ 1 RealWorldValueMappingSequence
+  004008ea SQ 1 MeasurementUnitsCodeSequence
+    00080100 SH 1 CodeValue
   00409224 FD 1 RealWorldValueIntercept
   00409225 FD 1 RealWorldValueSlope
 20050014 LO 1 PhilipsCreator

@@ -230,6 +230,8 @@ class _Walker:
                     position = end_of
                     continue
                 position = self._skip_undefined(position, tag, implicit=not explicit or vr == b"UN", depth=1)
+                if tag in wanted:
+                    keep((tag, "SQ", b"\1"))
                 continue
             following = position + length
             if following > size:
@@ -237,7 +239,10 @@ class _Walker:
             if tag in _GROUPS:
                 self._functional_groups(tag, position, length)
             if tag in wanted:
-                if length <= _MAX_VALUE:
+                if wanted[tag].vr == "SQ":
+                    if length:
+                        keep((tag, "SQ", b"\1"))
+                elif length <= _MAX_VALUE:
                     if following > end:
                         if (index := window.at(position, length)) < 0:
                             raise self._truncated(tag, start)

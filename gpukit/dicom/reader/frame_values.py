@@ -17,6 +17,7 @@ __all__ = ["FunctionalGroups"]
 #: A number that is wrong here makes the file unusable; elsewhere it is left out.
 _ESSENTIAL = frozenset(
     {"ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"}
+    | {"RealWorldValueSlope", "RealWorldValueIntercept"}
 )
 
 

@@ -127,7 +127,7 @@ def decode(raw: bytes, vr: str, many: bool, order: str, charset: bytes) -> Any:
             return Wrong("the value is not finite")
         return _shape(numbers, many)
     if vr in ("OB", "OW", "OF", "OD", "OL", "OV", "SQ"):
-        return 1  # only its presence is wanted
+        return 1 if raw or vr != "SQ" else None  # only its presence is wanted
     if vr in ("DS", "IS"):
         return _numbers(raw, vr, many)
     if vr == "AT":

@@ -78,7 +78,7 @@ def arrange(planes: Sequence[Plane]) -> Layout:
     _check_drift(planes, levels)
     found = split_phases(planes, levels)
     spacing = first.spacing or (1.0, 1.0)
-    notes = [*found.notes, *dict.fromkeys(str(p.get("GeometryNote")) for p in planes if p.facts.get("GeometryNote"))]
+    notes = list(found.notes)
     thickness, geometry = 0.0, GeometryStatus(spacing=first.spacing is not None)
     if len(levels.members) == 1:
         thickness, is_stated, note = _thickness(first)

@@ -15,7 +15,16 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import InputError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, MaskBlock, Measurement, Quantity
-from gpukit.measure.intensity.features import UCUM, Bins, binned, describe, peaks, statistics_object, voxels_in
+from gpukit.measure.intensity.features import (
+    UCUM,
+    Bins,
+    binned,
+    describe,
+    peaks,
+    scale_details,
+    statistics_object,
+    voxels_in,
+)
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.calibration import PIXELS
@@ -337,7 +346,7 @@ def finished(
         calibration=at.calibration,
         label=part.name,
         frame_of_reference_uid=str(at.volume.metadata.get("FrameOfReferenceUID") or ""),
-        details=tuple(details),
+        details=(*details, *scale_details(at.volume)),
         notes=tuple(dict.fromkeys(told)),
         method=type(part.drawn).__name__.lower() if part.drawn is not None else "",
         extra=named,

@@ -6,8 +6,10 @@ places in both, so that uneven steps, a missing slice or a tilted gantry cost no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from gpukit.dicom.series.layout import Layout, arrange, choose_phase
 from gpukit.dicom.series.read import collect_source
 from gpukit.errors import GeometryError, GpukitError, InputError
 from gpukit.findings.measurement import Measurement, Row
+from gpukit.io.open import file_reader
 from gpukit.volume import SourceInstance, Volume
 
 __all__ = ["Space", "open_space", "space_of"]
@@ -209,6 +212,6 @@ def problem_notes(problems: Sequence[tuple[str, GpukitError]]) -> tuple[str, ...
 
 
 def is_volume_file(source: Any) -> bool:
+    """Whether a source is one file of a volume format, which has no DICOM header to measure on."""
     items = [source] if isinstance(source, str) or not hasattr(source, "__iter__") else list(source)
-    endings = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
-    return len(items) == 1 and str(items[0]).lower().endswith(endings)
+    return len(items) == 1 and isinstance(items[0], (str, PathLike)) and file_reader(os.fspath(items[0])) is not None

@@ -269,7 +269,7 @@ class Broken:
     def available(self) -> Any:
         from gpukit.dicom.pixels.decoders import Availability
 
-        return Availability(True)
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: cs.Codestream) -> Any:
         raise type("PanicException", (BaseException,), {})("always")  # as codecs in Rust raise

@@ -17,6 +17,7 @@ from gpukit_cli.params import (
     FillGaps,
     MaxGap,
     Phase,
+    RawScale,
     Series,
     SkipDamaged,
     box,
@@ -192,6 +193,7 @@ class Opening:
     skip_damaged: SkipDamaged = False
     device: Device = None
     max_gap: MaxGap = None
+    raw_scale: RawScale = False
 
     def open(self, inputs: list[Path], progress: Progress) -> Volume:
         """The series that the options choose."""
@@ -199,7 +201,8 @@ class Opening:
 
         return gpukit.open(
             source_of(inputs), device=self.device, series=self.series, phase=self.phase,
-            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged, progress=progress,
+            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged,
+            raw_scale=self.raw_scale, progress=progress,
         )  # fmt: skip
 
 

@@ -237,6 +237,17 @@ def test_claims_beyond_the_machine_are_refused_where_the_packing_has_no_bound(tm
         gpukit.open(path, device="cpu")
 
 
+@pytest.mark.parametrize("field", ["HeaderSize = 20", "HeaderSize = -1"])
+def test_a_header_is_never_read_as_voxels(field: str, tmp_path: Path) -> None:
+    """As `vox_offset` of NIfTI: voxels that would begin within the text of the header."""
+    data = VOXELS.tobytes()[: 200 if "-1" in field else None]
+    with pytest.raises(FormatError, match="within the header"):
+        gpukit.open(metaimage(tmp_path / "v.mha", data, f"{field}\n"), device="cpu")
+    if "-1" in field:
+        with pytest.raises(FormatError, match="within the header"):
+            gpukit.open(nrrd(tmp_path / "v.nrrd", data, "encoding: raw\nbyte skip: -1\n"), device="cpu")
+
+
 # --- the file afterwards -----------------------------------------------------------------------------------------
 
 
@@ -404,6 +415,14 @@ def test_voxel_sizes_that_disagree_with_the_sform_are_noted(tmp_path: Path) -> N
     volume = gpukit.open(path, device="cpu")
     assert volume.grid.spacing == pytest.approx((1, 2, 3))
     assert "1 x 1 x 1 by pixdim and 1 x 2 x 3 by the sform" in volume.notes[0]
+
+
+def test_an_orientation_that_is_only_a_word_is_noted(tmp_path: Path) -> None:
+    """ITK does not use it either; a reader must know that the file says more than is believed."""
+    path = metaimage(tmp_path / "v.mha", VOXELS.tobytes(), "AnatomicalOrientation = LPS\n")
+    volume = gpukit.open(path, device="cpu")
+    assert np.diag(volume.grid.affine)[:3] == pytest.approx(SimpleITK.ReadImage(path).GetSpacing())
+    assert any("AnatomicalOrientation LPS" in note for note in volume.notes)
 
 
 def test_a_metaimage_in_centimetres_becomes_millimetres(tmp_path: Path) -> None:
