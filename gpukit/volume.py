@@ -257,6 +257,8 @@ class Label:
         (code value, coding scheme designator, code meaning) of Segmented Property Category and Type.
     color : tuple of int or None
         sRGB, 0 to 255.
+    tracking_id, tracking_uid : str
+        Name and UID of the finding through time (PS3.3 C.8.20.4); empty where not known.
     """
 
     value: int
@@ -264,6 +266,8 @@ class Label:
     category: tuple[str, str, str]
     type: tuple[str, str, str]
     color: tuple[int, int, int] | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -291,6 +295,9 @@ class Segmentation:
     planes : array of uint8 or None, ``[p, k, j, i]``
         Only where labels overlap: bit ``n % 8`` of plane ``n // 8`` is set in the voxels of label n, counted in the
         order of `labels`. On the device of `array`.
+    acquired : array of unsigned integers or None, ``[a, j, i]``
+        Only where the mask was drawn on the acquired slices of a volume with interpolated ones: the labels before
+        `array` was interpolated; slice a is that of `Volume.acquired_slices`. On the CPU.
     """
 
     array: Any
@@ -303,6 +310,7 @@ class Segmentation:
     probabilities: Any = None
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     planes: Any = None
+    acquired: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:

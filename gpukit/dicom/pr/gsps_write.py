@@ -14,7 +14,7 @@ from gpukit.dicom.modules.graphics import TO_CORNER, Annotation, Figure, check_i
 from gpukit.dicom.modules.source_header import (
     REQUIRED,
     fit_character_set,
-    introduce_retired_classes,
+    introduce_source_classes,
     is_valid,
     new_series_number,
     short_text,
@@ -94,7 +94,7 @@ def build_gsps(
         raise DependencyError("writing a presentation state needs highdicom", fix='pip install "gpukit[ai]"') from error
     from pydicom.uid import generate_uid
 
-    introduce_retired_classes()
+    introduce_source_classes(headers.values())
 
     from gpukit.version import __version__
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import scan
+from gpukit.dicom.segmentation.acquired_stack import AcquiredStack, acquired_stack
 from gpukit.dicom.segmentation.contour_raster import rasterise
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
 from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
@@ -100,7 +101,8 @@ def read_rtstruct(
     path : path or Location
         The RTSTRUCT file.
     volume : Volume
-        Gives the grid; contours are matched to its slices by their position in the patient, see `rasterise`.
+        Gives the grid; contours are matched to its slices by their position in the patient, see `rasterise`. Contours
+        on acquired slices of a volume with interpolated ones are drawn there, and interpolated like the volume.
     regions : sequence of int or None
         ROI numbers to draw; None draws all that enclose something.
 
@@ -124,12 +126,16 @@ def read_rtstruct(
     every = read_regions(path)
     chosen = _chosen(every, regions, name)
     array = np.zeros(volume.grid.shape, np.uint8 if max(r.value for r in chosen) < 256 else np.uint16)
+    stack = acquired_stack(volume)
+    acquired = None if stack is None else np.zeros(stack.grid.shape, array.dtype)
     notes: list[str] = list(volume.notes)
     drawn: list[Region] = []
     missed: list[GeometryError] = []
     for region in chosen:
+        on_acquired = stack is not None and all(stack.holds(contour) for contour in region.contours)
+        target = array if acquired is None or not on_acquired else acquired
         try:
-            inside, remarks = region_array(region, volume, name)
+            inside, remarks = region_array(region, volume, name, stack if on_acquired else None)
         except GeometryError as error:  # a marker or a couch must not cost the tumour
             named = f"region {region.number} ({region.name})"
             missed.append(error)
@@ -137,7 +143,7 @@ def read_rtstruct(
             continue
         drawn.append(region)
         notes += remarks
-        clash = array[inside]
+        clash = target[inside]
         if clash.any():
             other = next(r for r in chosen if r.value == int(clash[clash > 0][0]))
             raise SelectionError(
@@ -147,9 +153,14 @@ def read_rtstruct(
                 attribute="ROIContourSequence",
                 fix="read them one at a time",
             )
-        array[inside] = region.value
+        target[inside] = region.value
     if not drawn:
         raise missed[0]
+    if stack is not None and acquired is not None and acquired.any():
+        array = np.where(array == 0, stack.fill(acquired), array)
+        notes.append(stack.note)
+    else:
+        acquired = None
     return Segmentation(
         array=array,
         grid=volume.grid,
@@ -157,11 +168,17 @@ def read_rtstruct(
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(notes)),
+        geometry=volume.geometry,
+        acquired=acquired,
     )
 
 
-def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.bool_], list[str]]:
+def region_array(
+    region: Region, volume: Volume, name: str, stack: AcquiredStack | None = None
+) -> tuple[NDArray[np.bool_], list[str]]:
     """Voxels of a volume's grid whose centre lies in a region, and what a user must know of how they were found.
+
+    With `stack` the voxels are those of the acquired slices, on its grid.
 
     Raises
     ------
@@ -177,7 +194,10 @@ def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.
             attribute="ReferencedFrameOfReferenceUID",
             fix="give the series that it was drawn on, or one registered to it",
         )
-    inside, remarks = rasterise(region.contours, volume.grid)
+    if stack is None:
+        inside, remarks = rasterise(region.contours, volume.grid)
+    else:
+        inside, remarks = rasterise([stack.move(contour) for contour in region.contours], stack.grid)
     told = [f"region {region.number} ({region.name}): {remark}" for remark in remarks]
     if region.others:
         told.append(f"region {region.number} ({region.name}): {region.others} points or open lines enclose nothing")

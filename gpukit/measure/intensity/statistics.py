@@ -345,6 +345,8 @@ def finished(
         sources=part.sources,
         calibration=at.calibration,
         label=part.name,
+        tracking_id=part.tracking_id,
+        tracking_uid=part.tracking_uid,
         frame_of_reference_uid=str(at.volume.metadata.get("FrameOfReferenceUID") or ""),
         details=(*details, *scale_details(at.volume)),
         notes=tuple(dict.fromkeys(told)),

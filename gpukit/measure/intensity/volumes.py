@@ -78,7 +78,7 @@ def volumes(
         Which one ``volume`` is. *voxels*: their number times the volume of one (IBSI YEKZ). *mesh*: the volume enclosed
         by the surface half way between voxels inside and outside, by the divergence theorem (IBSI RNU0). *planimetric*:
         areas in the slices times the distance that each slice stands for, from the slices' own positions, so that it
-        is right for uneven slices too.
+        is right for uneven slices too; of slices that were interpolated only those that were acquired count.
     slice : int, (int, int) or "all"
         Slices that a box or other shape reaches through.
     labels, threshold, device
@@ -140,7 +140,7 @@ def _between(part: Part, volume: Volume, values: tuple[float | None, float | Non
     unit = str(volume.unit)
     details = [Detail(name, value, unit, "--threshold") for name, value in (("lowest", low), ("highest", high))
                if value is not None]  # fmt: skip
-    return replace(part, mask=inside), details
+    return replace(part, mask=inside, acquired=None), details
 
 
 def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], list[str]]:
@@ -176,25 +176,30 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
 
 
 def _planimetric(host: NDArray[np.bool_], part: Part, volume: Volume) -> float:
-    """Area of the voxels in each slice times the distance that the slice stands for, in ml."""
+    """Area of the voxels in each slice times the distance that the slice stands for, in ml.
+
+    Of a mask that was drawn on the acquired slices of a volume with interpolated ones, those slices alone count.
+    """
     grid = part.grid
     cross = np.cross(grid.affine[:3, 0], grid.affine[:3, 1])
     area = float(np.linalg.norm(cross))
     normal = cross / area
     nk = grid.shape[0]
     places = np.array([float(grid.to_world((0, 0, k)) @ normal) for k in range(nk)])
-    known = {s.index: s.position for s in volume.sources if s.phase == 0}
-    if nk > 1 and set(known) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
+    known = {} if volume.acquired_slices else {s.index: s.position for s in volume.sources if s.phase == 0}
+    counts, first = host.sum(axis=(1, 2)), part.start[0]
+    if part.acquired is not None:
+        places = np.asarray(volume.acquired_slices, float) * abs(float(grid.affine[:3, 2] @ normal))
+        counts, first = part.acquired.sum(axis=(1, 2)), 0
+    elif nk > 1 and set(known) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
         float(np.dot(np.subtract(known[nk - 1], known[0]), normal))), rel_tol=0.01
     ):  # fmt: skip
         places = np.array([float(np.dot(known[k], normal)) for k in range(nk)])
-    if nk == 1:
+    if len(places) == 1:
         steps = np.array([grid.voxel_volume / area])
     else:
         gaps = np.abs(np.diff(places))
         steps = np.concatenate([[gaps[0]], (gaps[:-1] + gaps[1:]) / 2, [gaps[-1]]])
-    counts = host.sum(axis=(1, 2))
-    first = part.start[0]
     return float((counts * steps[first : first + len(counts)]).sum()) * area / 1000
 
 
