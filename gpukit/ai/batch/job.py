@@ -339,9 +339,13 @@ def _draw(volume: Volume, result: Any, job: Job, models: tuple[Model, ...], pict
 
 
 def _single(volume: Volume) -> Volume | None:
-    """The volume if it is one image, else None."""
+    """The volume if it is one image, or a cine loop with a slice for each frame, else None."""
     from dataclasses import replace
 
+    from gpukit.dicom.modules.cine import frames_as_slices, is_cine
+
+    if is_cine(volume):
+        volume = frames_as_slices(volume)
     if volume.axes == "tkji" and volume.shape[0] == 1:
         return replace(volume, array=volume.array[0], axes="kji")
     return volume if volume.axes == "kji" else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
 
 from gpukit.dicom.image.plane import Plane, numbers
+from gpukit.dicom.reader.date_time import joined, local_time, parse_da, parse_dt, parse_offset
 
 __all__ = ["phase_times"]
 
@@ -110,31 +111,21 @@ def _offset(plane: Plane) -> float | None:
     return None if pair is None else pair[0]
 
 
-def _moment(whole: str, day: str, time: str) -> Callable[[Plane], float | None]:
-    def read(plane: Plane) -> float | None:
-        text = plane.get(whole)
-        if text is None:
-            if plane.get(time) is None:
-                return None
-            text = f"{plane.get(day) or '20000101'}{str(plane.get(time)).replace(':', '')}"
-        return _timestamp(str(text))
-
-    return read
-
-
-def _timestamp(text: str) -> float | None:
-    """Seconds of a DICOM date-time (PS3.5 DT); a zone is the same for all images of a series."""
-    digits, _, part = text.partition("+")[0].partition("-")[0].partition(".")
-    try:
-        moment = datetime.strptime(f"{digits[:14]:0<14}", "%Y%m%d%H%M%S")
-        return (moment - datetime(2000, 1, 1)).total_seconds() + float(f"0.{part[:6] or 0}")
-    except ValueError:
+def _moment(plane: Plane) -> float | None:
+    """Seconds of the acquisition, from any moment that is the same for the whole series."""
+    moment = parse_dt(plane.get("AcquisitionDateTime"))
+    if moment is None:
+        day = parse_da(plane.get("AcquisitionDate")) or date(2000, 1, 1)
+        moment = joined(day, plane.get("AcquisitionTime"))
+    if moment is None:
         return None
+    local = local_time(moment, parse_offset(plane.get("TimezoneOffsetFromUTC")))
+    return (local - datetime(2000, 1, 1)).total_seconds()
 
 
 _READERS: tuple[Callable[[Plane], Any], ...] = (
     _offset,
     _milliseconds("FrameReferenceTime"),
-    _moment("AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime"),
+    _moment,
     _milliseconds("TriggerTime"),
 )

@@ -229,9 +229,16 @@ def format_of(output: Path, form: str | None) -> str:
 
 
 def single(volume: Volume) -> Volume | None:
-    """The volume if it is one image; None for a colour or 4D one, of which no numbers of the anatomy are given."""
+    """The volume if it is one image, or a cine loop with a slice for each frame.
+
+    None for a colour or 4D one, of which no numbers of the anatomy are given.
+    """
     from dataclasses import replace
 
+    from gpukit.dicom.modules.cine import frames_as_slices, is_cine
+
+    if is_cine(volume):
+        volume = frames_as_slices(volume)
     if volume.axes == "tkji" and volume.shape[0] == 1:
         return replace(volume, array=volume.array[0], axes="kji")
     return volume if volume.axes == "kji" else None
