@@ -52,7 +52,7 @@ _PUBLIC = {
 }
 
 #: Packages that hold the verbs of one tool, such as `gpukit.measure.volume`.
-_NAMESPACES = ("measure",)
+_NAMESPACES = ("measure", "report")
 
 __all__ = ["__version__", *_NAMESPACES, *sorted(_PUBLIC)]
 

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["Availability", "load_plugins"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Availability:
     """Whether a plug-in can run here.
 

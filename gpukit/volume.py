@@ -34,7 +34,10 @@ TISSUE = ("85756007", "SCT", "Tissue")
 
 @dataclass(frozen=True, slots=True)
 class Voi:
-    """The values of interest that an image's own header names: how it wants to be shown (PS3.3 C.11.2.1.2).
+    """How an image is shown: its values of interest, as its header names them (PS3.3 C.11.2.1.2) or a user does.
+
+    All numbers are in the unit of the volume's values, also where the header means others; see
+    `gpukit.dicom.image.voi_lut`.
 
     Parameters
     ----------
@@ -44,8 +47,8 @@ class Voi:
         ``LINEAR``, ``LINEAR_EXACT``, ``SIGMOID``, or ``LUT`` for a table.
     lut : tuple of float
         Of a table: what its values become, 0 to 1; the first of them for `first` and all below.
-    first : float
-        Of a table: the value, after the modality's rescaling, that its first entry belongs to; entries are one apart.
+    first, step : float
+        Of a table: the value that its first entry belongs to, and the distance between the values of two entries.
     """
 
     center: float
@@ -53,12 +56,13 @@ class Voi:
     function: str = "LINEAR"
     lut: tuple[float, ...] = ()
     first: float = 0.0
+    step: float = 1.0
 
     @property
     def limits(self) -> tuple[float, float]:
         """Values that become 0 and 1 where it is linear; of the others, between which most of the change lies."""
         if self.function == "LUT":
-            return self.first, self.first + len(self.lut) - 1
+            return self.first, self.first + self.step * (len(self.lut) - 1)
         if self.function == "LINEAR":
             return self.center - 0.5 - (self.width - 1) / 2, self.center - 0.5 + (self.width - 1) / 2
         return self.center - self.width / 2, self.center + self.width / 2

@@ -66,6 +66,12 @@ class FrameValues:
         Low values are white (MONOCHROME1, or PresentationLUTShape INVERSE).
     aspect : float
         Height of a pixel by its width.
+    possible_range : (float, float)
+        Lowest and highest value that the stored bits, or the table, can give.
+    lut : tuple of float or None
+        Presentation LUT: shades 0 to 1 of shades 0 to 1.
+    palette : array of uint8 ``[n, 3]`` or None
+        Pseudo-colour of the shades.
     notes : tuple of str
         What could not be used.
     """
@@ -78,6 +84,9 @@ class FrameValues:
     full_range: tuple[float, float] = (0.0, 1.0)
     inverse: bool = False
     aspect: float = 1.0
+    possible_range: tuple[float, float] = (0.0, 1.0)
+    lut: tuple[float, ...] | None = None
+    palette: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -174,8 +183,14 @@ def frame_values(
     )  # fmt: skip
     if full is not None:
         ends = sorted(end * slope + intercept for end in full)
-        return _with(values, full_range=(ends[0], ends[1]))
-    return _with(values, full_range=values.range)
+        values = _with(values, full_range=(ends[0], ends[1]))
+    else:
+        values = _with(values, full_range=values.range)
+    possible = full if table is not None else None if stored.dtype.kind == "f" else describe(header).value_range
+    if possible is None:
+        return _with(values, possible_range=values.range)
+    ends = sorted(end * slope + intercept for end in possible)
+    return _with(values, possible_range=(ends[0], ends[1]))
 
 
 def mentions(header: Header, tag: tuple[int, int]) -> bool:

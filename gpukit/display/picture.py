@@ -7,12 +7,13 @@ import os
 import numpy as np
 
 from gpukit.display.grayscale import shown_plane
+from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, OutputError, SelectionError
+from gpukit.errors import OutputError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.volume import Volume
 
 __all__ = ["write_picture"]
-
 
 _INCH = 25.4  # mm
 
@@ -21,7 +22,7 @@ def write_picture(
     volume: Volume,
     path: str | os.PathLike[str],
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     slice: int | None = None,
     rulers: bool = False,
     force: bool = False,
@@ -34,10 +35,10 @@ def write_picture(
         3D, grey or colour; on any device.
     path : path-like
         ``.png``.
-    window : (float, float) or None
-        The values shown black and white (MONOCHROME1: white and black), linear between; None takes the series' own
-        WindowCenter and WindowWidth, else the range of the slice without its padding. Colour is written as it is.
-        Padding and NaN are black.
+    window : Voi, (float, float) or None
+        A VOI function, or the values shown black and white (MONOCHROME1: white and black), linear between; None takes
+        the image's own window or VOI LUT, else the range of the slice without its padding. Colour is written as it is.
+        Padding, NaN and infinite values are black.
     slice : int or None
         Index k from 0; may be None where there is only one slice.
     rulers : bool
@@ -57,7 +58,7 @@ def write_picture(
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", file=path, fix="choose one before saving a picture")
     count = volume.grid.shape[0]

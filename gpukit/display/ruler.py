@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 
 __all__ = ["LEFT", "LOWER", "RIGHT", "UPPER", "with_rulers"]
 
@@ -43,7 +43,7 @@ def with_rulers(picture: NDArray[np.uint8], across: float, along: float, *, cent
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     rows, columns = picture.shape[:2]
     image = Image.new("L" if picture.ndim == 2 else "RGB", (columns + LEFT + RIGHT, rows + UPPER + LOWER))
     image.paste(Image.fromarray(picture), (LEFT, UPPER))

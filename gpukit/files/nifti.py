@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
+from gpukit.errors import FormatError, GeometryError, InputNotFoundError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.files.nifti_header import RGB, NiftiHeader, read_header
 from gpukit.files.provenance import KEY, stated, stored_array
 from gpukit.files.voxel_data import read_voxels
@@ -173,7 +174,7 @@ def _nibabel() -> Any:
     try:
         import nibabel
     except ImportError as error:
-        raise DependencyError("NIfTI needs nibabel", fix='pip install "gpukit[files]"') from error
+        raise missing_package("NIfTI needs nibabel", "files") from error
     return nibabel
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder, atomic_path
-from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError
+from gpukit.errors import FormatError, GeometryError, InputNotFoundError
+from gpukit.extras import missing_package
 from gpukit.files.data_files import data_file, file_names, listed_names
 from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import StoredVoxels, read_voxels
@@ -381,5 +382,5 @@ def _pynrrd() -> Any:
     try:
         import nrrd
     except ImportError as error:
-        raise DependencyError("NRRD needs pynrrd", fix='pip install "gpukit[files]"') from error
+        raise missing_package("NRRD needs pynrrd", "files") from error
     return nrrd

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 from gpukit.findings.measurement import UNITS
 
 __all__ = ["draw_text", "write_histogram"]
@@ -61,7 +61,7 @@ def write_histogram(
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     edges, counts = list(histogram["edges"]), list(histogram["counts"])
     left, top, right, bottom = _MARGINS
     x0, y0, x1, y1 = left, top, _SIZE[0] - right, _SIZE[1] - bottom

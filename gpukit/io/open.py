@@ -13,12 +13,12 @@ from gpukit.errors import InputError
 from gpukit.profiling import stage
 
 if TYPE_CHECKING:
-    from gpukit.dicom.series.candidates import Series
+    from gpukit.dicom.series.candidates import Collection, Series
     from gpukit.dicom.series.read import Progress, Tilt
     from gpukit.dicom.series.read_each import Opened
     from gpukit.volume import Volume
 
-__all__ = ["file_reader", "find_series", "open", "open_each"]
+__all__ = ["file_reader", "find_series", "list_series", "open", "open_each"]
 
 Source = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -179,10 +179,19 @@ def find_series(source: Source) -> list[Series]:
     ------
     InputNotFoundError
         There is no such file, or nothing in it is DICOM.
+    FormatError
+        There is no image series, and files that are named as DICOM cannot be read; names the first.
     """
     from gpukit.dicom.series.read import collect_source
 
-    return [candidate.series for candidate in collect_source(source).candidates]
+    return list_series(collect_source(source))
+
+
+def list_series(collection: Collection) -> list[Series]:
+    """The image series of a collection, as `find_series` gives them."""
+    if not collection.candidates and collection.problems:
+        raise collection.problems[0][1]
+    return [candidate.series for candidate in collection.candidates]
 
 
 def _single_path(source: Source) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpukit.documents.atomic import atomic_path, check_output
 from gpukit.errors import OutputError
+from gpukit.ops.windowing import Window
 from gpukit.profiling import in_stage
 from gpukit.volume import Segmentation, Volume
 
@@ -50,7 +51,7 @@ def save(
     *,
     format: str | None = None,
     force: bool = False,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     compress: bool = True,
 ) -> Path:
     """Write a volume or a segmentation to a file, whole or not at all.
@@ -68,8 +69,9 @@ def save(
         the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
     force : bool
         Overwrite an existing file.
-    window : tuple of float or None
-        For ``png`` and ``dicom``: the values shown black and white; None takes the volume's own window, else its range.
+    window : Voi, tuple of float or None
+        For ``png`` and ``dicom``: a VOI function, or the values shown black and white; None takes the own window of the
+        image, else its range.
     compress : bool
         For ``dicom-seg-labelmap``: in RLE Lossless, else as it is.
 
@@ -126,11 +128,10 @@ def _volume_writer(kind: str) -> Callable[..., None]:
     return write_nrrd
 
 
-def _save_derived(
-    thing: Volume | Segmentation, target: Path, *, window: tuple[float, float] | None, force: bool
-) -> Path:
+def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window | None, force: bool) -> Path:
     if isinstance(thing, Segmentation):
         raise OutputError("a label map is no image series", file=target, fix="save it as dicom-seg")
+    from gpukit.dicom.derived.encode import save_image
     from gpukit.dicom.derived.write import derived_images, write_derived
 
     if not target.name.lower().endswith(".dcm"):
@@ -142,7 +143,7 @@ def _save_derived(
             f"{thing.grid.shape[0]} slices do not go into one file", file=target, fix="name a folder, without .dcm"
         )
     with atomic_path(target, force=force) as temporary:
-        next(derived_images(thing, window=window)).save_as(temporary, enforce_file_format=True)
+        save_image(next(derived_images(thing, window=window)), temporary)
     return target
 
 

@@ -14,8 +14,10 @@ from gpukit.dicom.image.frame import Frame, open_frame
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import read_header
 from gpukit.display.grayscale import shown_plane
+from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 from gpukit.findings.dicom_objects import caption
 from gpukit.findings.measurement import Graphic, Measurement
 from gpukit.volume import SourceInstance
@@ -36,7 +38,7 @@ def draw_overlay(
     measured: Measurement,
     path: str | os.PathLike[str],
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     force: bool = False,
 ) -> None:
     """Write a PNG of the measured frame with the figures and the caption of a measurement.
@@ -50,7 +52,7 @@ def draw_overlay(
         which most of it lies.
     path : path-like
         ``.png``.
-    window : (float, float), optional
+    window : Voi or (float, float), optional
         The values shown black and white; the image's own window, else its range, by default.
     force : bool
         Overwrite an existing file.
@@ -63,7 +65,7 @@ def draw_overlay(
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     flat = [graphic for graphic in measured.graphics if graphic.space == "pixel"]
     region = None
     if flat and measured.sources:

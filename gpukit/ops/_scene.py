@@ -112,7 +112,7 @@ def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: S
     if metric.shape not in ((3, 3), (4, 4)) or not np.isfinite(metric).all():
         raise GeometryError("the volume's affine must be a finite 3 x 3 or 4 x 4 matrix", attribute="affine")
     metric = metric[:3, :3]
-    if abs(np.linalg.det(metric)) < 1e-12:
+    if _is_singular(metric):
         raise GeometryError("the volume's affine is singular", attribute="affine")
     start, across, down, step = m[:3, 3], m[:3, 0], m[:3, 1], m[:3, 2]
     length = float(np.linalg.norm(metric @ step))
@@ -129,6 +129,11 @@ def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: S
             raise GeometryError("the eye must lie in front of the picture: rays leave it", attribute="eye")
         rate = length / distance
     return Rays(start, across, down, step, where, rate, metric, np.asarray(np.linalg.inv(metric).T, dtype=np.float64))
+
+
+def _is_singular(matrix: Matrix) -> bool:
+    """Whether two columns are parallel or one is zero, whatever their unit of length."""
+    return not abs(np.linalg.det(matrix)) > 1e-12 * float(np.prod(np.linalg.norm(matrix, axis=0)))
 
 
 def look_of(
@@ -234,7 +239,7 @@ def _media(data: Any, labels: Labels | None) -> Matrix | None:
 
 def _second_geometry(second: Second, rays: Rays) -> tuple[Matrix, Matrix]:
     m = np.asarray(second.matrix, dtype=np.float64)
-    if m.shape != (4, 4) or not np.isfinite(m).all() or abs(np.linalg.det(m[:3, :3])) < 1e-12:
+    if m.shape != (4, 4) or not np.isfinite(m).all() or _is_singular(m[:3, :3]):
         raise GeometryError("the second volume's matrix must be a finite, invertible 4 x 4", attribute="second")
     if len(second.array.shape) != 3 or 0 in second.array.shape:
         raise InputError("the second volume must have three axes and voxels", attribute="second")

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from gpukit.errors import DependencyError, FormatError, GpukitError, InputError
+from gpukit.errors import FormatError, GpukitError, InputError
+from gpukit.extras import missing_package
 
 #: Environment variable with a bearer token; other credentials are taken from ``~/.netrc``.
 TOKEN = "GPUKIT_DICOMWEB_TOKEN"
@@ -84,9 +85,7 @@ def _client(service: str) -> Any:
     try:
         from dicomweb_client.api import DICOMwebClient
     except ImportError:
-        raise DependencyError(
-            "DICOMweb needs the package dicomweb-client", fix="pip install 'gpukit[dicomweb]'"
-        ) from None
+        raise missing_package("DICOMweb needs the package dicomweb-client", "dicomweb") from None
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry

@@ -10,7 +10,7 @@ from PIL import Image
 
 import gpukit
 from gpukit.display.picture import write_picture
-from gpukit.display.window import header_window
+from gpukit.display.window import header_voi
 from gpukit.errors import InputError, OutputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.volume import Volume
@@ -52,14 +52,15 @@ def test_padding_inside_the_window_is_black_too(tmp_path: Path) -> None:
 )
 def test_header_window_follows_the_standard(centre: object, width: object, low: float, high: float) -> None:
     # PS3.3 C.11.2.1.2.1: black at and below c - 0.5 - (w - 1) / 2, white above c - 0.5 + (w - 1) / 2
-    assert header_window({"WindowCenter": centre, "WindowWidth": width}) == (low, high)
+    voi = header_voi({"WindowCenter": centre, "WindowWidth": width})
+    assert voi is not None and voi.limits == (low, high)
 
 
 @pytest.mark.parametrize(
     "facts", [{}, {"WindowCenter": 40}, {"WindowCenter": "x", "WindowWidth": 1}, {"WindowCenter": 0, "WindowWidth": 0}]
 )
 def test_header_without_a_usable_window_has_none(facts: dict[str, object]) -> None:
-    assert header_window(facts) is None
+    assert header_voi(facts) is None
 
 
 def test_colour_stays_as_it_is(tmp_path: Path) -> None:

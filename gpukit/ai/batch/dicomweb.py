@@ -42,7 +42,7 @@ def series_of_service(address: str) -> list[Case]:
             found.setdefault(
                 uids[1],
                 Case(
-                    uids[1], remote, remote=remote, images=int(count) if count.isdigit() else 0, stamp=digest(count),
+                    uids[1], remote, remote=remote, images=int(count) if count.isdecimal() else 0, stamp=digest(count),
                     about=_about(entry, where, uids[1]),
                 ),
             )  # fmt: skip

@@ -12,7 +12,7 @@ from gpukit.ai.tasks.detect import Detections
 from gpukit.ai.transforms.image_input import in_plane
 from gpukit.display.grayscale import shown_plane
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 from gpukit.files.provenance import png_texts
 from gpukit.volume import Volume
 
@@ -40,13 +40,14 @@ def draw_boxes(
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+        raise missing_package("pictures need Pillow", "files") from error
     shown = in_plane(volume, plane)
     phase = next((one.phase for one in found.boxes if one.phase is not None), 0) or 0
     if shown.axes.startswith("t"):
         shown = Volume(
             array=shown.array[phase], grid=shown.grid, axes=shown.axes[1:], unit=shown.unit, padding=shown.padding,
             metadata=shown.metadata, geometry=shown.geometry,
+            sources=tuple(s for s in shown.sources if s.phase == phase),
         )  # fmt: skip
     best: dict[int, float] = {}
     for one in found.boxes:

@@ -145,6 +145,7 @@ class Frame:
         if note:
             notes.append(note)
         from gpukit.dicom.image.metadata import metadata_of, volume_scale
+        from gpukit.dicom.image.voi_lut import may_have_table, voi_of
 
         return Volume(
             array=move(array, target),
@@ -152,7 +153,7 @@ class Frame:
             unit=unit,
             axes="kji" + ("c" if pixel_value.is_colour(plane) else ""),
             padding=padding,
-            sources=(self.source,),
+            sources=(replace(self.source, voi=voi_of(plane, tables=may_have_table(plane))),),
             metadata=metadata_of(plane),
             notes=tuple(notes),
             geometry=geometry,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpukit.dicom.image.plane import Plane
+from gpukit.dicom.image.voi_lut import shown_window
 from gpukit.volume import ValueScale
 
 __all__ = ["metadata_of", "volume_scale"]
@@ -25,8 +26,19 @@ _KEPT = (
 
 
 def metadata_of(plane: Plane) -> Mapping[str, Any]:
-    """Facts of an image that a volume keeps, by keyword; no patient identity."""
-    return {keyword: value for keyword in _KEPT if (value := plane.get(keyword)) is not None}
+    """Facts of an image that a volume keeps, by keyword; no patient identity.
+
+    The window is in the values of the plane (`gpukit.dicom.image.voi_lut`), which Philips' own scale makes others than
+    those that the header displays.
+    """
+    facts = {keyword: value for keyword in _KEPT if (value := plane.get(keyword)) is not None}
+    if plane.orientation is not None:
+        facts["ImageOrientationPatient"] = plane.orientation
+    if "WindowCenter" in facts and (changed := shown_window(plane)) is not None:
+        for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
+            facts.pop(keyword, None)
+        facts.update(changed)
+    return facts
 
 
 def volume_scale(planes: Sequence[Plane], *, table: bool) -> ValueScale:

@@ -48,6 +48,8 @@ _FACTS = (
     ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", _RESPIRATORY),
     ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
     ("PixelMeasuresSequence", "SpacingBetweenSlices", "SpacingBetweenSlices"),
+    ("PixelValueTransformationSequence", "RescaleSlope", "RescaleSlope"),
+    ("PixelValueTransformationSequence", "RescaleIntercept", "RescaleIntercept"),
     ("PixelValueTransformationSequence", "RescaleType", "RescaleType"),
     ("FrameVOILUTSequence", "WindowCenter", "WindowCenter"),
     ("FrameVOILUTSequence", "WindowWidth", "WindowWidth"),

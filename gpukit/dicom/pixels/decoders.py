@@ -22,6 +22,7 @@ from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.image_pixel import FrameDescription
 from gpukit.dicom.pixels.native import mask_in_place
 from gpukit.errors import DecodeError, DependencyError, GpukitError
+from gpukit.extras import install_command
 from gpukit.plugins import Availability, load_plugins
 
 __all__ = [
@@ -176,7 +177,7 @@ def decoders_for(syntax: str) -> tuple[FrameDecoder, ...]:
         raise DependencyError(
             f"no installed decoder reads the transfer syntax {syntax}",
             attribute="TransferSyntaxUID",
-            fix=next((s.install for s in states if s.install), "pip install 'gpukit[codecs]'"),
+            fix=f"run: {next((s.install for s in states if s.install), install_command('codecs'))}",
         )
     return tuple(sorted(usable, key=lambda d: d.syntaxes[syntax]))
 

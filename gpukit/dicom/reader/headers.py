@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gpukit.dicom.reader.checked_dataset import check_access
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.elements import NotDicomError, read_elements
 from gpukit.dicom.reader.frame_groups import GroupReader
@@ -255,12 +256,12 @@ def read_header(location: Location) -> Header:
 
 
 def read_dataset(location: Location) -> Dataset:
-    """Full header of a file without pixels, through pydicom."""
+    """Full header of a file without pixels, through pydicom; see `check_access` for what access to it raises."""
     from pydicom import dcmread
 
     try:
         with location.open() as stream:
-            return dcmread(stream, stop_before_pixels=True, force=True)
+            return check_access(dcmread(stream, stop_before_pixels=True, force=True), str(location))
     except GpukitError:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged files

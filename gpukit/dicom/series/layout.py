@@ -105,7 +105,7 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
     names = layout.phases or ("the only one",)
     text = str(wanted).strip()
     index: int | None = None
-    if text.lstrip("-").isdigit():
+    if text.removeprefix("-").isdecimal():
         index = int(text)
         if not 0 <= index < count:
             raise SelectionError(f"there is no phase {index}, only 0 to {count - 1}", attribute="phase")

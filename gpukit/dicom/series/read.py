@@ -18,7 +18,7 @@ from gpukit.dicom.image.lut import apply_modality_tables, has_modality_table, ta
 from gpukit.dicom.image.metadata import metadata_of, volume_scale
 from gpukit.dicom.image.plane import Plane
 from gpukit.dicom.image.value_scale import PHILIPS
-from gpukit.dicom.image.voi_lut import voi_of
+from gpukit.dicom.image.voi_lut import may_have_table, voi_of
 from gpukit.dicom.pixels.device_decode import decode
 from gpukit.dicom.pixels.image_pixel import NATIVE, available_memory
 from gpukit.dicom.reader.discovery import Source, discover
@@ -323,6 +323,7 @@ def _outside(array: Any, unit: str, padding: tuple[float, float] | None) -> tupl
 
 def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
     found = []
+    tables = may_have_table(layout.first)
     for t, phase in enumerate(layout.planes):
         for k, plane in enumerate(phase):
             header = plane.header
@@ -336,7 +337,7 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
                     position=plane.position or (0.0, 0.0, 0.0),
                     index=k,
                     phase=t,
-                    voi=voi_of(plane),
+                    voi=voi_of(plane, tables=tables),
                 )
             )
     return tuple(found)

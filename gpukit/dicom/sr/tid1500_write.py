@@ -20,7 +20,8 @@ from gpukit.dicom.modules.source_header import (
     short_text,
 )
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -102,7 +103,7 @@ def build_measurement_report(
     try:
         import highdicom
     except ImportError as error:
-        raise DependencyError("writing an SR needs highdicom", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("writing an SR needs highdicom", "dicom") from error
     from pydicom.uid import generate_uid
 
     introduce_source_classes(headers.values())

@@ -1,11 +1,11 @@
-"""From a content tree to a document: each relationship has its place, and every item is somewhere (PS3.3 C.17.3.2.4)."""
+"""From a content tree to a document: each relationship has its place, every item is somewhere (PS3.3 C.17.3.2.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from gpukit.dicom.sr_tree.content_item import Code, ContentItem, ContentTree
+from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree
 from gpukit.report.document import concepts
 from gpukit.report.document.collect import Collector, Surroundings, has_section_below, is_context, language_of
 from gpukit.report.document.identify import DOSE, template_of
@@ -30,12 +30,14 @@ __all__ = ["build_document"]
 _SHORT = 60
 
 
-def build_document(tree: ContentTree) -> Document:
+def build_document(tree: ContentTree, prefix: str = "") -> Document:
     """The document of one report.
 
     Parameters
     ----------
     tree : ContentTree
+    prefix : str
+        Put before ids and positions, for documents that are merged.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def build_document(tree: ContentTree) -> Document:
         Every content item of the tree is in a section, the context, or a measurement of a table.
     """
     template, stated = template_of(tree)
-    collector = Collector(tree)
+    collector = Collector(tree, prefix)
     builder = _Builder(collector, is_dose=template in DOSE)
     root = tree.root
     around = collector.surroundings(root, Surroundings(language=language_of(root)))
@@ -62,9 +64,9 @@ def build_document(tree: ContentTree) -> Document:
         language=around.language,
         context=section.context,
         sections=_sections(section, template),
-        measurements=tuple(collector.measurements),
+        measurements=collector.complete_measurements(),
         findings=collector.complete_findings(),
-        images=tuple(collector.images),
+        images=collector.complete_images(),
         regions=tuple(collector.regions),
         deviations=tuple((d.path, d.attribute, d.what) for d in tree.deviations),
     )
@@ -185,7 +187,9 @@ class _Builder:
                     level="problem",
                 ),
             )
-        return Section(title=title, path=item.position, concepts=below, context=tuple(context), blocks=tuple(blocks))
+        return Section(
+            title=title, path=self.collector.at(item), concepts=below, context=tuple(context), blocks=tuple(blocks)
+        )
 
     def _table(self, numbers: Sequence[str]) -> MeasurementTable:
         return MeasurementTable(measurements=tuple(numbers))
@@ -204,7 +208,7 @@ class _Builder:
         for item in items:
             groups: list[tuple[tuple[Code, ...], tuple[Field, ...]]] = []
             self._flatten(item, self.collector.surroundings(item, around), (), groups)
-            records.append(Record(path=item.position, groups=tuple(groups)))
+            records.append(Record(path=self.collector.at(item), groups=tuple(groups)))
         return RecordTable(name=items[0].name, records=tuple(records))
 
     def _flatten(
@@ -228,8 +232,3 @@ class _Builder:
         for child in inner:
             name = child.name or Code("", "", "")
             self._flatten(child, self.collector.surroundings(child, around), (*names, name), groups)
-
-
-def names_of(fields: Iterable[Field]) -> list[tuple[str, str]]:
-    """Concepts of fields, in order."""
-    return [field.concept for field in fields]

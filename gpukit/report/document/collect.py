@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gpukit.dicom.sr_tree.content_item import Code, ContentItem, ContentTree
+from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Reference
 from gpukit.report.document import concepts
 from gpukit.report.document.model import Field, Finding, ImageEntry, Measurement, Region, Value
 
@@ -13,8 +13,13 @@ __all__ = ["Collector", "Surroundings", "has_section_below", "is_context", "lang
 
 _CONTEXT = ("HAS CONCEPT MOD", "HAS OBS CONTEXT", "HAS ACQ CONTEXT")
 _TEXT_KINDS = {
-    "TEXT": "text", "PNAME": "person", "DATE": "date", "TIME": "time", "DATETIME": "datetime", "UIDREF": "uid",
-}  # fmt: skip
+    "TEXT": "text",
+    "PNAME": "person",
+    "DATE": "date",
+    "TIME": "time",
+    "DATETIME": "datetime",
+    "UIDREF": "uid",
+}
 _EVIDENCE = ("IMAGE", "COMPOSITE", "WAVEFORM", "SCOORD", "SCOORD3D")
 
 
@@ -67,16 +72,25 @@ def language_of(item: ContentItem) -> str:
 class Collector:
     """Turns items into fields, and gathers what a document lists."""
 
-    def __init__(self, tree: ContentTree) -> None:
+    def __init__(self, tree: ContentTree, prefix: str = "") -> None:
+        self.prefix = prefix
+        self._names: dict[str, list[Code]] = {}
+        self._by_reference: dict[tuple[object, ...], ImageEntry] = {}
         self.measurements: list[Measurement] = []
         self.images: list[ImageEntry] = []
         self.regions: list[Region] = []
         self._findings: list[Finding] = []
+        numbers = (item.path for item in tree.items() if item.value_type == "NUM")
+        self._order = {path: n for n, path in enumerate(numbers)}
         self._groups: dict[str, int] = {}
         self._children_of: dict[str, list[str]] = {}
         self._seen: dict[str, Measurement] = {}
         self._images_of: dict[str, tuple[ImageEntry, ...]] = {}
         self._regions_of: dict[str, Region] = {}
+
+    def at(self, item: ContentItem) -> str:
+        """Position of an item in the document."""
+        return self.prefix + item.position
 
     def surroundings(self, item: ContentItem, around: Surroundings) -> Surroundings:
         """What holds inside an item."""
@@ -106,20 +120,20 @@ class Collector:
         if item.value_type == "CODE" and item.concept in concepts.FINDINGS and item.codes:
             changes["finding"] = item.codes[0]
         if item.value_type == "CONTAINER" or has_section_below(item):
-            changes["section"] = item.position
+            changes["section"] = self.at(item)
             if item.name is not None:
                 changes["container"] = (*around.container, item.name)
         inside = replace(around, **changes) if changes else around  # type: ignore[arg-type]
         is_group = item.concept in concepts.MEASUREMENT_GROUP
         coded = item.concept in concepts.FINDINGS and item.value_type in ("CODE", "TEXT")
-        if (is_group or coded) and item.position not in self._groups:
+        if (is_group or coded) and self.at(item) not in self._groups:
             if coded and around.group and not item.children:
                 return inside  # the group's own finding
-            self._groups[item.position] = len(self._findings)
+            self._groups[self.at(item)] = len(self._findings)
             self._findings.append(
                 Finding(
-                    id=f"f{len(self._findings) + 1}",
-                    path=item.position,
+                    id=f"{self.prefix}f{len(self._findings) + 1}",
+                    path=self.at(item),
                     name=item.name,
                     code=item.codes[0] if item.codes else inside.finding if is_group else None,
                     text=item.text if item.value_type == "TEXT" else "",
@@ -130,10 +144,18 @@ class Collector:
                     language=inside.language,
                 )
             )
-            inside = replace(inside, group=item.position)
-        elif item.position in self._groups:
-            inside = replace(inside, group=item.position)
+            inside = replace(inside, group=self.at(item))
+        elif self.at(item) in self._groups:
+            inside = replace(inside, group=self.at(item))
         return inside
+
+    def complete_measurements(self) -> tuple[Measurement, ...]:
+        """Measurements in the order of the report."""
+        return tuple(sorted(self.measurements, key=lambda one: int(one.id[len(self.prefix) + 1 :])))
+
+    def complete_images(self) -> tuple[ImageEntry, ...]:
+        """Images with all that the report calls them."""
+        return tuple(replace(entry, names=tuple(self._names[entry.id])) for entry in self.images)
 
     def complete_findings(self) -> tuple[Finding, ...]:
         """Findings with what was measured of them."""
@@ -142,7 +164,7 @@ class Collector:
     def _completed(self) -> Iterator[Finding]:
         for finding in self._findings:
             inside = f"{finding.path}."
-            own = [m for m in self._children_of.get(finding.path, ())]
+            own = self._children_of.get(finding.path, [])
             numbers = [self._seen[name] for name in own if name in self._seen]
             certain = next(
                 (m for m in numbers if m.name and (m.name.value, m.name.scheme) in concepts.CERTAINTIES), None
@@ -164,14 +186,14 @@ class Collector:
     def title(self, item: ContentItem, around: Surroundings) -> Field:
         """Name of a section, and its value where it has one."""
         if item.value_type in ("CONTAINER", ""):
-            return Field(name=item.name, path=item.position, relationship=item.relationship, values=self._extra(item))
+            return Field(name=item.name, path=self.at(item), relationship=item.relationship, values=self._extra(item))
         if item.value_type == "NUM":
             number = self.measurement(item, around)
             return Field(
-                name=item.name, values=(number_value(number),), path=item.position, relationship=item.relationship
+                name=item.name, values=(number_value(number),), path=self.at(item), relationship=item.relationship
             )
         return Field(
-            name=item.name, values=self._values(item, around), path=item.position, relationship=item.relationship
+            name=item.name, values=self._values(item, around), path=self.at(item), relationship=item.relationship
         )
 
     @staticmethod
@@ -194,9 +216,12 @@ class Collector:
                     Field(label="Refers to", values=tuple(Value(kind="link", text=p) for p in number.links)),
                 )
             return Field(
-                name=item.name, values=(number_value(number),), fields=fields, path=item.position,
+                name=item.name,
+                values=(number_value(number),),
+                fields=fields,
+                path=self.at(item),
                 relationship=item.relationship,
-            )  # fmt: skip
+            )
         values = self._values(item, around)
         skipped: set[int] = set()
         if item.value_type in ("SCOORD", "SCOORD3D"):
@@ -209,9 +234,13 @@ class Collector:
         if item.observed:
             fields = (*fields, Field(label="Observed", values=(Value(kind="datetime", text=item.observed),)))
         return Field(
-            name=item.name, label="" if item.name else _LABELS.get(item.value_type, "Item"), values=values, fields=fields,
-            path=item.position, relationship=item.relationship,
-        )  # fmt: skip
+            name=item.name,
+            label="" if item.name else _LABELS.get(item.value_type, "Item"),
+            values=values,
+            fields=fields,
+            path=self.at(item),
+            relationship=item.relationship,
+        )
 
     def _values(self, item: ContentItem, around: Surroundings) -> tuple[Value, ...]:
         values: tuple[Value, ...] = ()
@@ -231,7 +260,7 @@ class Collector:
         elif kind == "TCOORD" and item.temporal is not None:
             values = (Value(kind="interval", text=" ".join((item.temporal.type, ", ".join(item.temporal.values)))),)
         elif kind == "REFERENCE":
-            values = (Value(kind="link", text=".".join(map(str, item.target))),)
+            values = (Value(kind="link", text=self.prefix + ".".join(map(str, item.target))),)
         elif item.text:
             values = (Value(kind="text", text=item.text, language=around.language),)
         if item.problems:
@@ -240,7 +269,7 @@ class Collector:
 
     def measurement(self, item: ContentItem, around: Surroundings) -> Measurement:
         """A NUM item; each is made once."""
-        known = self._seen.get(item.position)
+        known = self._seen.get(self.at(item))
         if known is not None:
             return known
         own = self.surroundings(item, around)
@@ -251,7 +280,7 @@ class Collector:
         coded: dict[str, Code] = {}
         for child in item.children:
             if child.value_type == "REFERENCE":
-                links.append(".".join(map(str, child.target)))
+                links.append(self.prefix + ".".join(map(str, child.target)))
                 continue
             if child.value_type in ("SCOORD", "SCOORD3D") and not _more_than_image(child):
                 region = self.region(child, own)
@@ -265,75 +294,116 @@ class Collector:
             modifiers.append(self.field(child, self.surroundings(child, own)))
             if child.codes:
                 for word, group in (
-                    ("derivation", concepts.DERIVATIONS), ("method", concepts.METHODS), ("selection", concepts.SELECTIONS)
-                ):  # fmt: skip
+                    ("derivation", concepts.DERIVATIONS),
+                    ("method", concepts.METHODS),
+                    ("selection", concepts.SELECTIONS),
+                ):
                     if child.concept in group:
                         coded[word] = child.codes[0]
         number = item.number
         measured = Measurement(
-            id=f"m{len(self.measurements) + 1}", path=item.position, name=item.name,
-            text=number.text if number else "", value=number.floating if number else None,
-            unit=number.unit if number else None, qualifier=number.qualifier if number else None,
-            finding=own.finding, sites=own.sites, laterality=own.laterality, tracking_id=own.tracking_id,
-            tracking_uid=own.tracking_uid, modifiers=tuple(modifiers), images=tuple(dict.fromkeys(images)),
-            regions=tuple(regions), links=tuple(links), section=around.section, container=around.container,
-            language=own.language, problems=item.problems, **coded,
-        )  # fmt: skip
+            id=f"{self.prefix}m{self._order[item.path] + 1}",
+            path=self.at(item),
+            name=item.name,
+            text=number.text if number else "",
+            value=number.floating if number else None,
+            unit=number.unit if number else None,
+            qualifier=number.qualifier if number else None,
+            finding=own.finding,
+            sites=own.sites,
+            laterality=own.laterality,
+            tracking_id=own.tracking_id,
+            tracking_uid=own.tracking_uid,
+            modifiers=tuple(modifiers),
+            images=tuple(dict.fromkeys(images)),
+            regions=tuple(regions),
+            links=tuple(links),
+            section=around.section,
+            container=around.container,
+            language=own.language,
+            problems=item.problems,
+            **coded,
+        )
         self.measurements.append(measured)
-        self._seen[item.position] = measured
+        self._seen[self.at(item)] = measured
         if around.group:
-            self._children_of.setdefault(around.group, []).append(item.position)
+            self._children_of.setdefault(around.group, []).append(self.at(item))
         return measured
 
     def image(self, item: ContentItem) -> tuple[ImageEntry, ...]:
         """Referenced instances of an item."""
-        known = self._images_of.get(item.position)
+        known = self._images_of.get(self.at(item))
         if known is None:
-            known = tuple(
-                ImageEntry(
-                    id=f"i{len(self.images) + n}",
-                    path=item.position,
-                    reference=reference,
-                    name=item.name,
-                    value_type=item.value_type,
-                )  # fmt: skip
-                for n, reference in enumerate(item.references, 1)
-            )
-            self.images += known
-            self._images_of[item.position] = known
+            known = tuple(self._entry(item, reference) for reference in item.references)
+            self._images_of[self.at(item)] = known
         return known
+
+    def _entry(self, item: ContentItem, reference: Reference) -> ImageEntry:
+        """An instance, listed once for the same frames and segments."""
+        key = (reference, item.value_type)
+        entry = self._by_reference.get(key)
+        if entry is not None and item.name is not None and item.name not in self._names.setdefault(entry.id, []):
+            self._names[entry.id].append(item.name)
+        if entry is None:
+            entry = ImageEntry(
+                id=f"{self.prefix}i{len(self.images) + 1}",
+                path=self.at(item),
+                reference=reference,
+                value_type=item.value_type,
+            )
+            self.images.append(entry)
+            self._by_reference[key] = entry
+            self._names[entry.id] = [item.name] if item.name is not None else []
+        return entry
 
     def region(self, item: ContentItem, around: Surroundings) -> Region | None:
         """Coordinates, with the image that they are selected from."""
         if item.coordinates is None:
             return None
-        known = self._regions_of.get(item.position)
+        known = self._regions_of.get(self.at(item))
         if known is None:
             image = ""
             for child in item.children:
                 if child.value_type == "IMAGE" and child.references:
                     image = image or self.image(child)[0].id
             known = Region(
-                id=f"r{len(self.regions) + 1}", path=item.position, name=item.name, coordinates=item.coordinates,
-                image=image, finding=around.finding, tracking_id=around.tracking_id,
-            )  # fmt: skip
+                id=f"{self.prefix}r{len(self.regions) + 1}",
+                path=self.at(item),
+                name=item.name,
+                coordinates=item.coordinates,
+                image=image,
+                finding=around.finding,
+                tracking_id=around.tracking_id,
+            )
             self.regions.append(known)
-            self._regions_of[item.position] = known
+            self._regions_of[self.at(item)] = known
         return known
 
 
 _LABELS = {
-    "IMAGE": "Image", "COMPOSITE": "Object", "WAVEFORM": "Waveform", "REFERENCE": "Refers to", "SCOORD": "Region",
-    "SCOORD3D": "Region", "TCOORD": "Time range", "NUM": "Number", "TEXT": "Text", "CODE": "Code",
-}  # fmt: skip
+    "IMAGE": "Image",
+    "COMPOSITE": "Object",
+    "WAVEFORM": "Waveform",
+    "REFERENCE": "Refers to",
+    "SCOORD": "Region",
+    "SCOORD3D": "Region",
+    "TCOORD": "Time range",
+    "NUM": "Number",
+    "TEXT": "Text",
+    "CODE": "Code",
+}
 
 
 def number_value(measured: Measurement) -> Value:
     """A measurement as a value of a field."""
     return Value(
-        kind="number", text=measured.text or (repr(measured.value) if measured.value is not None else ""),
-        unit=measured.unit, qualifier=measured.qualifier, measurement=measured.id, language=measured.language,
-    )  # fmt: skip
+        kind="number",
+        text=measured.text or (repr(measured.value) if measured.value is not None else ""),
+        unit=measured.unit,
+        qualifier=measured.qualifier,
+        measurement=measured.id,
+        language=measured.language,
+    )
 
 
 def _more_than_image(item: ContentItem) -> bool:

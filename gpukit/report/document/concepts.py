@@ -1,4 +1,4 @@
-"""Concepts by which a report is understood, each with the codes that stand for it (PS3.16; SRT codes are the older ones)."""
+"""Concepts by which a report is understood, with the codes that stand for each (PS3.16; SRT codes are older)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ MEASUREMENT_GROUP = _codes("DCM", "125007")
 TRACKING_IDS = _codes("DCM", "112039")
 TRACKING_UIDS = _codes("DCM", "112040")
 LANGUAGES = _codes("DCM", "121049")
-FINDINGS = _codes("DCM", "121071", "111059", "111015", "111037", "112024", "112198", "112199") | _codes(
-    "SCT", "404684003"
-)
+FINDINGS = _codes("DCM", "121071", "111059", "111015") | _codes("SCT", "404684003")
 FINDING_CATEGORIES = _codes("SCT", "276214006")
-SITES = _codes("SCT", "363698007") | _codes("SRT", "G-C0E3") | _codes("DCM", "111040")
+SITES = _codes("SCT", "363698007") | _codes("SRT", "G-C0E3")
 LATERALITIES = _codes("SCT", "272741003") | _codes("SRT", "G-C171") | _codes("DCM", "111027")
 DERIVATIONS = _codes("DCM", "121401")
 METHODS = _codes("SCT", "370129005") | _codes("SRT", "G-C036")
@@ -46,6 +44,6 @@ ALGORITHMS = _codes("DCM", "111001", "111003")
 #: Summaries that CAD reports and radiologists give in words or codes.
 SUMMARIES = _codes("DCM", "111017", "111064", "111065", "121077", "121111", "111033", "121073")
 #: Containers that hold one event each: a row of a table.
-RECORDS = _codes("DCM", "113706", "113819", "113507", "113502", "113516", "113521", "130560")
+RECORDS = _codes("DCM", "113706", "113819", "113502")
 #: Containers that hold sums over all events: they come first.
-TOTALS = _codes("DCM", "113702", "113811", "113810", "113500")
+TOTALS = _codes("DCM", "113702", "113811")

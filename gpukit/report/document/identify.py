@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from gpukit.dicom.sr_tree.content_item import ContentItem, ContentTree
+from gpukit.dicom.sr.content_item import ContentItem, ContentTree
 
 __all__ = ["DOSE", "TEMPLATES", "template_of"]
 
 #: Root templates that tables and order are chosen by: identifier to English name.
 TEMPLATES = {
-    "1400": "Linear Measurements", "1500": "Measurement Report", "2000": "Basic Diagnostic Imaging Report",
-    "2010": "Key Object Selection", "2006": "Imaging Report With Conditional Radiation Exposure",
-    "3001": "Procedure Log", "3110": "IVUS Report", "3111": "IVUS Vessel", "3112": "IVUS Lesion",
-    "3113": "IVUS Volume", "3114": "IVUS Qualitative Assessments", "3115": "IVUS Fractional Flow",
-    "3116": "IVUS Stent", "3117": "IVUS Measurement", "3118": "IVUS Measurement", "3500": "Hemodynamics Report",
-    "3700": "ECG Report", "3800": "Cardiac CT and MR Report", "4000": "Mammography CAD Report",
-    "4100": "Chest CAD Report", "4120": "Colon CAD Report", "5000": "OB-GYN Ultrasound Report",
-    "5100": "Vascular Ultrasound Report", "5200": "Echocardiography Report", "5300": "Simplified Echo Report",
-    "5220": "Pediatric Echocardiography Report", "7000": "Implantation Plan", "8101": "Preclinical Acquisition Context",
-    "10001": "Projection X-Ray Radiation Dose", "10003": "Irradiation Event X-Ray Data",
-    "10011": "CT Radiation Dose", "10013": "CT Irradiation Event Data", "10021": "Radiopharmaceutical Radiation Dose",
-    "10030": "Patient Radiation Dose", "10040": "Patient Radiation Dose", "11001": "Planned Imaging Agent Administration",
-    "11020": "Performed Imaging Agent Administration", "15101": "General Relevant Patient Information",
+    "300": "Measurement", "1400": "Linear Measurements", "1410": "Planar ROI Measurements",
+    "1411": "Volumetric ROI Measurements", "1500": "Measurement Report", "1501": "Measurement Group",
+    "2000": "Basic Diagnostic Imaging Report", "2006": "Imaging Report", "2010": "Key Object Selection",
+    "3001": "Procedure Log", "3110": "Procedure Log: Impressions", "3111": "Procedure Log: Percutaneous Entry",
+    "3112": "Procedure Log: Specimen Obtained", "3113": "Procedure Log: Patient Support",
+    "3114": "Procedure Log: Patient Assessment", "3115": "Procedure Log", "3116": "Procedure Log",
+    "3117": "Procedure Log", "3118": "Procedure Log", "3500": "Hemodynamics Report", "3700": "ECG Report",
+    "4000": "Mammography CAD Report", "4100": "Chest CAD Report", "4120": "Colon CAD Report",
+    "5000": "OB-GYN Ultrasound Procedure Report", "5100": "Vascular Ultrasound Procedure Report",
+    "5200": "Echocardiography Procedure Report", "5300": "Simplified Echocardiography Procedure Report",
+    "7000": "Implantation Plan", "8101": "Preclinical Acquisition Context",
+    "10001": "Projection X-Ray Radiation Dose", "10003": "Irradiation Event X-Ray Data", "10011": "CT Radiation Dose",
+    "10013": "CT Irradiation Event Data", "10021": "Radiopharmaceutical Radiation Dose",
+    "10030": "Patient Radiation Dose", "10040": "Enhanced X-Ray Radiation Dose",
+    "11001": "Planned Imaging Agent Administration", "11020": "Performed Imaging Agent Administration",
 }  # fmt: skip
 DOSE = frozenset({"10001", "10003", "10011", "10013", "10021", "10030", "10040"})
 
+_CLASS = "1.2.840.10008.5.1.4.1.1.88."
 _BY_CLASS = {
-    "1.2.840.10008.5.1.4.1.1.88.50": "4000", "1.2.840.10008.5.1.4.1.1.88.59": "2010",
-    "1.2.840.10008.5.1.4.1.1.88.65": "4100", "1.2.840.10008.5.1.4.1.1.88.69": "4120",
-    "1.2.840.10008.5.1.4.1.1.88.40": "3001", "1.2.840.10008.5.1.4.1.1.88.68": "10021",
-    "1.2.840.10008.5.1.4.1.1.88.73": "10030", "1.2.840.10008.5.1.4.1.1.88.72": "5300",
-    "1.2.840.10008.5.1.4.1.1.88.74": "11001", "1.2.840.10008.5.1.4.1.1.88.75": "11020",
-    "1.2.840.10008.5.1.4.1.1.88.71": "8101", "1.2.840.10008.5.1.4.1.1.70.1": "7000",
+    f"{_CLASS}40": "3001", f"{_CLASS}50": "4000", f"{_CLASS}59": "2010", f"{_CLASS}65": "4100", f"{_CLASS}68": "10021",
+    f"{_CLASS}69": "4120", f"{_CLASS}70": "7000", f"{_CLASS}71": "8101", f"{_CLASS}72": "5300", f"{_CLASS}73": "10030",
+    f"{_CLASS}74": "11001", f"{_CLASS}75": "11020", f"{_CLASS}76": "10040",
 }  # fmt: skip
 _BY_TITLE = {
     ("126000", "DCM"): "1500", ("126001", "DCM"): "1500", ("111036", "DCM"): "4000", ("112000", "DCM"): "4100",
     ("112220", "DCM"): "4120", ("125000", "DCM"): "5000", ("125100", "DCM"): "5100", ("125200", "DCM"): "5200",
-    ("125300", "DCM"): "5300", ("113500", "DCM"): "10021", ("122400", "DCM"): "3110", ("121120", "DCM"): "3110",
-    ("125197", "DCM"): "3110", ("122120", "DCM"): "3500", ("121187", "DCM"): "3700",
-    ("113030", "DCM"): "2010", ("113000", "DCM"): "2010",
+    ("113500", "DCM"): "10021", ("121120", "DCM"): "3001", ("122120", "DCM"): "3500", ("113030", "DCM"): "2010",
+    ("113000", "DCM"): "2010",
 }  # fmt: skip
 _BY_CONTAINER = {
     ("113706", "DCM"): "10001", ("113702", "DCM"): "10001", ("113819", "DCM"): "10011", ("113811", "DCM"): "10011",
     ("113502", "DCM"): "10021", ("125007", "DCM"): "1500", ("126010", "DCM"): "1500", ("111034", "DCM"): "4000",
-    ("121206", "DCM"): "5000", ("125101", "DCM"): "5100",
 }  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""The parts of a document. Every value keeps the words and digits of its file; nothing is translated or rounded here."""
+"""The parts of a document; every value keeps the words and digits of its file, nothing is translated or rounded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gpukit.dicom.sr_tree.content_item import Code, Coordinates, Observer, Reference
+from gpukit.dicom.sr.content_item import Code, Coordinates, Observer, Reference
 
 __all__ = [
     "Block",
@@ -152,12 +152,12 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEntry:
-    """One referenced instance, with the frames or segments that are meant."""
+    """One referenced instance, with the frames or segments that are meant, and what the report calls it."""
 
     id: str
     path: str
     reference: Reference
-    name: Code | None = None
+    names: tuple[Code, ...] = ()
     value_type: str = "IMAGE"
 
 
@@ -292,7 +292,7 @@ class Section:
     blocks: tuple[Block, ...] = ()
 
     def sections(self) -> Iterator[Section]:
-        """This one and all below it."""
+        """Yield this section and all below it."""
         yield self
         for block in self.blocks:
             if isinstance(block, Section):

@@ -177,6 +177,16 @@ def test_pixels_that_are_no_squares_are_shown_as_they_are() -> None:
     assert "PresentationPixelAspectRatio" not in area
 
 
+def test_spacing_at_the_detector_is_not_shown_as_spacing_of_the_patient() -> None:
+    """PS3.3 10.7.1.3: a measurement in mm of a viewer would be too long by the magnification."""
+    image = header(CT)
+    del image.PixelSpacing
+    image.ImagerPixelSpacing = [0.1, 0.2]
+    area = state_of(image, on(image, LINE)).DisplayedAreaSelectionSequence[0]
+    assert "PresentationPixelSpacing" not in area
+    assert [int(v) for v in area.PresentationPixelAspectRatio] == [1, 2]
+
+
 def test_the_shutter_takes_no_overlay_that_the_image_has_and_can_be_left_out() -> None:
     image = header(CT)
     image.add_new((0x6000, 0x0010), "US", 128)

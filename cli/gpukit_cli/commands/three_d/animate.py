@@ -22,6 +22,7 @@ from gpukit_cli.commands.three_d.appearance_options import (
     pixels_of,
 )
 from gpukit_cli.commands.three_d.planes import Window, picture_file
+from gpukit_cli.failures import warn
 from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -167,11 +168,14 @@ def animate(
                 perspective=perspective or 0.0, oversampling=oversampling, window=window, clip=cut, mask=found,
                 mask_mode=masked.mask_mode, label_colors=shades, label_opacity=masked.label_opacity,
             )  # fmt: skip
-        _write(_counted(pictures, frames, progress), targets, single, fps, force)
+        _write(_counted(pictures, frames, progress, body), targets, single, fps, force)
     if as_json:
-        emit(json_text("animate", {"files": [str(file) for file in targets], "frames": frames, "method": method}))
+        emit(
+            json_text("animate", {"files": [str(file) for file in targets], "frames": frames, "method": method}),
+            summary=True,
+        )
     else:
-        emit("".join(f"{file}\n" for file in targets))
+        emit("".join(f"{file}\n" for file in targets), summary=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -207,9 +211,12 @@ def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
     return targets
 
 
-def _counted(pictures: Iterable[Volume], count: int, progress: Progress) -> Iterator[Volume]:
+def _counted(pictures: Iterable[Volume], count: int, progress: Progress, body: Volume) -> Iterator[Volume]:
     progress("drawing", 0, count)
     for n, picture in enumerate(pictures):
+        for note in picture.notes if n == 0 else ():
+            if note not in body.notes:
+                warn(note)
         yield picture
         progress("drawing", n + 1, count)
 

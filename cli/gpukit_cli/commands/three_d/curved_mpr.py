@@ -102,13 +102,13 @@ def curved_mpr(
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        asked = window if preset is not None or contrast.window_center is not None else None
+        asked = window if preset is not None or contrast.is_given else None
         files = write(
             made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=interpolation,
             window=window, header_window=asked, force=force, rulers=scale, squares=False,
         )  # fmt: skip
     if not as_json:
-        return emit("".join(f"{path}\n" for path in files))
+        return emit("".join(f"{path}\n" for path in files), summary=True)
     across, along, _ = made.grid.spacing
     report = {
         "path": str(files[0]),
@@ -119,9 +119,9 @@ def curved_mpr(
         "across_mm": across * made.grid.shape[2],
         "along_mm": along * (made.grid.shape[1] - 1),
         "origin": _origin(target, scale),
-        "window": window,
+        "window": None if window is None else window.limits,
     }
-    return emit(json_text("curved-mpr", report))
+    return emit(json_text("curved-mpr", report), summary=True)
 
 
 def _origin(target: Path, scale: bool) -> tuple[int, int]:

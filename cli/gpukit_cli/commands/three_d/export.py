@@ -85,7 +85,7 @@ def export(
                 gpukit.save(volume, target, format=kind, force=force)
                 files.append({"format": kind, "path": str(target)})
             progress("writing", done + 1, len(targets))
-    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files))
+    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files), summary=True)
 
 
 def _write_surfaces(made: list[surface.Made], kind: str, target: Path, force: bool) -> list[dict[str, object]]:

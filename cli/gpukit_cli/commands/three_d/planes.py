@@ -26,7 +26,7 @@ from gpukit_cli.params import (
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
-    from gpukit.volume import Volume
+    from gpukit.volume import Voi, Volume
 
 __all__ = ["Interpolation", "Preset", "Window", "picture_file", "register"]
 
@@ -87,11 +87,11 @@ class Window:
         """Whether either is."""
         return self.window_center is not None or self.window_width is not None
 
-    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> tuple[float, float] | None:
-        """Centre and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
-        from gpukit.display.window import window_of
+    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> Voi | None:
+        """Center and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
+        from gpukit.display.window import choose
 
-        return window_of(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
+        return choose(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
 
 
 @with_groups
@@ -170,7 +170,7 @@ def mpr(
             slab=slab or "mip",
             interpolation=interpolation,
         )
-        asked = window if preset is not None or contrast.window_center is not None else None
+        asked = window if preset is not None or contrast.is_given else None
         files = _write(made, targets, interpolation, window, asked, force, progress)
     _tell("mpr", wanted, made, files, window, as_json)
 
@@ -294,8 +294,8 @@ def _write(
     made: Sequence[Volume],
     targets: Sequence[Target],
     interpolation: str,
-    window: tuple[float, float] | None,
-    header: tuple[float, float] | None,
+    window: Voi | None,
+    header: Voi | None,
     force: bool,
     progress: Progress,
 ) -> list[list[Path]]:
@@ -322,11 +322,11 @@ def _tell(
     shown: Sequence[str],
     made: Sequence[Volume],
     files: Sequence[Sequence[Path]],
-    window: tuple[float, float] | None,
+    window: Voi | None,
     as_json: bool,
 ) -> None:
     if not as_json:
-        return emit("".join(f"{path}\n" for paths in files for path in paths))
+        return emit("".join(f"{path}\n" for paths in files for path in paths), summary=True)
     pictures = [
         {
             "plane": plane,
@@ -341,4 +341,6 @@ def _tell(
         }
         for plane, volume, paths in zip(shown, made, files, strict=True)
     ]
-    return emit(json_text(kind, {"pictures": pictures, "window": window}))
+    return emit(
+        json_text(kind, {"pictures": pictures, "window": None if window is None else window.limits}), summary=True
+    )

@@ -89,7 +89,7 @@ def show(
         elevation=elevation, size=pixels, background=shade, screenshot=target, force=force,
     )  # fmt: skip
     if target is not None:
-        emit(f"{target}\n")
+        emit(f"{target}\n", summary=True)
 
 
 def register(app: typer.Typer) -> None:

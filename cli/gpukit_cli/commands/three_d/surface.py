@@ -104,7 +104,10 @@ def surface(
             else:
                 made = surfaces_of(volume, threshold, how, progress)
         rows = _write(made, output, check, force, progress)
-    emit(json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)))
+    emit(
+        json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)),
+        summary=True,
+    )
 
 
 def _threshold_for(volume: Volume, threshold: float | None) -> float:

@@ -23,6 +23,7 @@ from gpukit_cli.commands.three_d.appearance_options import (
     pixels_of,
 )
 from gpukit_cli.commands.three_d.planes import picture_file
+from gpukit_cli.failures import warn
 from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -109,6 +110,8 @@ def volume(
             device=target_device,
         )
         progress("drawing", 1, 1)
+        for note in picture.notes[len(body.notes) :]:
+            warn(note)
         gpukit.save(picture, target, force=force)
     if as_json:
         emit(
@@ -121,10 +124,11 @@ def volume(
                     "camera": {"azimuth": azimuth, "elevation": elevation, "perspective": perspective},
                     "device": picture.device,
                 },
-            )
+            ),
+            summary=True,
         )
     else:
-        emit(f"{target}\n")
+        emit(f"{target}\n", summary=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,1 +1,0 @@
-"""Structured reports: the generic content tree, and measurement reports by TID 1500."""

@@ -1,0 +1,1 @@
+"""Writers of a document, one format each."""

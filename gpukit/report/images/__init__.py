@@ -1,0 +1,1 @@
+"""Key images: the pictures that a report refers to, as they want to be seen, with its regions."""
