@@ -32,7 +32,7 @@ _BY_PYDICOM = (
 
 
 def make_files(folder: Path, files: int, frames: int) -> None:
-    """Write enhanced MR files of so many frames of 64 x 64, with the functional groups that scanners write."""
+    """Write enhanced MR files of so many frames of 128 x 128, with the functional groups that scanners write."""
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -43,8 +43,8 @@ def make_files(folder: Path, files: int, frames: int) -> None:
             setattr(dataset, keyword, value)
         return dataset
 
-    slices = 52 if frames % 52 == 0 else frames
-    pixels = np.random.default_rng(3).integers(0, 1000, (frames, 64, 64)).astype("<u2").tobytes()
+    slices = 52 if frames % 52 == 0 else frames  # of a volume
+    pixels = np.random.default_rng(3).integers(0, 1000, (frames, 128, 128)).astype("<u2").tobytes()
     for number in range(files):
         data = Dataset()
         data.file_meta = FileMetaDataset()
@@ -57,7 +57,7 @@ def make_files(folder: Path, files: int, frames: int) -> None:
         data.SeriesInstanceUID = generate_uid(entropy_srcs=["series", str(number)])
         data.FrameOfReferenceUID = generate_uid(entropy_srcs=["frame"])
         data.SeriesNumber, data.InstanceNumber, data.NumberOfFrames = number + 1, 1, frames
-        data.Rows = data.Columns = 64
+        data.Rows = data.Columns = 128
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated = data.BitsStored = 16
         data.HighBit, data.PixelRepresentation = 15, 0

@@ -138,6 +138,7 @@ def _element(
     depth: int,
 ) -> int:
     """Tokens of an element; returns the byte after it."""
+    length: int
     known = None if wanted is None else wanted.get(tag)
     if explicit:
         vr = data[position + 4 : position + 6]
