@@ -76,8 +76,8 @@ def make_files(folder: Path, files: int, frames: int) -> None:
                 item(
                     FrameContentSequence=[
                         item(
-                            FrameAcquisitionNumber=t + 1, FrameAcquisitionDateTime=moment, FrameReferenceDateTime=moment,
-                            FrameAcquisitionDuration=2000.0, StackID="1", InStackPositionNumber=k + 1,
+                            FrameAcquisitionNumber=t + 1, FrameAcquisitionDateTime=moment,
+                            FrameReferenceDateTime=moment, FrameAcquisitionDuration=2000.0, StackID="1", InStackPositionNumber=k + 1,
                             TemporalPositionIndex=t + 1, DimensionIndexValues=[1, k + 1, t + 1],
                         )
                     ],

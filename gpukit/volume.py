@@ -238,6 +238,15 @@ class Volume:
         kept = self.acquired_slices if target is self.grid else ()
         return replace(self, array=array, grid=target, unit=self.unit if unit is None else unit, acquired_slices=kept)
 
+    def sources_of_slice(self, k: int) -> tuple[SourceInstance, ...]:
+        """The instances or frames that slice k is, one a phase; none where it was interpolated."""
+        if self.grid.shape[0] == 1 == len(self.sources):
+            return self.sources
+        index: int | None = k
+        if self.acquired_slices:
+            index = self.acquired_slices.index(k) if k in self.acquired_slices else None
+        return tuple(source for source in self.sources if source.index == index)
+
     def __repr__(self) -> str:
         """No patient data: shape, spacing, unit and device only."""
         si, sj, sk = self.grid.spacing

@@ -32,11 +32,11 @@ def outline(kind: str, points: Any) -> NDArray[np.float64]:
     turns = np.linspace(0.0, 2.0 * np.pi, _SIDES + 1)[:, None]
     if kind == "CIRCLE":
         radius = float(np.linalg.norm(corners[1] - corners[0]))
-        return corners[0] + radius * np.hstack([np.cos(turns), np.sin(turns)])
+        return np.asarray(corners[0] + radius * np.hstack([np.cos(turns), np.sin(turns)]))
     if kind == "ELLIPSE":
         middle = corners[:4].mean(axis=0)
         first, second = (corners[1] - corners[0]) / 2, (corners[3] - corners[2]) / 2
-        return middle + np.cos(turns) * first + np.sin(turns) * second
+        return np.asarray(middle + np.cos(turns) * first + np.sin(turns) * second)
     if kind == "INTERPOLATED" and len(corners) > 2:
         return _curve(corners)
     return corners

@@ -14,6 +14,7 @@ from gpukit.display.area_mean import area_mean
 from gpukit.display.frame_values import FrameValues, NamedWindow, frame_values, mentions
 from gpukit.display.shutters import Shutter, frame_shutter, shutter_of
 from gpukit.display.turn import Turn
+from gpukit.ops.windowing import apply_voi as windowed
 from gpukit.volume import Voi
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def _activated(found: tuple[OverlayPlane, ...], state: FrameState, index: int) -
 
 def _mixed(picture: NDArray[np.uint8], share: NDArray[Any], grey: int) -> NDArray[np.uint8]:
     weight = share if picture.ndim == 2 else share[..., None]
-    return np.rint(picture * (1 - weight) + grey * weight).astype(np.uint8)
+    mixed: NDArray[np.uint8] = np.rint(picture * (1 - weight) + grey * weight).astype(np.uint8)
+    return mixed
 
 
 def default_voi(values: FrameValues) -> Voi:
@@ -280,23 +282,12 @@ def grey_of(
         shown = 1.0 - shown
     if values.palette is not None:
         colored = values.palette[np.rint(shown * (len(values.palette) - 1)).astype(np.intp)]
-        return colored if share is None else np.rint(colored * share[..., None]).astype(np.uint8)
+        return np.asarray(colored if share is None else np.rint(colored * share[..., None]), np.uint8)
     if share is not None:
         shown = shown * share  # padding is black, whatever the direction of the grey
     return np.rint(shown * 255.0).astype(np.uint8)
 
 
 def apply_voi(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
-    """Values to 0 (black) ... 1 (white) by PS3.3 C.11.2.1.2 and C.11.2.1.3; a table between its entries in steps."""
-    if voi.function == "LUT":
-        entries = np.asarray(voi.lut)
-        return entries[np.clip(np.rint(values - voi.first).astype(np.int64), 0, len(entries) - 1)]
-    center, width = voi.center, voi.width
-    if voi.function == "SIGMOID":
-        with np.errstate(over="ignore"):
-            return 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
-    if voi.function == "LINEAR":
-        if width <= 1:
-            return (values > center - 0.5).astype(np.float32)
-        return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
-    return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+    """Values to 0 (black) ... 1 (white), see `gpukit.ops.windowing.apply_voi`."""
+    return np.asarray(windowed(values, voi))

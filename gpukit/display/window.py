@@ -5,8 +5,9 @@ networks over images and derived DICOM images are windowed alike.
 
 A center and a width have DICOM's meaning everywhere, in a header and when a user asks for them: the function LINEAR
 goes from ``center - 0.5 - (width - 1) / 2`` to ``center - 0.5 + (width - 1) / 2`` (PS3.3 C.11.2.1.2.1), which counts
-whole numbers. For values that are not counted in whole numbers, such as SUV, and for widths below 1, a center and a
-width that a user asks for have the function LINEAR_EXACT: ``center - width / 2`` to ``center + width / 2``.
+whole numbers. A center and a width that a user asks for have the image's own function where that is SIGMOID or
+LINEAR_EXACT. Otherwise, for values that are not counted in whole numbers, such as SUV, and for widths below 1, they
+have LINEAR_EXACT too: ``center - width / 2`` to ``center + width / 2``.
 """
 
 from __future__ import annotations
@@ -89,13 +90,15 @@ def choose(
                 f"the window {preset!r} is in Hounsfield units and the volume is in {volume.unit}", attribute="preset",
                 fix="give a window's center and width",
             )  # fmt: skip
-        return Voi(*map(float, PRESETS[preset]))
+        center, width = PRESETS[preset]
+        return Voi(float(center), float(width))
     if center is None and width is None:
         in_hu = volume.unit == ValueUnit.HU
         own = None if in_hu and usual is not None else own_voi(volume)
         if own is not None or not in_hu:
             return own
-        return Voi(*map(float, PRESETS[usual or "soft-tissue"]))
+        center, width = PRESETS[usual or "soft-tissue"]
+        return Voi(float(center), float(width))
     if center is None or width is None:
         raise InputError("a window needs a center and a width", attribute="window", fix="give both")
     if not (math.isfinite(center) and math.isfinite(width) and width > 0):
@@ -103,8 +106,11 @@ def choose(
             f"a window cannot have the center {center:g} and the width {width:g}", attribute="window",
             fix="give finite numbers and a positive width",
         )  # fmt: skip
-    counted = volume.unit in _COUNTED and width >= 1
-    return Voi(float(center), float(width), "LINEAR" if counted else "LINEAR_EXACT")
+    own = own_voi(volume)
+    function = "LINEAR" if volume.unit in _COUNTED and width >= 1 else "LINEAR_EXACT"
+    if own is not None and own.function in ("SIGMOID", "LINEAR_EXACT"):
+        function = own.function
+    return Voi(float(center), float(width), function)
 
 
 def value_range(array: Any, padding: tuple[float, float] | None = None) -> tuple[float, float] | None:

@@ -66,7 +66,7 @@ def check_zip(stream: BinaryIO, file: str | os.PathLike[str], *, strict: bool = 
         Named in errors.
     strict : bool
         Also look at every local header, and take what programs that store numbers write: no comment, no encryption, no
-        compression but deflate. Otherwise only the directory is checked.
+        compression but deflate. Otherwise only the directory is checked, and bytes behind the end are not looked at.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def _checked(stream: BinaryIO, file: str | os.PathLike[str], strict: bool) -> tu
     def wrong(what: str) -> FormatError:
         return FormatError(f"the zip {what}", file=file, fix="get it again, or pack its files anew")
 
-    start, size, count, comment = _directory_place(stream, wrong)
+    start, size, count, comment = _directory_place(stream, wrong, strict)
     if strict and comment:
         raise wrong("has a comment, in which a second directory may be")
     if size > _MOST_DIRECTORY or count > _MOST_MEMBERS:
@@ -116,7 +116,7 @@ def _checked(stream: BinaryIO, file: str | os.PathLike[str], strict: bool) -> tu
     return tuple(members)
 
 
-def _directory_place(stream: BinaryIO, wrong: _Wrong) -> tuple[int, int, int, int]:
+def _directory_place(stream: BinaryIO, wrong: _Wrong, strict: bool) -> tuple[int, int, int, int]:
     """First byte, size and entries of the directory, and the length of the comment."""
     length = stream.seek(0, os.SEEK_END)
     tail_at = max(0, length - 22 - _MAX16)
@@ -130,7 +130,7 @@ def _directory_place(stream: BinaryIO, wrong: _Wrong) -> tuple[int, int, int, in
         if place < 0 or place + 22 > len(tail):
             raise wrong("has no end record: it is damaged or not a zip")
     disk, first_disk, here, count, size, start, comment = struct.unpack_from("<4H2IH", tail, place + 4)
-    if place + 22 + comment != len(tail):
+    if strict and place + 22 + comment != len(tail):  # servers and mail programs add line ends
         raise wrong("has bytes behind its end record")
     end = tail_at + place
     limit = end

@@ -102,10 +102,10 @@ class MetaImageHeader:
         if factor is None:
             raise FormatError(f"{unit[:32]!r} is not a unit of length", file=self.path, attribute="DistanceUnits")
         notes: tuple[str, ...] = ()
-        stated = self.fields.get("anatomicalorientation", "").strip().upper()
-        if text is None and stated not in ("", "RAI", "???"):
+        orientation = self.fields.get("anatomicalorientation", "").strip().upper()
+        if text is None and orientation not in ("", "RAI", "???"):
             words = "was not used: without a TransformMatrix the axes are left, posterior, superior, as in ITK"
-            notes = (f"AnatomicalOrientation {stated[:8]} {words}",)
+            notes = (f"AnatomicalOrientation {orientation[:8]} {words}",)
         if factor == 1.0:
             return affine, notes
         affine[:3] *= factor
@@ -150,8 +150,8 @@ class MetaImageHeader:
         """CompressedDataSize; None, that is up to the end of the file, where it is not stated."""
         if self.encoding != "deflate":
             return None
-        stated = self.fields.get("compresseddatasize", "0")
-        return int(finite_number(stated, file=self.path, attribute="CompressedDataSize")) or None
+        size = self.fields.get("compresseddatasize", "0")
+        return int(finite_number(size, file=self.path, attribute="CompressedDataSize")) or None
 
     def _listed(self, value: str) -> list[str]:
         words = value.split()[1:]

@@ -78,11 +78,12 @@ def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> dict[str, Any]:
     overlap = isinstance(thing, Segmentation) and thing.planes is not None
+    labels = thing.labels if isinstance(thing, Segmentation) else ()
     described: dict[str, Any] = {
         "schema_version": 1,
         "kind": "volume" if isinstance(thing, Volume) else "segmentation",
         "data_file": name,
-        "shape": ([len(thing.labels)] if overlap else []) + [int(n) for n in thing.array.shape],
+        "shape": ([len(labels)] if overlap else []) + [int(n) for n in thing.array.shape],
         "axes": thing.axes if isinstance(thing, Volume) else "tkji" if overlap else "kji",
         "dtype": kind.name,
         "byte_order": "little",

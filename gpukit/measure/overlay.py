@@ -119,7 +119,9 @@ def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
     inside = np.asarray(move(block.array, "cpu")) != 0
     k = int(inside.sum(axis=(1, 2)).argmax())
     at = block.start[0] + k
-    found = [s for s in block.sources if s.index == at]
+    acquired = block.acquired_slices
+    index = at if not acquired else acquired.index(at) if at in acquired else None
+    found = [s for s in block.sources if s.index == index]
     if len(block.sources) == 1 == block.grid.shape[0]:
         found = list(block.sources)
     if len(found) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError
+from gpukit.ops._arrays import without_infinite
 from gpukit.ops._mapping import check_affine
 
-__all__ = ["Labels", "Look", "Rays", "Scene", "Second", "look_of", "rays_of", "scene_of"]
+__all__ = ["Labels", "Look", "Rays", "Scene", "Second", "drawable", "look_of", "rays_of", "scene_of"]
 
 Matrix = NDArray[np.float64]
 _MOST_PLANES = 64
+_FARTHEST = 1e12  # voxels: float64 then tells positions apart by a thousandth of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +107,22 @@ class Scene:
     second_dual: Matrix  # (3, 3)
 
 
+def drawable(data: Any, second: Second | None) -> tuple[Any, Second | None]:
+    """The volumes with NaN in place of infinite voxels, which are not a measurement and are not drawn."""
+    if second is not None:
+        array = without_infinite(array_namespace(second.array), second.array)
+        second = second if array is second.array else replace(second, array=array)
+    return without_infinite(array_namespace(data), data), second
+
+
 def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: Sequence[float] | None) -> Rays:
     """The rays of a grid; GeometryError where they do not make sense."""
     m = check_affine(matrix, shape)
+    reach = float((np.abs(m[:3]) * np.array([*reversed(shape), 1], dtype=np.float64)).max())
+    if reach > _FARTHEST:
+        raise GeometryError(
+            f"rays that lie {reach:.3g} voxels away do not meet the volume with any precision", attribute="matrix"
+        )
     metric = np.asarray(affine, dtype=np.float64)
     if metric.shape not in ((3, 3), (4, 4)) or not np.isfinite(metric).all():
         raise GeometryError("the volume's affine must be a finite 3 x 3 or 4 x 4 matrix", attribute="affine")

@@ -80,7 +80,7 @@ def compare_reports(
             "{count} measurements have the same name several times and are not compared.", count=ambiguous
         )
         blocks.append({"kind": "note", "level": "note", "text": text})
-    response, lines = _response(ordered, words)
+    response, lines = _response(documents, words)
     blocks += [{"kind": "note", "level": "note", "text": safe(line)} for line in lines]
     blocks += trends
     return blocks, {
@@ -280,16 +280,53 @@ def _plain(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _response(ordered: Sequence[ContentTree], words: Catalogue) -> tuple[dict[str, Any] | None, list[str]]:
+#: Concepts of diameters -> name of the quantity that RECIST is judged by.
+_DIAMETERS = {
+    ("410668003", "SCT"): "length",
+    ("G-D7FE", "SRT"): "length",
+    ("81827009", "SCT"): "length",
+    ("M-02550", "SRT"): "length",
+    ("103339001", "SCT"): "long_axis",
+    ("G-A185", "SRT"): "long_axis",
+    ("103340004", "SCT"): "short_axis",
+    ("G-A186", "SRT"): "short_axis",
+}
+_TO_MM = {"mm": 1.0, "cm": 10.0}
+
+
+def _lesions(document: Document) -> list[Any]:
+    """Diameters of tracked findings, as `gpukit.findings` compares them."""
+    from gpukit.findings.measurement import Measurement as Finding
+    from gpukit.findings.measurement import Quantity
+
+    grouped: dict[tuple[str, str], dict[str, float]] = {}
+    for one in document.measurements:
+        name = _DIAMETERS.get((one.name.value, one.name.scheme)) if one.name else None
+        value, factor = _number(one), _TO_MM.get(one.unit.value) if one.unit else None
+        if name and value is not None and factor and (one.tracking_uid or one.tracking_id):
+            grouped.setdefault((one.tracking_uid, one.tracking_id), {}).setdefault(name, float(value) * factor)
+    found = []
+    for (uid, identifier), values in grouped.items():
+        both = "long_axis" in values
+        names = [name for name in ("long_axis", "short_axis") if name in values] if both else ["length"]
+        if all(name in values for name in names):
+            quantities = tuple(Quantity(name, values[name], "mm") for name in names)
+            kind = "bidirectional" if both else "distance"
+            found.append(Finding(kind=kind, quantities=quantities, tracking_uid=uid, tracking_id=identifier))
+    return found
+
+
+def _response(documents: Sequence[Document], words: Catalogue) -> tuple[dict[str, Any] | None, list[str]]:
     """RECIST 1.1, where the reports have diameters that it can judge by."""
     from gpukit.findings.compare import compare
     from gpukit.findings.recist import CATEGORIES
 
-    if any("!" in tree.file for tree in ordered):
+    lesions = [_lesions(document) for document in documents]
+    if not all(lesions):
         return None, []
     try:
-        response = compare(*[tree.file for tree in ordered]).response
-    except GpukitError:  # no measurement groups, or no diameters: nothing to judge
+        response = compare(*lesions).response
+    except GpukitError:  # names that are not unique: which lesion is meant can't be told
         return None, []
     if response is None:
         return None, []

@@ -165,7 +165,7 @@ def test_projections_show_the_inside_of_a_mask(run: Run, tmp_path: Path) -> None
             1,
             "outside the volume",
         ),
-        (("--method", "xray"), 2, "no method"),
+        (("--method", "xray"), 2, "not a method"),
         (("--threshold", 3), 2, "--method surface"),
         (("--field", "3cm"), 2, "--path"),
         (("--frames", 0), 2, "1 to"),

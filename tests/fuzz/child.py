@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def main(seeds: Path, work: Path, kind: str, first: int, count: int) -> None:
         folder = work / f"{kind}{number}"
         seed, file = damage(files, number, kind, folder)
         answers.write(json.dumps({"begin": number, "seed": f"{seed}/{file.name}"}) + "\n")
-        before = _peak(reset=True)
+        before, begun = _peak(reset=True), time.process_time()
         outcome: dict[str, Any] = {"end": number, "result": "read"}
         try:
             run_target(kind, seed, folder, file)
@@ -53,6 +54,7 @@ def main(seeds: Path, work: Path, kind: str, first: int, count: int) -> None:
         except BaseException as error:  # such as a panic in Rust
             outcome.update(result="unexpected", error=f"{type(error).__name__}: {error}"[:300], place=_place(error))
         outcome["grown"] = grown = _peak() - before
+        outcome["seconds"] = time.process_time() - begun
         if grown > MOST_MEMORY:
             outcome["result"] = "memory"
         answers.write(json.dumps(outcome) + "\n")

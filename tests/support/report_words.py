@@ -68,7 +68,7 @@ def words_of(content: bytes, format: str, folder: Path) -> str:
         return subprocess.run(["pdftotext", "-raw", file, "-"], capture_output=True, check=True).stdout.decode()
     text = content.decode()
     if format == "html":
-        return html.unescape(re.sub(r"<[^>]+>", "", text))
+        return html.unescape(re.sub(r"<[^>]+>", " ", text))
     if format == "markdown":
         from markdown_it import MarkdownIt
 

@@ -58,7 +58,8 @@ def _torchscript(file: Path, device: Any) -> Any:
     """A TorchScript network, whose programs were read and whose compiled graphs were walked before anything runs."""
     import torch
 
-    return torch.jit._recursive.wrap_cpp_module(_compiled(file, device)).eval()
+    recursive: Any = torch.jit._recursive  # type: ignore[attr-defined, unused-ignore]
+    return recursive.wrap_cpp_module(_compiled(file, device)).eval()
 
 
 def _compiled(file: Path, device: Any) -> Any:
@@ -67,8 +68,9 @@ def _compiled(file: Path, device: Any) -> Any:
 
     check_script(file)
     try:
-        unit = torch._C.CompilationUnit()
-        module = torch._C.import_ir_module(unit, str(file), torch.device(device), {}, False)
+        native: Any = torch._C
+        unit = native.CompilationUnit()
+        module = native.import_ir_module(unit, str(file), torch.device(device), {}, False)
         for function in unit.get_functions():
             for operator in _operators(function.graph):
                 if reaches_out(operator):

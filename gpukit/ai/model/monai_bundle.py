@@ -184,8 +184,8 @@ def resolve(node: Node, root: Node, depth: int = 0) -> Any:
         if found is None:
             raise node.error(
                 f"{value[:60]!r} is an expression, and gpukit runs no code of a bundle without --trust",
-                fix="write the value in its place, describe the model in model.json, or say --trust if you know where "
-                "the bundle comes from",
+                fix="write the value in its place, describe the model in model.json, or run the bundle from its folder "
+                "with --trust if you know where it comes from",
             )
         target = root
         for part in re.split("::|#", found[1]):

@@ -10,7 +10,7 @@ import struct
 import warnings
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from gpukit.dicom.derived.source_images import SOURCE_IMAGES
 
@@ -40,7 +40,7 @@ def _save(image: Dataset, path: str | PathLike[str]) -> None:
     from pydicom.dataelem import RawDataElement
     from pydicom.tag import BaseTag
 
-    held = image.get_item(SOURCE_IMAGES) if SOURCE_IMAGES in image else None
+    held: Any = image.get_item(SOURCE_IMAGES) if SOURCE_IMAGES in image else None
     if not isinstance(held, RawDataElement) or held.value is None:
         image.save_as(path, enforce_file_format=True)
         return
@@ -60,7 +60,7 @@ def _write_start(image: Dataset, stream: BinaryIO) -> None:
     meta = image.file_meta
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
     stream.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(stream, meta, enforce_standard=True)
+    write_file_meta_info(cast("Any", stream), meta, enforce_standard=True)
 
 
 def _write_part(part: Dataset, character_set: Any, stream: BinaryIO) -> None:

@@ -67,7 +67,7 @@ def _entries(data: Any, count: int, bits: int) -> list[int] | None:
     return values[:count] if len(values) >= count else None
 
 
-#: What is said where a table was used although slope and intercept, which would change nothing, stand beside it.
+#: The note where a table was used although slope and intercept, which would change nothing, stand beside it.
 TABLE_NOTE = "the Modality LUT was applied: RescaleSlope 1 and RescaleIntercept 0 beside it say nothing"
 
 
@@ -77,7 +77,7 @@ def has_modality_table(plane: Plane) -> bool:
 
 
 def table_notes(plane: Plane) -> tuple[str, ...]:
-    """What a user must know of a Modality LUT that is, or is not, applied."""
+    """Notes on a Modality LUT that is, or is not, applied."""
     if plane.get("ModalityLUTSequence") is None:
         return ()
     if has_modality_table(plane):

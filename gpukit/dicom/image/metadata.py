@@ -42,7 +42,7 @@ def metadata_of(plane: Plane) -> Mapping[str, Any]:
 
 
 def volume_scale(planes: Sequence[Plane], *, table: bool) -> ValueScale:
-    """What a volume says of the scale of its planes.
+    """The scale of a volume, from that of its planes.
 
     Parameters
     ----------

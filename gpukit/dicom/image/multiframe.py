@@ -225,17 +225,17 @@ def _facts_of(group: Groups) -> dict[str, Any]:
 
 
 def _units(header: Header, groups: list[Groups]) -> dict[str, str]:
-    """Units of an enhanced PET: by its mapping, else what a converter kept of the classic images."""
+    """Units of an enhanced PET: by its mapping, else as a converter kept them of the classic images."""
     if str(header.get("Modality", "")) != "PT" or header.get("Units") is not None:
         return {}
     for item in _items(groups, "RealWorldValueMappingSequence"):
         if units := pet_units(item):
             return {"Units": units}
-    found: dict[str, str] = {}
+    facts: dict[str, str] = {}
     for name in ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"):
         for item in _items(groups, name):
-            found |= {key: str(item.get(key)) for key in ("Units", "SUVType") if item.get(key) and key not in found}
-    return found
+            facts |= {key: str(item.get(key)) for key in ("Units", "SUVType") if item.get(key) and key not in facts}
+    return facts
 
 
 def _items(groups: list[Groups], name: str) -> Iterator[Groups]:
@@ -297,7 +297,7 @@ def _scale(header: Header, groups: list[Groups], private: Any, is_map: bool) -> 
         if (scale.slope, scale.intercept) != (1.0, 0.0):
             scale = replace(scale, notes=(*scale.notes, _AT_THE_TOP))
     if is_map or str(header.get("Modality", "")) == "PT":
-        # what the mapping gives is the quantity that the image is of; a PET's rescale should be the same
+        # the mapping gives the quantity that the image is of; the rescale of a PET should give the same
         for item in _items(groups, "RealWorldValueMappingSequence"):
             mapped = mapped_scale(item, scale, file) if is_map or pet_units(item) else None
             if mapped is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gpukit.dicom.image.voi_lut import first_window
 from gpukit.volume import SourceInstance, Voi, Volume
 
 __all__ = ["frame_of_slice", "header_voi", "is_inverse", "own_voi"]
@@ -74,21 +73,5 @@ def _frame_behind(volume: Volume, sources: Sequence[SourceInstance], k: int) -> 
 
 
 def header_voi(metadata: Mapping[str, Any]) -> Voi | None:
-    """The first window of a header's attributes, by DICOM keyword; None without a usable one.
-
-    An unknown VOILUTFunction counts as LINEAR, the default of the standard (PS3.3 C.11.2.1.3).
-    """
-    numbers = []
-    for keyword in ("WindowCenter", "WindowWidth"):
-        value = metadata.get(keyword)
-        if isinstance(value, (list, tuple)):
-            value = value[0] if value else None
-        try:
-            numbers.append(float(value))  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            return None
-    voi = Voi(numbers[0], numbers[1], str(metadata.get("VOILUTFunction") or "LINEAR").upper())
-    if voi.function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        voi = replace(voi, function="LINEAR")
-    usable = voi.width >= 1 if voi.function == "LINEAR" else voi.width > 0
-    return voi if usable and math.isfinite(voi.center) and math.isfinite(voi.width) else None
+    """The first usable window of a header's attributes, by DICOM keyword; None without one."""
+    return first_window(*(metadata.get(keyword) for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from gpukit.dicom.image.lut import table_of
@@ -10,7 +11,7 @@ from gpukit.dicom.image.plane import PROJECTIONS, Plane
 from gpukit.errors import FormatError
 from gpukit.volume import Voi
 
-__all__ = ["FUNCTIONS", "may_have_table", "shown_window", "voi_of"]
+__all__ = ["FUNCTIONS", "first_window", "may_have_table", "shown_window", "voi_of", "voi_of_item"]
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -70,19 +71,35 @@ def _displayed(plane: Plane) -> tuple[float, float] | None:
 
 
 def _window(plane: Plane, factor: float, offset: float) -> Voi | None:
-    center, width = (_number(plane.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-    if center is None or width is None:
+    voi = first_window(*(plane.get(keyword) for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction")))
+    if voi is None:
         return None
-    function = str(plane.get("VOILUTFunction") or "LINEAR").upper()
-    if function not in FUNCTIONS:
-        function = "LINEAR"
-    if not (width >= 1 if function == "LINEAR" else width > 0):
-        return None
+    center, width, function = voi.center, voi.width, voi.function
     if (factor, offset) == (1.0, 0.0):
         return Voi(center, width, function)
     if function == "LINEAR":  # its ends, which LINEAR counts in whole numbers of the values that are displayed
         center, width, function = center - 0.5, width - 1, "LINEAR_EXACT"
     return Voi(factor * center + offset, factor * width, function)
+
+
+def first_window(center: Any, width: Any, function: Any = None) -> Voi | None:
+    """The first usable window of the values of WindowCenter, WindowWidth and VOILUTFunction; None without one.
+
+    An unknown function counts as LINEAR, the default of the standard (PS3.3 C.11.2.1.3).
+    """
+    name = str(function or "LINEAR").upper()
+    if name not in FUNCTIONS:
+        name = "LINEAR"
+    for c, w in zip(_several(center), _several(width), strict=False):
+        if math.isfinite(c) and math.isfinite(w) and (w >= 1 if name == "LINEAR" else w > 0):
+            return Voi(c, w, name)
+    return None
+
+
+def _several(value: Any) -> list[float]:
+    """Numbers of a value of one or several; NaN for what is not one."""
+    parts = value if isinstance(value, (tuple, list)) else [] if value is None else [value]
+    return [math.nan if (number := _number(part)) is None else number for part in parts]
 
 
 def _number(value: Any) -> float | None:
@@ -109,9 +126,16 @@ def _table(plane: Plane, factor: float, offset: float) -> Voi | None:
     item = _table_item(plane)
     if item is None:
         return None
-    table = table_of(item, signed=int(plane.get("PixelRepresentation", 0)) == 1)
+    voi = voi_of_item(item, signed=int(plane.get("PixelRepresentation", 0)) == 1)
+    return None if voi is None else replace(voi, first=factor * voi.first + offset, step=factor)
+
+
+def voi_of_item(item: Any, *, signed: bool) -> Voi | None:
+    """The VOI LUT of a sequence item, in the values that the header displays; None where it is damaged."""
+    table = table_of(item, signed=signed)
     if table is None:
         return None
-    most = float((1 << table.bits) - 1)
-    entries = tuple(min(value / most, 1.0) for value in table.entries)
-    return Voi(0.0, 0.0, "LUT", entries, factor * table.first + offset, factor)
+    most, highest = float((1 << table.bits) - 1), max(table.entries)
+    if highest > most:  # more bits are used than the descriptor says
+        most = float((1 << int(highest).bit_length()) - 1)
+    return Voi(0.0, 0.0, "LUT", tuple(value / most for value in table.entries), float(table.first))

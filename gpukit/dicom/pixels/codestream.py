@@ -135,18 +135,18 @@ def verify_segment_lengths(data: bytes, frame: FrameDescription) -> None:
     needed = (pixels * frame.samples + 7) // 8 if packed else pixels
     offsets = [*struct.unpack_from(f"<{count}I", data, 4), len(data)]
     for start, end in itertools.pairwise(offsets):
-        position, done = start, 0
-        while done < needed and position < end:
+        position, length = start, 0
+        while length < needed and position < end:
             code = data[position]
             if code < 128:
-                done += min(code + 1, max(0, end - position - 1))
+                length += min(code + 1, max(0, end - position - 1))
                 position += code + 2
             else:
-                done += 257 - code if code > 128 and position + 1 < end else 0
+                length += 257 - code if code > 128 and position + 1 < end else 0
                 position += 2 if code > 128 else 1
-        if done < needed:
+        if length < needed:
             raise DecodeError(
-                f"an RLE segment holds {done} of {needed} bytes", attribute="PixelData", fix="copy the file again"
+                f"an RLE segment holds {length} of {needed} bytes", attribute="PixelData", fix="copy the file again"
             )
 
 

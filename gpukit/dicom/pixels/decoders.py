@@ -209,7 +209,7 @@ def decode_frame(data: bytes, frame: FrameDescription, *, only: FrameDecoder | N
         The codestream is not of the size that the file says, or every decoder failed; each reason is given.
     """
     stream = inspect_codestream(data, frame)
-    reasons = []
+    reasons: list[str] = []
     for decoder in (only,) if only is not None else decoders_for(frame.syntax):
         if reasons and frame.syntax == RLE:
             verify_segment_lengths(data, frame)  # a decoder that others disagree with may leave voxels as they were

@@ -30,20 +30,21 @@ def check_access(dataset: Dataset, file: str) -> Dataset:
     file : str
         What errors name.
     """
-    dataset.__class__ = _checked(type(dataset))
+    kind: Any = type(dataset)
+    dataset.__class__ = _checked(kind)
     dataset.__dict__[_FILE] = file
     return dataset
 
 
 @functools.cache
-def _checked(kind: type) -> type:
+def _checked(kind: Any) -> Any:
     """A class like `kind` whose element access raises only KeyError and FormatError."""
     if getattr(kind, "_gpukit_is_checked", False):
         return kind
 
     def access(self: Any, key: Any) -> Any:
         try:
-            element = kind.__getitem__(self, key)  # type: ignore[attr-defined]
+            element = kind.__getitem__(self, key)
         except (GpukitError, KeyError, MemoryError):
             raise
         except Exception as error:  # pydicom raises many kinds on damage
@@ -59,7 +60,7 @@ def _checked(kind: type) -> type:
         return element
 
     def reduce(self: Any, protocol: Any) -> Any:  # in another process it is one of pydicom's own class
-        _, (_, *arguments), *rest = kind.__reduce_ex__(self, protocol)  # type: ignore[misc]
+        _, (_, *arguments), *rest = kind.__reduce_ex__(self, protocol)
         return _restore, (kind, *arguments), *rest
 
     names = {"__getitem__": access, "__reduce_ex__": reduce, "_gpukit_is_checked": True, "__module__": __name__}

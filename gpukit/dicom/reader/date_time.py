@@ -71,5 +71,5 @@ def local_time(moment: datetime, zone: timezone | None) -> datetime:
 
 def joined(day: date | None, clock: object) -> datetime | None:
     """A date and a DICOM time as one; None where one of them is missing."""
-    found = parse_tm(clock)
-    return None if day is None or found is None else datetime.combine(day, found)
+    moment = parse_tm(clock)
+    return None if day is None or moment is None else datetime.combine(day, moment)

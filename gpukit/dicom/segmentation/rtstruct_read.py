@@ -324,7 +324,7 @@ def outline_key(points: NDArray[np.float64]) -> bytes:
         return b""
     order = np.lexsort(corners.T[::-1])
     first = corners[order[0]]
-    turns = []
+    turns: list[bytes] = []
     starts = np.flatnonzero((corners == first).all(axis=1))[:_MOST_STARTS]  # a keyhole passes a corner twice
     for start in starts.tolist():
         turned = np.roll(corners, -start, axis=0)

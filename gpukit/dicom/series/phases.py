@@ -235,12 +235,12 @@ def _incomplete(
         return None
     gaps, name, value, ks = best
     position = levels.positions[ks[0]]
-    there = planes[members[ks[0]][0]]
+    plane = planes[members[ks[0]][0]]
     where = ", ".join(f"{v:.2f}" for v in position)
     return MissingSlicesError(
         f"the volume with {name} {shown(value)} has no slice at ({where}) mm, where this file of another volume lies "
         f"({gaps} slices are missing in all)",
-        file=there.name,
+        file=plane.name,
         attribute=name,
         fix="add the missing files, or give the files of one volume only",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Deviation
 
@@ -77,7 +77,8 @@ def _leads_back(
     source: tuple[int, ...], target: tuple[int, ...], links: dict[tuple[int, ...], list[tuple[int, ...]]]
 ) -> bool:
     """Whether following references from `target`, and down from there, comes back to `source`."""
-    waiting, seen = [target], set()
+    waiting = [target]
+    seen: set[Any] = set()
     while waiting and len(seen) < 10_000:
         here = waiting.pop()
         if source[: len(here)] == here:

@@ -6,14 +6,14 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
 from gpukit.dicom.image.frame import Frame, open_frame
 from gpukit.dicom.modules.codes import Code
 from gpukit.dicom.reader.headers import Header
-from gpukit.errors import InputError, SelectionError
+from gpukit.errors import InputError, MissingSlicesError, SelectionError
 from gpukit.findings.measurement import Calibration, Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import (
     UCUM,
@@ -28,10 +28,11 @@ from gpukit.measure.intensity.features import (
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
 from gpukit.measure.spatial.calibration import PIXELS
+from gpukit.measure.spatial.series_space import slice_frame
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["Image", "Opened", "finished", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
+__all__ = ["Image", "Opened", "alone_note", "finished", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
 
 Image = Volume | Frame | Header | str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -55,18 +56,28 @@ class Opened:
         Of a shape drawn in a frame or slice.
     notes : tuple of str
         Of the shape.
+    slice : int, (int, int), "all" or None
+        Where a shape lies in `volume`.
     """
 
     volume: Volume
     region: Region
     calibration: Calibration | None = None
     notes: tuple[str, ...] = ()
+    slice: Slices = None
 
 
 def opened(
-    image: Image, region: Region, *, device: str | None = None, calibration: Calibration | None = None
+    image: Image,
+    region: Region,
+    *,
+    slice: Slices = None,
+    device: str | None = None,
+    calibration: Calibration | None = None,
 ) -> Opened:
     """The values to measure on: a volume as it is, one frame for a shape, else the series.
+
+    For a shape in one slice of an unevenly spaced series it is that slice alone.
 
     Raises
     ------
@@ -75,24 +86,36 @@ def opened(
     """
     shape = region if isinstance(region, (Box, Polygon, Ellipse, Circle)) else None
     if isinstance(image, Volume):
-        return Opened(image, region, None if shape is None else _of_grid(image))
+        return Opened(image, region, None if shape is None else _of_grid(image), slice=slice)
     if isinstance(image, Header):
         image = open_frame(image)
     if isinstance(image, Frame):
         if shape is None:
-            return Opened(image.read(device), region)
+            return Opened(image.read(device), region, slice=slice)
         from gpukit.measure.spatial.areas import shape_on
 
         drawn, scale, notes = shape_on(image, shape, calibration=calibration)
-        return Opened(image.read(device), drawn, scale, notes)
+        return Opened(image.read(device), drawn, scale, notes, slice)
     from gpukit.io.open import open as open_volume
 
-    volume = open_volume(image, device=device)
+    try:
+        volume = open_volume(image, device=device)
+    except MissingSlicesError:
+        if shape is None or not isinstance(slice, int):
+            raise
+        frame = slice_frame(image, slice)
+        alone = opened(frame, region, device=device, calibration=calibration)
+        return replace(alone, notes=(*alone.notes, alone_note(slice)))
     if (
         shape is not None and not volume.geometry.position
     ):  # a picture: its own calibration knows the scale, not the grid
-        return opened(open_frame(image), region, device=device, calibration=calibration)
-    return Opened(volume, region, None if shape is None else _of_grid(volume))
+        return opened(open_frame(image), region, slice=slice, device=device, calibration=calibration)
+    return Opened(volume, region, None if shape is None else _of_grid(volume), slice=slice)
+
+
+def alone_note(k: int) -> str:
+    """What a user must know of a slice that was measured without its series."""
+    return f"the slices are unevenly spaced: slice {k} was measured on its own"
 
 
 def roi(
@@ -173,14 +196,14 @@ def rois(
     calibration: Calibration | None = None,
 ) -> list[Measurement]:
     """One `roi` for each label of a mask; parameters as there. With `kind` ``hu`` only where values are HU."""
-    at = opened(image, region, device=device, calibration=calibration)
+    at = opened(image, region, slice=slice, device=device, calibration=calibration)
     volume = at.volume
     if kind == "hu":
         _check_hu(volume)
     unit = UCUM.get(ValueUnit(volume.unit), "1")
     chosen = histogram if isinstance(histogram, Bins) else Bins()
     made = []
-    for part in parts_of(volume, at.region, slice=slice, labels=labels, threshold=threshold):
+    for part in parts_of(volume, at.region, slice=at.slice, labels=labels, threshold=threshold):
         quantities, notes = describe(part, volume, full=statistics, bins=bins or chosen, percentages=percentiles)
         if statistics:
             # Of everything a peak has no use, and would take longer than all else together.
@@ -272,9 +295,7 @@ def _voxel(volume: Volume, point: Sequence[float]) -> Measurement:
         low, high = volume.padding
         if low <= quantities[0].value <= high:
             notes.append("the pixel is padding: no measurement")
-    source = (
-        next((s for s in volume.sources if s.index in (k, -1)), None) if nk > 1 else next(iter(volume.sources), None)
-    )
+    source = next(iter(volume.sources_of_slice(k)), None)
     stored = None if source is None or volume.axes.endswith("c") else _stored(source, i, j)
     if stored is not None:
         quantities.append(Quantity("stored_value", stored, "1"))
@@ -337,7 +358,10 @@ def finished(
         named = {"segment": {"number": part.label, "name": part.name, **whose}, **(extra or {})}
     block = None
     if part.mask is not None:
-        block = MaskBlock(part.mask, part.start, part.grid, at.volume.sources, at.volume.metadata)
+        volume = at.volume
+        block = MaskBlock(
+            part.mask, part.start, part.grid, volume.sources, volume.metadata, volume.acquired_slices
+        )  # fmt: skip
     return Measurement(
         kind=kind,
         quantities=tuple(quantities),

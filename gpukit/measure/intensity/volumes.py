@@ -99,9 +99,9 @@ def volumes(
         )
         at, inside = Opened(carrier, image), parts_of(carrier, image, labels=labels)
     else:
-        at = opened(image, region, device=device)
+        at = opened(image, region, slice=slice, device=device)
         flat = isinstance(at.region, (Segmentation, str)) or not hasattr(at.region, "bounds")
-        inside = parts_of(at.volume, at.region, slice=None if flat else slice, labels=labels, threshold=threshold)
+        inside = parts_of(at.volume, at.region, slice=None if flat else at.slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:
             raise InputError("a volume needs a mask or thresholds", attribute="region", fix="give --roi or --threshold")
     if not at.volume.geometry.depth:

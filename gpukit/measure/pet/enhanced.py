@@ -1,4 +1,4 @@
-"""What an enhanced PET image says about patient, dose and times (PS3.3 A.56 and A.71).
+"""Patient, dose and times of an enhanced PET image (PS3.3 A.56 and A.71).
 
 An enhanced image states the moment that its values were corrected to (DecayCorrectionDateTime), and its frames' own
 times. A legacy converted one keeps the attributes of the classic images in sequences of their own.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["enhanced_facts"]
 
-#: What was corrected, by the attribute that says so and by its word in CorrectedImage.
+#: Corrections: the attribute that states each, and its word in CorrectedImage.
 _CORRECTIONS = {
     "DecayCorrected": "DECY", "AttenuationCorrected": "ATTN", "ScatterCorrected": "SCAT", "DeadTimeCorrected": "DTIM",
     "RandomsCorrected": "RAN", "CountLossNormalizationCorrected": "NORM",
@@ -52,13 +52,13 @@ def enhanced_facts(headers: Sequence[Header], frames: Sequence[int], units: str)
     if headers[0].get("Modality") != "PT":
         raise InputError("a standardized uptake value needs a PET image", file=file, attribute="Modality")
     try:
-        found = [_Image(header) for header in {id(header): header for header in headers}.values()]
-        shared = {tuple(str(image.once(keyword)) for keyword in _ONCE) for image in found}
+        images = [_Image(header) for header in {id(header): header for header in headers}.values()]
+        shared = {tuple(str(image.once(keyword)) for keyword in _ONCE) for image in images}
         if len(shared) > 1:
             raise InputError("dose, weight or correction differ between the files of the series", file=file)
-        by_header = {id(image.header): image for image in found}
+        by_header = {id(image.header): image for image in images}
         times = tuple(by_header[id(h)].times(frame) for h, frame in zip(headers, frames, strict=True))
-        return found[0].facts(times, units)
+        return images[0].facts(times, units)
     except GpukitError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -91,7 +91,7 @@ class _Image:
         self.zone = zone
 
     def once(self, keyword: str) -> Any:
-        """Attribute of the image: at its top, else among what a converter left unassigned."""
+        """Attribute of the image: at its top, else among those that a converter left unassigned."""
         for place in self._places:
             if (value := place.get(keyword)) not in (None, ""):
                 return value
@@ -130,7 +130,7 @@ class _Image:
         )
 
     def facts(self, times: tuple[SliceTimes, ...], units: str) -> PetFacts:
-        """Of the whole series, whose frames have these times."""
+        """Of the whole series; its frames have these times."""
         holder = next((p for p in self._places if p.get("RadiopharmaceuticalInformationSequence")), self.dataset)
         dose = radiopharmaceutical(holder, self.file)
         start, clock, notes = injection_times(dose, self.zone)
@@ -142,16 +142,16 @@ class _Image:
             if decay == "START" and moment is None:
                 notes = (*notes, "DecayCorrectionDateTime is missing")
         listed = [word for keyword, word in _CORRECTIONS.items() if str(self.once(keyword)).upper() == "YES"]
-        stated = self.once("CorrectedImage")
-        if stated is not None:
-            listed += [str(word).upper() for word in ([stated] if isinstance(stated, str) else stated)]
-        known = stated is not None or self.once("AttenuationCorrected") is not None
+        words = self.once("CorrectedImage")
+        if words is not None:
+            listed += [str(word).upper() for word in ([words] if isinstance(words, str) else words)]
+        is_listed = words is not None or self.once("AttenuationCorrected") is not None
         return PetFacts(
             file=self.file,
             units=units,
             suv_type=str(self.once("SUVType") or "").upper(),
             decay_correction=decay,
-            corrected=tuple(listed) if known else (),
+            corrected=tuple(listed) if is_listed else (),
             weight=number(self.once("PatientWeight"), self.file, "PatientWeight"),
             size=number(self.once("PatientSize"), self.file, "PatientSize"),
             sex=str(self.once("PatientSex") or "").upper(),

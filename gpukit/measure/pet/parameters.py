@@ -255,7 +255,7 @@ def reference_given(
 
 
 def _moment(given: datetime | str, option: str, zone: timezone | None) -> tuple[datetime | None, time | None]:
-    """What the user says, in the zone of the series."""
+    """The user's time, in the zone of the series."""
     moment, clock = (given, None) if isinstance(given, datetime) else (parse_dt(given), parse_tm(given))
     if moment is None and clock is None:
         raise InputError(

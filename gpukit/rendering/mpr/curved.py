@@ -14,7 +14,7 @@ from gpukit.errors import GeometryError, InputError, SelectionError, TooLargeErr
 from gpukit.geometry import Grid
 from gpukit.ops.sample import sample
 from gpukit.rendering.mpr.centerline import check_course, frames_along, smoothed, unrolled, walk
-from gpukit.rendering.mpr.components import each
+from gpukit.rendering.mpr.components import each, finite
 from gpukit.rendering.mpr.planes import INTERPOLATIONS, SLABS, check_interpolation
 from gpukit.units import parse_length
 from gpukit.volume import Volume
@@ -107,7 +107,7 @@ def straighten(
         array = array_namespace(picture).reshape(picture, grid.shape)
         return replace(one, array=array, grid=grid, padding=None)
 
-    made = each(volume, draw)
+    made = each(finite(volume), draw)
     note = f"{mode} along a curve: positions are mm across and along it, not the patient's"
     return replace(made, notes=(*volume.notes, note), metadata=_facts(volume, mode, deep, slab, interpolation))
 

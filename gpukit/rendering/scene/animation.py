@@ -19,7 +19,7 @@ from gpukit.geometry import Grid
 from gpukit.ops.project import project_slab
 from gpukit.ops.raycast import Labels
 from gpukit.rendering.mpr.centerline import check_course, frames_along, walk
-from gpukit.rendering.mpr.components import phase_of
+from gpukit.rendering.mpr.components import finite, phase_of
 from gpukit.rendering.mpr.masked import masked
 from gpukit.rendering.mpr.view import View
 from gpukit.rendering.scene.camera import MARGIN, camera_view, check_size, draw_rays, extent, picture, ray_grid
@@ -339,6 +339,7 @@ def _scene(
     opacity: float | None,
 ) -> tuple[Volume, Labels | None]:
     """The volume to draw, and labels to draw with it, both made once for all pictures."""
+    volume = finite(volume)
     if mask is None:
         return volume, None
     if kind is not None:

@@ -38,7 +38,7 @@ def _finding(finding: Finding, numbers: dict[str, Measurement], spans: Spans) ->
     if finding.code is not None:
         words.append(spans.code(finding.code, finding.language))
     elif finding.text:
-        words.append(spans.text(finding.text, finding.language))
+        words += spans.texts(finding.text, finding.language)
     elif finding.tracking_id:
         words.append(spans.text(finding.tracking_id))
     else:

@@ -347,3 +347,25 @@ def test_numbers_of_a_functions_default_belong_to_the_digest(tmp_path: Path) -> 
     (tmp_path / "numbers").write_bytes(bytes(4))
     assert [f.name for f in external_files(tmp_path / "w.onnx")] == ["numbers"]
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+# --- zips of images ---------------------------------------------------------------------------------------------------
+
+
+def test_a_zip_of_images_has_one_file_for_each_name(tmp_path: Path) -> None:
+    """Else the image that one reader takes is not the one that another takes, and one of the two is lost."""
+    from gpukit.dicom.reader.zip_members import members
+
+    (tmp_path / "twice.zip").write_bytes(archive([("a.dcm", b"one"), ("a.dcm", b"two")]))
+    with pytest.raises(FormatError, match="two files of one name"):
+        members(str(tmp_path / "twice.zip"))
+    (tmp_path / "two.zip").write_bytes(archive([("a.dcm", b"1")]) + archive([("b.dcm", b"2")]))
+    with pytest.raises(FormatError, match="directory that is not where"):
+        members(str(tmp_path / "two.zip"))
+
+
+def test_bytes_that_a_server_added_do_not_matter_to_images(tmp_path: Path) -> None:
+    from gpukit.dicom.reader.zip_members import members
+
+    (tmp_path / "x.zip").write_bytes(archive([("a.dcm", b"one"), ("A.DCM", b"two")]) + b"\r\n")
+    assert members(str(tmp_path / "x.zip")) == ["a.dcm", "A.DCM"]

@@ -14,6 +14,7 @@ from gpukit_cli.commands.ai.options import (
     Models,
     OneModel,
     Running,
+    Trust,
     Weights,
     check_ensemble,
     check_targets,
@@ -53,6 +54,7 @@ class Networks:
         typer.Option("--ensemble", help="How several models become one answer [default: average]"),
     ] = None
     weights: Weights = None
+    trust: Trust = False
 
     def settings(self, models: Sequence[Model]) -> dict[str, Any]:
         """How the networks become one; a combination that has no meaning is a usage error."""
@@ -107,7 +109,8 @@ def classify(
     kind = format_by_name(results.output, results.form, _SUFFIXES, as_json=ending.as_json)
     check_targets(results.output, force=ending.force)
     models = [
-        model.for_task("classify") for model in chosen_models(networks.model, networks.models, runtime=answers.runtime)
+        model.for_task("classify")
+        for model in chosen_models(networks.model, networks.models, trust=networks.trust, runtime=answers.runtime)
     ]
     settings = networks.settings(models)
     failures: list[dict[str, str]] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gpukit_cli.commands.ai.options import Ending, Running, check_targets, deliver, find, format_by_name
+from gpukit_cli.commands.ai.options import Ending, Running, Trust, check_targets, deliver, find, format_by_name
 from gpukit_cli.commands.profile_option import profiled
 from gpukit_cli.commands.series_options import Reading
 from gpukit_cli.failures import warn
@@ -70,6 +70,8 @@ class Results:
 class Limits(Running):
     """Which boxes count, and how the network runs."""
 
+    trust: Trust = False
+
     confidence: Annotated[
         float | None,
         typer.Option(
@@ -108,7 +110,7 @@ def detect(
     from gpukit.errors import InputError
 
     kind = results.check(ending)
-    description = find(model, runtime=limits.runtime).for_task("detect")
+    description = find(model, trust=limits.trust, runtime=limits.runtime).for_task("detect")
     with Progress() as progress, profiled(ending.profile) as profile:
         volume = reading.open(inputs, progress)
         if (results.create_sr is not None or kind in ("gsps", "sr")) and not volume.sources:

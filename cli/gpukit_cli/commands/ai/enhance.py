@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gpukit_cli.commands.ai.options import Ending, Running, check_targets, find
+from gpukit_cli.commands.ai.options import Ending, Running, Trust, check_targets, find
 from gpukit_cli.commands.profile_option import profiled
 from gpukit_cli.commands.series_options import Reading
 from gpukit_cli.failures import warn
@@ -92,13 +92,14 @@ def enhance(
             help="Pictures or windows run together [default: the model's, else 4 or 1]",
         ),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Denoise an image or series, or make it finer: a derived DICOM image or series, or a volume."""
     from gpukit.ai.tasks.enhance import enhance as run
     from gpukit.errors import InputError
 
     kind = results.check(force=ending.force)
-    description = find(model, runtime=running.runtime).for_task("enhance")
+    description = find(model, trust=trust, runtime=running.runtime).for_task("enhance")
     with Progress() as progress, profiled(ending.profile) as profile:
         volume = reading.open(inputs, progress)
         if kind == "dicom" and not volume.sources:

@@ -152,28 +152,23 @@ def write(
     """
     import gpukit
     from gpukit.display.picture import write_picture
-    from gpukit.display.window import as_voi, own_voi, value_range
     from gpukit.rendering.mpr.components import phase_of
     from gpukit.rendering.mpr.planes import squared
 
     path = target.path
     is_png, is_dicom = path.name.lower().endswith(".png") or target.kind == "png", target.kind == "dicom"
-    if is_png and not volume.axes.endswith("c"):
-        if header_window is not None or own_voi(volume) is not None:
-            window = header_window  # else each picture in the window of its image
-        elif window is None and (target.is_folder or volume.phases):
-            # pictures of one series are compared: all of them in one window
-            window = as_voi(value_range(volume.array, volume.padding) or (0.0, 1.0))
+    if is_png:
+        window = _shared_window(volume, target, window, header_window)
     if volume.axes.startswith("t") and (is_png or is_dicom):
         stem, suffix = (path, "") if target.is_folder else (path.with_suffix(""), path.suffix)
-        made = []
+        files = []
         for t in range(volume.array.shape[0]):
-            one = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
-            made += write(
-                phase_of(volume, t), one, interpolation=interpolation, window=window, header_window=header_window,
+            phase = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
+            files += write(
+                phase_of(volume, t), phase, interpolation=interpolation, window=window, header_window=header_window,
                 force=force, rulers=rulers, squares=squares, number=number + 10 * t,
             )  # fmt: skip
-        return made
+        return files
     path.parent.mkdir(exist_ok=True)
     if target.is_folder and is_dicom:
         from gpukit.dicom.derived.derivation import Derivation
@@ -187,11 +182,25 @@ def write(
     if not is_png:
         return [gpukit.save(volume, path, force=force)]
     flat = squared(volume, interpolation=interpolation) if squares else volume
-    if not target.is_folder:
+    if target.is_folder:
+        _write_pictures(flat, path, window, force=force)
+    else:
         write_picture(flat, path, window=window, rulers=rulers, force=force)
-        return [path]
-    _write_pictures(flat, path, window, force=force)
     return [path]
+
+
+def _shared_window(volume: Volume, target: Target, window: Voi | None, header_window: Voi | None) -> Voi | None:
+    """The window of all pictures of a result; None where each has that of its image."""
+    from gpukit.display.window import as_voi, own_voi, value_range
+
+    if volume.axes.endswith("c"):
+        return window
+    if header_window is not None or own_voi(volume) is not None:
+        return header_window
+    if window is None and (target.is_folder or volume.phases):
+        # pictures of one series are compared: all of them in one window
+        return as_voi(value_range(volume.array, volume.padding) or (0.0, 1.0))
+    return window
 
 
 def _write_pictures(volume: Volume, folder: Path, window: Voi | None, *, force: bool) -> None:
