@@ -183,6 +183,9 @@ class Volume:
         Where slices were interpolated (``fill_gaps``): the index k of each acquired slice on `grid`, ascending. A whole
         number where the acquired slice is slice k unchanged; a fraction where it lies between two slices of the grid,
         because the acquired distances vary. Empty where every slice of the grid was acquired.
+    phase_times : tuple of float
+        Begin of each phase in seconds, the first at 0; empty where the phases are not moments in time (echoes,
+        b-values) or nothing says how far apart they are.
     value_scale : ValueScale or None
         How stored values became values; None for a volume that was not read from DICOM.
     """
@@ -199,6 +202,7 @@ class Volume:
     algorithm: Mapping[str, str] = field(default_factory=dict)
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     acquired_slices: tuple[float, ...] = ()
+    phase_times: tuple[float, ...] = ()
     value_scale: ValueScale | None = None
 
     def __post_init__(self) -> None:

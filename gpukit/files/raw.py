@@ -31,8 +31,9 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
 
     ``volume.raw`` gets ``volume.json``, whose keys are those of `gpukit.volume.Volume`: ``shape`` and ``axes`` (first
     axis outermost), ``dtype``, ``byte_order``, ``spacing_mm`` (along i, j, k), ``affine_lps_mm`` (4 x 4, from the voxel
-    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``algorithm``, and for a label
-    map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1 each along the axis ``t``.
+    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``phase_times`` (s),
+    ``algorithm``, and for a label map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1
+    each along the axis ``t``.
     Voxels are written in blocks, so that an array larger than memory can be written too.
 
     Parameters
@@ -96,6 +97,7 @@ def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> 
             "unit": str(thing.unit),
             "padding": None if thing.padding is None else [float(v) for v in thing.padding],
             "phases": list(thing.phases),
+            "phase_times": list(thing.phase_times),
             "value_scale": None if thing.value_scale is None else asdict(thing.value_scale),
         }
     else:

@@ -48,7 +48,6 @@ NAMES = {
     "pixel",
     "polyline",
     "render",
-    "report",
     "roi",
     "save",
     "segment",

@@ -20,6 +20,7 @@ from gpukit.ai.results.documents import (
 from gpukit.ai.tasks.classify import Classification
 from gpukit.ai.tasks.detect import Detections
 from gpukit.ai.tasks.report import Report
+from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.documents.atomic import atomic_path
 from gpukit.documents.json_csv import csv_cell, json_text
 from gpukit.errors import InputError
@@ -60,6 +61,8 @@ def write_text(text: str, path: str | PathLike[str], *, force: bool = False) -> 
 
 def single_image(volume: Volume) -> Volume | None:
     """The volume if it is one image; None for a colour or 4D one, of which no numbers of the anatomy are given."""
+    if is_cine(volume):
+        volume = frames_as_slices(volume)
     if volume.axes == "tkji" and volume.shape[0] == 1:
         return replace(volume, array=volume.array[0], axes="kji")
     return volume if volume.axes == "kji" else None

@@ -61,6 +61,7 @@ _NO_IMAGE_MODALITIES = frozenset(
 )
 
 _SIEMENS_MOSAIC = "MOSAIC"
+_UIH_GRID = "VFRAME"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

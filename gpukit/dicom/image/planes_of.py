@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpukit.dicom.image.plane import (
     _SIEMENS_MOSAIC,
+    _UIH_GRID,
     Plane,
     component,
     frame_count,
@@ -37,6 +38,10 @@ def planes_of(header: Header) -> list[Plane]:
         from gpukit.dicom.image.mosaic import mosaic_planes
 
         return mosaic_planes(header, rows, columns)
+    if _UIH_GRID in image_type and count == 1:
+        from gpukit.dicom.image.mosaic import grid_planes
+
+        return grid_planes(header, rows, columns)
     if count > 1 or has_functional_groups(header):
         from gpukit.dicom.image.multiframe import multiframe_planes
 

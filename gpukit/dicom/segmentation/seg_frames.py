@@ -101,8 +101,8 @@ class Slot:
         return np.expand_dims(inside.T if self.swap else inside, self.normal)
 
 
-def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | None) -> list[SegFrame]:
-    """Place and meaning of every frame, in stored order."""
+def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | None) -> list[SegFrame | None]:
+    """Place and meaning of every frame, in stored order; None for one of another frame of the volume's cine loop."""
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     count = int(dataset.get("NumberOfFrames") or len(groups) or 1)
@@ -113,7 +113,8 @@ def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | N
             attribute="PerFrameFunctionalGroupsSequence",
         )
     positions = _source_positions(volume)
-    frames = []
+    pictures = set() if volume is None or volume.geometry.position else {one.sop_instance_uid for one in volume.sources}
+    frames: list[SegFrame | None] = []
     for number in range(1, count + 1):
         references = _references(groups[number - 1])
         identity = functional_group(dataset, "SegmentIdentificationSequence", number)
@@ -124,6 +125,9 @@ def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | N
         position = None if place is None else place.get("ImagePositionPatient")
         if not position:
             position = next((positions[key] for key in references if key in positions), None)
+        if position is None and any(uid in pictures for uid, _ in references):
+            frames.append(None)
+            continue
         if position is None:
             raise GeometryError(
                 f"frame {number} states no position in the patient" + _why_no_position(dataset, volume),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.modules.cielab import from_cielab
+from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.dicom.modules.source_header import is_writable_uid
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, scan
@@ -113,9 +114,12 @@ def _read(
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
     labels, every = _labels(dataset, name, segments)
     _check_pixels(header, dataset, name)
-    frames = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
-    if not frames:
+    if volume is not None and is_cine(volume):
+        volume = frames_as_slices(volume)
+    every_frame = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
+    if not every_frame:
         raise FormatError("the segmentation has no frames", file=name, attribute="NumberOfFrames")
+    frames = [frame for frame in every_frame if frame is not None]
     stack = acquired_stack(volume)
     if stack is not None and not all(stack.holds(frame.corners) for frame in frames):
         stack = None  # it has frames on interpolated slices: it was made on this very grid, or on another one
@@ -138,13 +142,16 @@ def _read(
     dtype: Any = np.uint8 if highest < 256 else np.uint16
     if int(np.prod(grid.shape, dtype=object)) * np.dtype(dtype).itemsize > _LARGEST:
         raise TooLargeError(f"the header asks for a label map of {grid.shape} voxels", file=name, attribute="Rows")
-    slots = [slot_in(grid, frame, name) for frame in frames]
+    pairs = iter([(frame, slot_in(grid, frame, name)) for frame in frames])
     array = np.zeros(grid.shape, dtype)
     wanted = {label.value for label in labels}
     best = np.zeros(grid.shape, np.uint8) if kind == "FRACTIONAL" else None
     maximum = float(dataset.get("MaximumFractionalValue") or 255)
     clashes: set[tuple[int, int]] = set()
-    for frame, slot, stored in zip(frames, slots, _frames(header, dataset, len(frames), name), strict=True):
+    for number, stored in enumerate(_frames(header, dataset, len(every_frame), name)):
+        if every_frame[number] is None:
+            continue
+        frame, slot = next(pairs)
         if kind == "LABELMAP":
             undescribed = set(np.unique(stored).tolist()) - {label.value for label in every} - {0}
             if undescribed:

@@ -272,6 +272,7 @@ def volume_of(
         notes=tuple(dict.fromkeys(told)),
         geometry=layout.geometry,
         acquired_slices=acquired,
+        phase_times=layout.times,
         value_scale=volume_scale(planes, table=by_table),
     )
 

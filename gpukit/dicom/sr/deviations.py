@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Deviation
 
