@@ -19,7 +19,7 @@ from gpukit.findings.measurement import Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import Bins, binned, describe, peaks, statistics_object
 from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
 from gpukit.measure.intensity.statistics import finished, single, size_of
-from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.parameters import Overrides
 from gpukit.measure.pet.suv_factor import SuvScale, kind_of, suv_scale
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
