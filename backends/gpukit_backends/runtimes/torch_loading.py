@@ -58,7 +58,8 @@ def _torchscript(file: Path, device: Any) -> Any:
     """A TorchScript network, whose programs were read and whose compiled graphs were walked before anything runs."""
     import torch
 
-    return torch.jit._recursive.wrap_cpp_module(_compiled(file, device)).eval()
+    recursive: Any = torch.jit._recursive
+    return recursive.wrap_cpp_module(_compiled(file, device)).eval()
 
 
 def _compiled(file: Path, device: Any) -> Any:
@@ -66,9 +67,10 @@ def _compiled(file: Path, device: Any) -> Any:
     import torch
 
     check_script(file)
+    compiler: Any = torch._C  # what torch.jit.load itself uses
     try:
-        unit = torch._C.CompilationUnit()
-        module = torch._C.import_ir_module(unit, str(file), torch.device(device), {}, False)
+        unit = compiler.CompilationUnit()
+        module = compiler.import_ir_module(unit, str(file), torch.device(device), {}, False)
         for function in unit.get_functions():
             for operator in _operators(function.graph):
                 if reaches_out(operator):
