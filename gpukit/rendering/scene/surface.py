@@ -93,8 +93,13 @@ def label_surfaces(
     if isinstance(volume, Volume):
         _check(volume)
     values = np.asarray(move(volume.array, "cpu"))
-    there = _occurring(values)
-    occur = [int(value) for value in there if value != 0]
+    planes = volume.planes if isinstance(volume, Segmentation) else None
+    if planes is None:
+        occur = [int(value) for value in _occurring(values) if value != 0]
+    else:  # labels overlap, and each has its own voxels
+        assert isinstance(volume, Segmentation)
+        masks = {label.value: np.asarray(move(volume.mask(label), "cpu")) for label in volume.labels}
+        occur = sorted(value for value, mask in masks.items() if mask.any())
     wanted = occur if labels is None else sorted(set(labels))
     missing = [value for value in wanted if value not in occur]
     if missing or not wanted:
@@ -103,8 +108,9 @@ def label_surfaces(
                          attribute="labels", fix=f"there are {shown}" if occur else None)  # fmt: skip
     made = {}
     for value in wanted:
-        box = _box(values == value)
-        inside = values[box] == value
+        whole = values == value if planes is None else masks[value]
+        box = _box(whole)
+        inside = whole[box]
         framed = np.pad(inside, 1)  # so that something is outside even where the label fills its box
         grid = volume.grid.crop([part.start - 1 for part in box], framed.shape)
         made[value] = _finished(isosurface(framed.astype(np.uint8), 0.5, grid), largest, smooth, target)
