@@ -9,7 +9,7 @@ from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, one_map
 
 
 def test_the_whole_has_no_cavity_where_its_core_is() -> None:
-    """A block of 6 x 6 x 6 mm whose 12 edges are cut, each by an eighth of a voxel's square: about 216 - 12 x 6 / 8 mm³."""
+    """A block of 6 x 6 x 6 mm, of whose 12 edges an eighth of a square voxel is cut: some 216 - 12 x 6 / 8 mm³."""
     whole, core = np.zeros((10, 10, 10), bool), np.zeros((10, 10, 10), bool)
     whole[2:8, 2:8, 2:8], core[4:6, 4:6, 4:6] = True, True
     array, planes = one_map([whole, core], [1, 2], np.zeros((10, 10, 10), np.uint8))
