@@ -82,7 +82,8 @@ class GpukitError(Exception):
         if self.file:
             text = f"{self.file}: {text}"
         if self.fix:
-            text += f". {self.fix[:1].upper()}{self.fix[1:]}"
+            command = self.fix.startswith("pip ")  # stays as it must be typed
+            text += f". {self.fix if command else self.fix[:1].upper() + self.fix[1:]}"
         return text.replace("\n", " ")
 
 

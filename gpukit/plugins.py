@@ -52,7 +52,7 @@ def load_plugins(group: str, *protocols: type, kind: str) -> tuple[Any, ...]:
     for entry in sorted(entry_points(group=group), key=lambda e: e.name):
         try:
             target = entry.load()
-            plugin = target() if isinstance(target, type) else target
+            plugin: Any = target() if isinstance(target, type) else target
             if not isinstance(plugin, protocols):
                 names = " and of the ".join(protocol.__name__ for protocol in protocols)
                 raise TypeError(f"{entry.value} lacks part of the {names} protocol")
@@ -60,5 +60,6 @@ def load_plugins(group: str, *protocols: type, kind: str) -> tuple[Any, ...]:
             message = f"gpukit {kind} {entry.name!r} failed to load: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
             continue
-        plugins.setdefault(plugin.name, plugin)
+        named: Any = plugin
+        plugins.setdefault(named.name, named)
     return tuple(plugins.values())

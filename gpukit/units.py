@@ -30,6 +30,7 @@ class ValueUnit(StrEnum):
     CNTS = "CNTS"
     CM2ML = "CM2ML"
     PROPCPS = "PROPCPS"
+    GY = "Gy"
     RGB = "RGB"
 
 

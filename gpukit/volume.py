@@ -19,6 +19,7 @@ __all__ = [
     "Segmentation",
     "SourceInstance",
     "TISSUE",
+    "ValueScale",
     "Voi",
     "Volume",
     "map_of_planes",
@@ -33,7 +34,10 @@ TISSUE = ("85756007", "SCT", "Tissue")
 
 @dataclass(frozen=True, slots=True)
 class Voi:
-    """The values of interest that an image's own header names: how it wants to be shown (PS3.3 C.11.2.1.2).
+    """How an image is shown: its values of interest, as its header names them (PS3.3 C.11.2.1.2) or a user does.
+
+    All numbers are in the unit of the volume's values, also where the header means others; see
+    `gpukit.dicom.image.voi_lut`.
 
     Parameters
     ----------
@@ -43,8 +47,8 @@ class Voi:
         ``LINEAR``, ``LINEAR_EXACT``, ``SIGMOID``, or ``LUT`` for a table.
     lut : tuple of float
         Of a table: what its values become, 0 to 1; the first of them for `first` and all below.
-    first : float
-        Of a table: the value, after the modality's rescaling, that its first entry belongs to; entries are one apart.
+    first, step : float
+        Of a table: the value that its first entry belongs to, and the distance between the values of two entries.
     """
 
     center: float
@@ -52,15 +56,42 @@ class Voi:
     function: str = "LINEAR"
     lut: tuple[float, ...] = ()
     first: float = 0.0
+    step: float = 1.0
 
     @property
     def limits(self) -> tuple[float, float]:
         """Values that become 0 and 1 where it is linear; of the others, between which most of the change lies."""
         if self.function == "LUT":
-            return self.first, self.first + len(self.lut) - 1
+            return self.first, self.first + self.step * (len(self.lut) - 1)
         if self.function == "LINEAR":
             return self.center - 0.5 - (self.width - 1) / 2, self.center - 0.5 + (self.width - 1) / 2
         return self.center - self.width / 2, self.center + self.width / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ValueScale:
+    """Which attribute of a DICOM image made its stored values the volume's values.
+
+    Parameters
+    ----------
+    source : str
+        Keyword: ``RescaleSlope``, ``PhilipsScaleSlope`` (the private (2005,100E)), ``ModalityLUTSequence``,
+        ``RealWorldValueMappingSequence`` or ``DoseGridScaling``; empty where the values are as stored.
+    slope, intercept : float
+        Value = slope * stored + intercept, of the first image.
+    displayed_slope, displayed_intercept : float
+        What the header's window refers to, of the first image: RescaleSlope and RescaleIntercept. They differ from
+        slope and intercept where a private scale or a mapping made the values.
+    uniform : bool
+        Whether all images of the series have the same.
+    """
+
+    source: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    displayed_slope: float = 1.0
+    displayed_intercept: float = 0.0
+    uniform: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,11 @@ class Volume:
         Where slices were interpolated (``fill_gaps``): the index k of each acquired slice on `grid`, ascending. A whole
         number where the acquired slice is slice k unchanged; a fraction where it lies between two slices of the grid,
         because the acquired distances vary. Empty where every slice of the grid was acquired.
+    phase_times : tuple of float
+        Begin of each phase in seconds, the first at 0; empty where the phases are not moments in time (echoes,
+        b-values) or nothing says how far apart they are.
+    value_scale : ValueScale or None
+        How stored values became values; None for a volume that was not read from DICOM.
     """
 
     array: Any
@@ -166,6 +202,8 @@ class Volume:
     algorithm: Mapping[str, str] = field(default_factory=dict)
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     acquired_slices: tuple[float, ...] = ()
+    phase_times: tuple[float, ...] = ()
+    value_scale: ValueScale | None = None
 
     def __post_init__(self) -> None:
         if self.axes not in ("kji", "tkji", "kjic", "tkjic") or len(self.axes) != len(self.array.shape):
@@ -200,6 +238,15 @@ class Volume:
         kept = self.acquired_slices if target is self.grid else ()
         return replace(self, array=array, grid=target, unit=self.unit if unit is None else unit, acquired_slices=kept)
 
+    def sources_of_slice(self, k: int) -> tuple[SourceInstance, ...]:
+        """The instances or frames that slice k is, one a phase; none where it was interpolated."""
+        if self.grid.shape[0] == 1 == len(self.sources):
+            return self.sources
+        index: int | None = k
+        if self.acquired_slices:
+            index = self.acquired_slices.index(k) if k in self.acquired_slices else None
+        return tuple(source for source in self.sources if source.index == index)
+
     def __repr__(self) -> str:
         """No patient data: shape, spacing, unit and device only."""
         si, sj, sk = self.grid.spacing
@@ -223,6 +270,8 @@ class Label:
         (code value, coding scheme designator, code meaning) of Segmented Property Category and Type.
     color : tuple of int or None
         sRGB, 0 to 255.
+    tracking_id, tracking_uid : str
+        Name and UID of the finding through time (PS3.3 C.8.20.4); empty where not known.
     """
 
     value: int
@@ -230,6 +279,8 @@ class Label:
     category: tuple[str, str, str]
     type: tuple[str, str, str]
     color: tuple[int, int, int] | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -257,6 +308,9 @@ class Segmentation:
     planes : array of uint8 or None, ``[p, k, j, i]``
         Only where labels overlap: bit ``n % 8`` of plane ``n // 8`` is set in the voxels of label n, counted in the
         order of `labels`. On the device of `array`.
+    acquired : array of unsigned integers or None, ``[a, j, i]``
+        Only where the mask was drawn on the acquired slices of a volume with interpolated ones: the labels before
+        `array` was interpolated; slice a is that of `Volume.acquired_slices`. On the CPU.
     """
 
     array: Any
@@ -269,6 +323,7 @@ class Segmentation:
     probabilities: Any = None
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
     planes: Any = None
+    acquired: Any = None
 
     def __post_init__(self) -> None:
         if tuple(int(n) for n in self.array.shape) != self.grid.shape:

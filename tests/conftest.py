@@ -56,3 +56,12 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def more(data: Path) -> Path:
+    """Folder of further data (odd images, reports of many makers), beside that of `data`."""
+    folder = data.parent / "data_more"
+    if not folder.is_dir():
+        pytest.skip("the further test data is not here: a folder data_more beside that of GPUKIT_TEST_DATA")
+    return folder

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 import traceback
 
 from typer import BadParameter, Exit
 from typer.exceptions import Abort, TyperException
 
 from gpukit.errors import GpukitError
+from gpukit_cli.streams import close_stdout, write_stderr
 
 __all__ = ["report", "warn"]
 
@@ -41,8 +41,6 @@ def report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, SystemExit):
         return _code_of(error)
     if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
-        from gpukit_cli.output import close_stdout
-
         close_stdout()
         return FAILED
     if debug:
@@ -59,6 +57,9 @@ def report(error: BaseException, *, debug: bool) -> int:
         _say("Error: out of memory. Use a smaller input, or a machine with more memory")
     elif isinstance(error, OSError) and error.filename is not None:
         _say(f"Error: {error.filename}: {error.strerror or type(error).__name__}")
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF):
+        close_stdout()  # may be what is full: the last flush must not fail again
+        _say(f"Error: {error.strerror}")
     else:
         where = "" if debug else " Repeat with --debug to see where"
         _say(f"Error: unexpected {type(error).__name__}: {_one_line(error)}.{where}")
@@ -82,7 +83,7 @@ def _say_usage(error: TyperException) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    write_stderr(text + "\n")
 
 
 def _one_line(error: BaseException, limit: int = 300) -> str:

@@ -6,6 +6,7 @@ is called; ``dicom-TOOL`` reads its own name and goes the same way.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -14,15 +15,18 @@ from pathlib import PurePath
 from types import FrameType
 from typing import TextIO
 
+from gpukit.errors import OutputError
 from gpukit.version import __version__
+from gpukit_cli.streams import close_stdout, prepare_streams, write_stderr, write_stdout
 
 __all__ = ["TOOLS", "Tool", "main"]
 
 PROGRAM = "gpukit"
 DEBUG_OPTION = "--debug"
+EXTERNAL_OPTION = "--external-data"
 
 #: Exit codes.
-FINE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ TOOLS = (
     ),
     Tool("measure", "gpukit_cli.commands.measure", "Clinical measurements, each with its unit.", standalone=True),
     Tool(
-        "report", "gpukit_cli.commands.report", "Structured reports as pdf, html, markdown, json, text.", standalone=True
+        "report",
+        "gpukit_cli.commands.report",
+        "Structured reports as pdf, html, markdown, json, text.",
+        standalone=True,
     ),
     Tool("viewer", "gpukit_cli.commands.viewer", "Look at images in the terminal, over ssh too.", standalone=True),
     Tool("series", "gpukit_cli.commands.series", "List the series in files, directories, globs, a DICOMDIR or a zip."),
@@ -84,10 +91,14 @@ def main(arguments: list[str] | None = None, *, program: str | None = None) -> i
     Returns
     -------
     int
-        0 fine, 1 some input failed, 2 usage, 130 interrupted, 143 terminated.
+        0 fine, 1 some input failed, 2 usage, 129 hung up (SIGHUP), 130 interrupted, 143 terminated.
     """
+    prepare_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    words, debug = _take_debug(words)
+    words, debug = _take(words, DEBUG_OPTION)
+    words, external = _take(words, EXTERNAL_OPTION)
+    if external:  # also for the processes that this one starts
+        os.environ["GPUKIT_EXTERNAL_DATA"] = "1"
     own_name = PurePath(sys.argv[0] if program is None else program).name.removesuffix(".exe")
     tool = next((t for t in TOOLS if t.standalone and own_name == f"dicom-{t.name}"), None)
     if tool is not None:
@@ -113,7 +124,8 @@ def root_help() -> str:
         "Options:\n"
         "  --version  Show the version and exit.\n"
         "  --help     Show this message and exit.\n"
-        "  --debug    Show the traceback of an error; may stand anywhere on the line.\n\n"
+        "  --debug    Show the traceback of an error; may stand anywhere on the line.\n"
+        "  --external-data  Let headers of NRRD and MetaImage files name data files outside their folder; likewise.\n\n"
         f"Commands:\n{tools}\n"
         f"`{PROGRAM} COMMAND --help` says more. GPUKIT_DEVICE names the device where --device does not.\n"
     )
@@ -123,7 +135,7 @@ def run_tool(tool: Tool, words: list[str], *, shown_as: str, debug: bool) -> int
     """Import a tool, run it, and turn whatever it raises into a few lines and an exit code."""
     from gpukit_cli.failures import report
 
-    previous = signal.signal(signal.SIGTERM, _terminated) if _in_main_thread() else None
+    previous = {number: signal.signal(number, _terminated) for number in _ending()} if _in_main_thread() else {}
     warnings.showwarning = _warning_in_one_line
     try:
         from importlib import import_module
@@ -133,19 +145,19 @@ def run_tool(tool: Tool, words: list[str], *, shown_as: str, debug: bool) -> int
         command = get_command(import_module(tool.module).app)
         _mention_debug(command)
         result = command.main(args=words, prog_name=shown_as, standalone_mode=False)
-        sys.stdout.flush()
+        write_stdout("", always=False)
         return result if isinstance(result, int) else FINE
     except BaseException as error:
         return report(error, debug=debug)
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number, action in previous.items():
+            signal.signal(number, action)
 
 
-def _take_debug(words: list[str]) -> tuple[list[str], bool]:
-    """The words without ``--debug``, and whether it was there; what follows ``--`` is left alone."""
+def _take(words: list[str], option: str) -> tuple[list[str], bool]:
+    """The words without an option that may stand anywhere, and whether it was there; what follows ``--`` stays."""
     end = words.index("--") if "--" in words else len(words)
-    head = [word for word in words[:end] if word != DEBUG_OPTION]
+    head = [word for word in words[:end] if word != option]
     return head + words[end:], len(head) < end
 
 
@@ -164,19 +176,19 @@ def _unknown(word: str) -> int:
     kind = "option" if word.startswith("-") else "command"
     near = get_close_matches(word, [tool.name for tool in TOOLS])
     hint = f" Did you mean {near[0]!r}?" if near else f" `{PROGRAM} --help` lists them."
-    sys.stderr.write(f"Error: no such {kind} {word!r}.{hint}\n")
+    write_stderr(f"Error: no such {kind} {word!r}.{hint}\n")
     return USAGE
 
 
 def _print_quietly(text: str) -> int:
     """Print to standard output; a reader that went away (``| head``) is no error."""
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_stdout(text)
     except BrokenPipeError:
-        from gpukit_cli.output import close_stdout
-
         close_stdout()
+        return FAILED
+    except OutputError as error:
+        write_stderr(f"Error: {error}\n")
         return FAILED
     return FINE
 
@@ -201,12 +213,18 @@ def _warning_in_one_line(
     """
     quoting = {"pydicom", "highdicom"} & set(PurePath(filename).parts)
     if not quoting and not issubclass(category, (DeprecationWarning, FutureWarning)):
-        sys.stderr.write(f"Warning: {' '.join(str(message).split())}\n")
+        write_stderr(f"Warning: {' '.join(str(message).split())}\n")
+
+
+def _ending() -> list[signal.Signals]:
+    """Signals that ask a program to end: SIGTERM, and SIGHUP unless nohup or the like has it ignored."""
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    return [signal.SIGTERM, *([hangup] if hangup and signal.getsignal(hangup) == signal.SIG_DFL else [])]
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    """SIGTERM unwinds the stack, so that temporary files are removed as on Ctrl-C."""
-    raise SystemExit(TERMINATED)
+    """SIGTERM and SIGHUP unwind the stack, so that temporary files are removed as on Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpukit.documents.atomic import atomic_path
 from gpukit.documents.json_csv import csv_cell, json_text
+from gpukit.errors import OutputError
+from gpukit_cli.streams import ESCAPED, write_stderr, write_stdout
 
-__all__ = ["close_stdout", "csv_text", "emit", "json_text", "table"]
+__all__ = ["csv_text", "emit", "json_text", "table"]
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -36,22 +36,36 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def emit(text: str, output: str | Path | None = None, *, force: bool = False) -> None:
-    """Write text to standard output (None or ``-``) or, atomically, to a file.
+def emit(text: str, output: str | Path | None = None, *, force: bool = False, summary: bool = False) -> None:
+    r"""Write text to standard output (None or ``-``) or, atomically, to a file.
+
+    Parameters
+    ----------
+    text : str
+        The result; a character that the output's encoding lacks becomes ``\uXXXX``.
+    output : path, optional
+        Where it goes.
+    force : bool
+        Overwrite an existing file.
+    summary : bool
+        The text only says which files were written: where standard output cannot be written that is a note, because
+        the result is whole.
 
     Raises
     ------
+    OutputError
+        Standard output is closed or full, and the text is the result.
     OutputExistsError
         The file exists and `force` is false.
     """
     if output is None or str(output) == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        if not summary:
+            write_stdout(text)
+            return
+        try:
+            write_stdout(text)
+        except OutputError as error:
+            write_stderr(f"Note: {error.what}; the files are written\n")
         return
     with atomic_path(output, force=force) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def close_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush can't fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        temporary.write_text(text, encoding="utf-8", errors=ESCAPED)

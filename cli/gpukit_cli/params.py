@@ -26,6 +26,7 @@ __all__ = [
     "KeepTilt",
     "Phase",
     "Series",
+    "RawScale",
     "SkipDamaged",
     "box",
     "command_with_lists",
@@ -72,6 +73,12 @@ MaxGap = Annotated[
 ]
 SkipDamaged = Annotated[
     bool, Option("--skip-damaged", help="Leave files that cannot be read out instead of refusing the series.")
+]
+RawScale = Annotated[
+    bool,
+    Option(
+        "--raw-scale", help="Philips MR: values as they are displayed, without the scanner's own scale (2005,100E)."
+    ),
 ]
 KeepTilt = Annotated[bool, Option("--keep-tilt", help="Keep a gantry tilt as a sheared grid instead of resampling.")]
 Force = Annotated[bool, Option("--force", help="Overwrite existing files.")]

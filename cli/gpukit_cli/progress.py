@@ -32,7 +32,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._shown = self._stream.isatty()
+        self._shown = self._stream is not None and self._stream.isatty()
         self._lock = threading.Lock()
         self._stage = ""
         self._begun = self._drawn = 0.0

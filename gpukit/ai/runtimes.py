@@ -16,6 +16,7 @@ from gpukit.plugins import Availability, load_plugins
 
 __all__ = [
     "Availability",
+    "Checking",
     "Faster",
     "Network",
     "Runtime",
@@ -89,6 +90,15 @@ class Runtime(Protocol):
         DeviceError
             This runtime cannot use the device.
         """
+        ...
+
+
+@runtime_checkable
+class Checking(Runtime, Protocol):
+    """A runtime of a format that may hold programs, which it can check without running them."""
+
+    def check(self, model: Model) -> None:
+        """ModelError where the weights could run code or reach files."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""From values to what is seen: windows, grey levels, pictures, rulers."""
+"""From values to what is seen: which window, shades of gray, and pictures with what is drawn on them."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpukit.dicom.image.frame import Frame
 from gpukit.dicom.image.plane import numbers
+from gpukit.dicom.image.voi_lut import FUNCTIONS, voi_of_item
 from gpukit.dicom.pixels.frames import read_frame
 from gpukit.dicom.pixels.image_pixel import describe
 from gpukit.dicom.reader.headers import Header
@@ -26,7 +27,6 @@ __all__ = ["FrameValues", "NamedWindow", "frame_values", "mentions", "pixel_aspe
 #: Bytes of a header that are searched for attributes; a longer one is read through pydicom.
 _SEARCHED = 4 << 20
 _MODALITY_LUT, _VOI_LUT, _SUPPLEMENTAL = (0x0028, 0x3000), (0x0028, 0x3010), (0x0028, 0x1101)
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
@@ -66,6 +66,12 @@ class FrameValues:
         Low values are white (MONOCHROME1, or PresentationLUTShape INVERSE).
     aspect : float
         Height of a pixel by its width.
+    possible_range : (float, float)
+        Lowest and highest value that the stored bits, or the table, can give.
+    lut : tuple of float or None
+        Presentation LUT: shades 0 to 1 of shades 0 to 1.
+    palette : array of uint8 ``[n, 3]`` or None
+        Pseudo-colour of the shades.
     notes : tuple of str
         What could not be used.
     """
@@ -78,6 +84,9 @@ class FrameValues:
     full_range: tuple[float, float] = (0.0, 1.0)
     inverse: bool = False
     aspect: float = 1.0
+    possible_range: tuple[float, float] = (0.0, 1.0)
+    lut: tuple[float, ...] | None = None
+    palette: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -174,8 +183,14 @@ def frame_values(
     )  # fmt: skip
     if full is not None:
         ends = sorted(end * slope + intercept for end in full)
-        return _with(values, full_range=(ends[0], ends[1]))
-    return _with(values, full_range=values.range)
+        values = _with(values, full_range=(ends[0], ends[1]))
+    else:
+        values = _with(values, full_range=values.range)
+    possible = full if table is not None else None if stored.dtype.kind == "f" else describe(header).value_range
+    if possible is None:
+        return _with(values, possible_range=values.range)
+    ends = sorted(end * slope + intercept for end in possible)
+    return _with(values, possible_range=(ends[0], ends[1]))
 
 
 def mentions(header: Header, tag: tuple[int, int]) -> bool:
@@ -217,7 +232,7 @@ def windows_of(frame: Frame, notes: list[str] | None = None) -> tuple[NamedWindo
     remarks = notes if notes is not None else []
     centers, widths = (_several(frame.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
     function = str(frame.get("VOILUTFunction") or "LINEAR").upper()
-    if function not in _FUNCTIONS:
+    if function not in FUNCTIONS:
         remarks.append(f"the VOI LUT function {function[:16]!r} is unknown and taken as LINEAR")
         function = "LINEAR"
     found = []
@@ -296,7 +311,7 @@ def _full_range(header: Header, stored: NDArray[Any]) -> tuple[float, float] | N
 
 def _valid(frame: Frame, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     if stored.dtype.kind == "f":
-        finite = np.isfinite(stored)
+        finite: NDArray[np.bool_] = np.isfinite(stored)
         value = next(
             (v for k in ("FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue") if (v := frame.get(k)) is not None),
             None,
@@ -321,7 +336,7 @@ def _is_inverse(header: Header) -> bool:
     shape = str(header.get("PresentationLUTShape", "")).upper()
     if shape in ("IDENTITY", "INVERSE"):
         return shape == "INVERSE"
-    return header.get("PhotometricInterpretation") == "MONOCHROME1"
+    return bool(header.get("PhotometricInterpretation") == "MONOCHROME1")
 
 
 def _modality_table(header: Header, notes: list[str]) -> Table | None:
@@ -345,20 +360,6 @@ def _voi_tables(header: Header, notes: list[str]) -> list[NamedWindow]:
         else:
             found.append(NamedWindow(str(item.get("LUTExplanation") or ""), voi))
     return found
-
-
-def voi_of_item(item: Any, *, signed: bool) -> Voi | None:
-    """The VOI table of a sequence item; None where it is damaged."""
-    from gpukit.dicom.image.lut import table_of
-
-    table = table_of(item, signed=signed)
-    if table is None:
-        return None
-    most = float((1 << table.bits) - 1)
-    highest = max(table.entries)
-    if highest > most:  # more bits are used than the descriptor says
-        most = float((1 << int(highest).bit_length()) - 1)
-    return Voi(0.0, 0.0, "LUT", tuple(value / most for value in table.entries), float(table.first))
 
 
 def _sequence(header: Header, keyword: str) -> list[Any]:

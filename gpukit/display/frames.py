@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpukit.dicom.image.frame import Frame, frames_of
 from gpukit.dicom.image.plane import Plane, frame_count
+from gpukit.dicom.image.value_scale import rescale
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import FormatError, GpukitError, SelectionError
@@ -50,7 +53,32 @@ def shown_frames(header: Header) -> list[Frame]:
             return [Frame(header, plane.index, plane) for plane in multiframe_planes(header, rows, columns)]
         return frames_of(header)
     except GpukitError:  # a place in the patient that makes no sense: the pixels can still be seen
-        return [Frame(header, n, Plane(header, n, rows, columns, None, None, None)) for n in range(count)]
+        return [_without_place(header, n, rows, columns) for n in range(count)]
+
+
+def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
+    """A frame by its values alone: its rescale and its window, where they make sense."""
+    plain = Frame(header, n, Plane(header, n, rows, columns, None, None, None))
+    try:
+        stated = {
+            keyword: plain.functional(sequence, keyword)
+            for sequence, keyword in (
+                ("PixelValueTransformationSequence", "RescaleSlope"),
+                ("PixelValueTransformationSequence", "RescaleIntercept"),
+                ("FrameVOILUTSequence", "WindowCenter"),
+                ("FrameVOILUTSequence", "WindowWidth"),
+                ("FrameVOILUTSequence", "VOILUTFunction"),
+            )
+        }
+        own = [stated.pop(k) for k in ("RescaleSlope", "RescaleIntercept")]
+        pair = [
+            header.get(k) if v is None else v for k, v in zip(("RescaleSlope", "RescaleIntercept"), own, strict=True)
+        ]
+        scale = rescale(*pair)
+    except (GpukitError, TypeError, ValueError):
+        return plain
+    facts = {"Frame": n + 1, **{k: v for k, v in stated.items() if v is not None}}
+    return replace(plain, plane=replace(plain.plane, slope=scale.slope, intercept=scale.intercept, facts=facts))
 
 
 def frame_at(source: str | Location | Header, number: int = 1) -> Frame:

@@ -7,12 +7,13 @@ import os
 import numpy as np
 
 from gpukit.display.grayscale import shown_plane
+from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, OutputError, SelectionError
+from gpukit.errors import OutputError, SelectionError
+from gpukit.files.pillow import pillow
 from gpukit.volume import Volume
 
 __all__ = ["write_picture"]
-
 
 _INCH = 25.4  # mm
 
@@ -21,7 +22,7 @@ def write_picture(
     volume: Volume,
     path: str | os.PathLike[str],
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     slice: int | None = None,
     rulers: bool = False,
     force: bool = False,
@@ -34,14 +35,14 @@ def write_picture(
         3D, grey or colour; on any device.
     path : path-like
         ``.png``.
-    window : (float, float) or None
-        The values shown black and white (MONOCHROME1: white and black), linear between; None takes the series' own
-        WindowCenter and WindowWidth, else the range of the slice without its padding. Colour is written as it is.
-        Padding and NaN are black.
+    window : Voi, (float, float) or None
+        A VOI function, or the values shown black and white (MONOCHROME1: white and black), linear between; None takes
+        the image's own window or VOI LUT, else the range of the slice without its padding. Colour is written as it is.
+        Padding, NaN and infinite values are black.
     slice : int or None
         Index k from 0; may be None where there is only one slice.
     rulers : bool
-        Rulers in mm beside the picture, see `gpukit.display.ruler`.
+        Rulers in mm beside the picture, see `gpukit.display.ruler`; none for an image without a pixel size.
     force : bool
         Overwrite an existing file.
 
@@ -54,10 +55,7 @@ def write_picture(
     OutputExistsError
         The file exists and `force` is false.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DependencyError("pictures need Pillow", fix='pip install "gpukit[files]"') from error
+    image_module, _ = pillow()
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", file=path, fix="choose one before saving a picture")
     count = volume.grid.shape[0]
@@ -70,9 +68,10 @@ def write_picture(
     if plane.dtype != np.uint8:
         raise OutputError(f"colour of type {plane.dtype} is not 8 bit", file=path)
     si, sj, _ = volume.grid.spacing
-    if rulers:
+    stated = {"dpi": (_INCH / si, _INCH / sj)} if volume.geometry.spacing else {}
+    if rulers and stated:
         from gpukit.display.ruler import with_rulers
 
         plane = with_rulers(plane, si, sj)
     with atomic_path(path, force=force) as temporary:
-        Image.fromarray(plane).save(os.fspath(temporary), format="PNG", dpi=(_INCH / si, _INCH / sj))
+        image_module.fromarray(plane).save(os.fspath(temporary), format="PNG", **stated)

@@ -18,9 +18,13 @@ _CONTROLS = ("\t", "\r", "\n")
 
 
 def json_text(kind: str, content: Mapping[str, Any]) -> str:
-    """A JSON document of `kind`, such as ``"devices"``; numbers that JSON has no word for become null."""
+    """A JSON document of `kind`, such as ``"devices"``; numbers that JSON has no word for become null.
+
+    Names of files that are not UTF-8 are escaped as JSON escapes them, and are read back as they were.
+    """
     document = {"schema_version": SCHEMA_VERSION, "kind": kind, **content}
-    return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain(value: Any) -> Any:

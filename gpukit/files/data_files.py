@@ -30,7 +30,8 @@ def data_file(header: str | os.PathLike[str], name: str, *, external: bool, attr
     Raises
     ------
     InputError
-        The name is absolute or leads out of the folder, also by a symbolic link, and `external` is false.
+        The name is absolute or leads out of the folder, also by a symbolic link, `external` is false, and the
+        environment variable GPUKIT_EXTERNAL_DATA is not 1.
     InputNotFoundError
         There is no such file.
     FormatError
@@ -45,7 +46,7 @@ def data_file(header: str | os.PathLike[str], name: str, *, external: bool, attr
         there = path.is_file()
     except (OSError, ValueError) as error:
         raise FormatError("the name of the data file is not possible", file=header, attribute=attribute) from error
-    if not inside and not external:
+    if not inside and not external and os.environ.get("GPUKIT_EXTERNAL_DATA", "") not in ("1", "true", "yes"):
         raise InputError(
             f"the data file {name[:200]!r} is outside the folder of the header", file=header, attribute=attribute,
             fix="move it beside the header, or allow it with --external-data (external_data=True)",

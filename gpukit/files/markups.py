@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,15 +36,25 @@ _SYSTEMS: dict[str, tuple[str, tuple[float, float, float]]] = {
 }  # fmt: skip
 
 
-def read_centerline(path: str | os.PathLike[str]) -> tuple[Points, str | None]:
-    """Points of a centreline from a file.
+#: coordinateUnits of 3D Slicer, by their UCUM code -> mm.
+_UNITS = {"mm": 1.0, "um": 1e-3, "nm": 1e-6, "cm": 10.0, "dm": 100.0, "m": 1000.0, "[in_i]": 25.4}
+#: Kinds of markup that are points along a line; all others (planes, boxes, angles) are not.
+_LINES = {"Curve": False, "ClosedCurve": True, "Line": False, "Fiducial": False}
+#: Columns of a `.fcsv` file without a title of its own: the place stands after the name.
+_FCSV_COLUMNS = (1, 2, 3)
 
-    Text and CSV have one point a line: three numbers with blanks, commas or semicolons between. A first line may name
-    the columns: ``x,y,z``; ``i,j,k`` (voxel indices); ``L,P,S`` or ``R,A,S`` (patient mm); others are passed over.
-    Lines that begin with ``#`` are remarks, except ``# CoordinateSystem = LPS`` and ``# columns = ...`` of a ``.fcsv``
-    file. JSON is a list of points, or an object with ``points`` and maybe ``frame`` (``voxel`` or ``patient``) or
-    ``coordinateSystem`` (``LPS`` or ``RAS``). A markups file of 3D Slicer (``.mrk.json``) is in patient mm, in the
-    coordinate system that it names; control points that were not placed are passed over.
+
+def read_centerline(path: str | os.PathLike[str]) -> tuple[Points, str | None]:
+    """Points of a centerline from a file.
+
+    Text and CSV have one point a line: three numbers with blanks, commas, semicolons or tabs between, in quotes or not.
+    Where semicolons, tabs or blanks stand between them, a comma is a decimal comma. A first line may name the columns:
+    ``x,y,z``; ``i,j,k`` (voxel indices); ``L,P,S`` or ``R,A,S`` (patient mm); others are passed over. Lines that begin
+    with ``#`` are remarks, except ``# CoordinateSystem = LPS`` and ``# columns = ...`` of a ``.fcsv`` file, which is in
+    RAS where it does not say so. JSON is a list of points, or an object with ``points`` and maybe ``frame`` (``voxel``
+    or ``patient``) or ``coordinateSystem`` (``LPS`` or ``RAS``). A markups file of 3D Slicer (``.mrk.json``) is in the
+    coordinate system and the unit of length that it names (LPS and mm by default); a closed curve ends where it begins;
+    control points that were not placed are passed over.
 
     Returns
     -------
@@ -56,35 +68,40 @@ def read_centerline(path: str | os.PathLike[str]) -> tuple[Points, str | None]:
     InputNotFoundError
         There is no such file.
     FormatError
-        It is no list of at least two points.
+        It is not a list of at least two points, or holds several lists.
     """
     file = Path(path)
     try:
         if file.stat().st_size > _LARGEST:
-            raise FormatError("the file is too large for a centreline", file=file)
+            raise FormatError("the file is too large for a centerline", file=file)
         text = file.read_text(encoding="utf-8-sig")
-        rows, frame = _from_json(json.loads(text)) if file.suffix.lower() == ".json" else _from_lines(text)
+        if file.suffix.lower() == ".json":
+            rows, frame = _from_json(json.loads(text))
+        else:
+            rows, frame = _from_lines(text, is_fcsv=file.suffix.lower() == ".fcsv")
         points = np.array(rows, dtype=np.float64)
     except FileNotFoundError:
-        raise InputNotFoundError("there is no such centreline", file=file) from None
+        raise InputNotFoundError("there is no such centerline", file=file) from None
     except OSError as error:
-        raise FormatError(f"the centreline cannot be read: {error.strerror}", file=file) from error
-    except FormatError:
-        raise
+        raise FormatError(f"the centerline cannot be read: {error.strerror}", file=file) from error
+    except FormatError as error:
+        raise FormatError(error.what, file=file, attribute=error.attribute, fix=error.fix) from None
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise FormatError(f"this is no list of points with three numbers each ({error})", file=file) from error
+        raise FormatError(f"this is not a list of points with three numbers each ({error})", file=file) from error
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise FormatError("this is no list of points with three finite numbers each", file=file)
+        raise FormatError("this is not a list of points with three finite numbers each", file=file)
     if not 2 <= len(points) <= _MOST_POINTS:
-        raise FormatError(f"a centreline has 2 to {_MOST_POINTS} points, not {len(points)}", file=file)
+        raise FormatError(f"a centerline has 2 to {_MOST_POINTS} points, not {len(points)}", file=file)
     return points, frame
 
 
-def _from_lines(text: str) -> tuple[Any, str | None]:
+def _from_lines(text: str, *, is_fcsv: bool) -> tuple[Any, str | None]:
     rows: list[list[float]] = []
     chosen: tuple[int, ...] | None = None
     frame: str | None = None
     factors: tuple[float, float, float] = (1, 1, 1)
+    if is_fcsv:
+        chosen, (frame, factors) = _FCSV_COLUMNS, _system("RAS")
     titled = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
@@ -101,10 +118,13 @@ def _from_lines(text: str) -> tuple[Any, str | None]:
         try:
             row = [float(word) for word in picked]
         except ValueError:
-            if rows or titled or chosen is not None:
+            if rows or titled or (chosen is not None and not is_fcsv):
                 raise ValueError(f"line {number}") from None
             titled = True
-            chosen, frame, factors = _named_columns(words)
+            if is_fcsv:
+                chosen = _named_columns(words)[0] or chosen
+            else:
+                chosen, frame, factors = _named_columns(words)
             continue
         if len(row) != 3:
             raise ValueError(f"line {number} has {len(row)} numbers")
@@ -113,12 +133,27 @@ def _from_lines(text: str) -> tuple[Any, str | None]:
 
 
 def _words(line: str) -> list[str]:
-    """Values of a line; an empty one between two commas counts."""
-    for mark in (",", ";", "\t"):
-        if mark in line:
-            words = [word.strip() for word in line.split(mark)]
-            return words if any(words) else []
-    return line.split()
+    """Values of a line without their quotes; an empty one between two commas counts."""
+    mark = next((mark for mark in (";", "\t") if mark in line), None)
+    if mark is None and "," in line and not _has_decimal_commas(line):
+        mark = ","
+    if mark is None:
+        words = line.split()
+    else:
+        words = next(csv.reader([line.strip()], delimiter=mark, skipinitialspace=True), [])
+    words = [word.strip().strip("\"'").strip() for word in words]
+    if mark != ",":
+        words = [word.replace(",", ".") if _DECIMAL_COMMA.fullmatch(word) else word for word in words]
+    return words if any(words) else []
+
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+
+
+def _has_decimal_commas(line: str) -> bool:
+    """Whether blanks stand between three numbers of which one at least has a decimal comma: ``1,5 2 3,25``."""
+    words = line.split()
+    return len(words) == 3 and all(_DECIMAL_COMMA.fullmatch(word) or re.fullmatch(r"[+-]?\d+", word) for word in words)
 
 
 def _named_columns(words: list[str]) -> tuple[tuple[int, ...] | None, str | None, tuple[float, float, float]]:
@@ -141,14 +176,7 @@ def _from_json(document: Any) -> tuple[Any, str | None]:
     if isinstance(document, list):
         return _three(document), None
     if "markups" in document:
-        markup = document["markups"][0]
-        frame, factors = _system(markup.get("coordinateSystem", "LPS"))
-        placed = [
-            point["position"]
-            for point in markup["controlPoints"]
-            if point.get("positionStatus", "defined") in ("defined", "preview")
-        ]
-        return np.array(placed, dtype=np.float64).reshape(-1, 3) * factors, frame
+        return _from_markups(document["markups"])
     points = np.array(_three(document["points"]), dtype=np.float64)
     frame_ = document.get("frame")
     if frame_ not in (None, "voxel", "patient"):
@@ -159,6 +187,50 @@ def _from_json(document: Any) -> tuple[Any, str | None]:
     if frame_ not in (None, frame):
         raise ValueError("frame and coordinateSystem contradict each other")
     return points.reshape(-1, 3) * factors, frame
+
+
+def _from_markups(markups: Any) -> tuple[Any, str]:
+    """The one list of points along a line of a markups file, as 3D Slicer shows it."""
+    lists = [one for one in markups if len(_placed(one)) > 0]
+    if len(lists) != 1:
+        kinds = ", ".join(str(one.get("type", "markup")) for one in lists) or "none with points"
+        raise FormatError(
+            f"holds {len(lists)} lists of points ({kinds}) and a centerline is one", attribute="markups",
+            fix="save the one that is meant to a file of its own",
+        )  # fmt: skip
+    markup = lists[0]
+    kind = str(markup.get("type", "Curve"))
+    if kind not in _LINES:
+        raise FormatError(
+            f"a markup of type {kind} is not a line of points", attribute="type", fix="save a curve or a list of points"
+        )
+    frame, factors = _system(markup.get("coordinateSystem", "LPS"))
+    points = np.array(_placed(markup), dtype=np.float64).reshape(-1, 3) * factors
+    if frame == "patient":
+        points = points * _millimetres(markup.get("coordinateUnits", "mm"))
+    if _LINES[kind] and len(points) > 2:
+        points = np.concatenate([points, points[:1]])
+    return points, frame
+
+
+def _placed(markup: Any) -> list[Any]:
+    return [
+        point["position"]
+        for point in markup["controlPoints"]
+        if point.get("positionStatus", "defined") in ("defined", "preview")
+    ]
+
+
+def _millimetres(unit: Any) -> float:
+    """How many mm a unit is: its UCUM code, or (code, scheme, meaning)."""
+    code = unit[0] if isinstance(unit, list) and unit else unit
+    factor = _UNITS.get(str(code).strip()) if isinstance(code, str) else None
+    if factor is None:
+        raise FormatError(
+            f"the unit {str(code)[:40]!r} is not a known unit of length", attribute="coordinateUnits",
+            fix=f"use one of {', '.join(_UNITS)}",
+        )  # fmt: skip
+    return factor
 
 
 def _three(points: Any) -> Any:

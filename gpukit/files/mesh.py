@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, OutputError
+from gpukit.errors import OutputError
+from gpukit.extras import missing_package
 from gpukit.ops.isosurface import Mesh
 
 __all__ = ["MESH_SUFFIXES", "Part", "file_word", "is_watertight", "write_mesh", "write_scene"]
@@ -153,5 +154,5 @@ def _trimesh(mesh: Mesh) -> Any:
     try:
         import trimesh
     except ImportError as error:
-        raise DependencyError("this needs trimesh", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("this needs trimesh", "viz") from error
     return trimesh.Trimesh(mesh.points, mesh.faces, process=False)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder, atomic_path
-from gpukit.errors import DependencyError, GeometryError, InputNotFoundError, OutputError
+from gpukit.errors import GeometryError, InputNotFoundError, OutputError
+from gpukit.extras import missing_package
 from gpukit.files.metaimage_header import read_header
 from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import read_voxels
@@ -32,6 +33,7 @@ _SUFFIXES = (".mha", ".mhd")
 _TRIES = 400
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, external: bool = False) -> Volume:
     """Read a MetaImage file.
 
@@ -165,5 +167,5 @@ def _simpleitk() -> Any:
     try:
         import SimpleITK
     except ImportError as error:
-        raise DependencyError("MetaImage needs SimpleITK", fix='pip install "gpukit[files]"') from error
+        raise missing_package("MetaImage needs SimpleITK", "metaimage") from error
     return SimpleITK

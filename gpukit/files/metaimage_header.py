@@ -101,11 +101,16 @@ class MetaImageHeader:
         factor = _MILLIMETRES.get(unit.lower())
         if factor is None:
             raise FormatError(f"{unit[:32]!r} is not a unit of length", file=self.path, attribute="DistanceUnits")
+        notes: tuple[str, ...] = ()
+        orientation = self.fields.get("anatomicalorientation", "").strip().upper()
+        if text is None and orientation not in ("", "RAI", "???"):
+            words = "was not used: without a TransformMatrix the axes are left, posterior, superior, as in ITK"
+            notes = (f"AnatomicalOrientation {orientation[:8]} {words}",)
         if factor == 1.0:
-            return affine, ()
+            return affine, notes
         affine[:3] *= factor
         note = f"the header gives lengths in {unit}: they were converted to mm (programs that rest on ITK do not)"
-        return affine, (note,)
+        return affine, (*notes, note)
 
     def intensities(self, elements: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
         """Elements as intensities, by ElementToIntensityFunctionSlope and -Offset, and a note where they change."""
@@ -128,7 +133,7 @@ class MetaImageHeader:
         name = self.fields["elementdatafile"]
         if name.upper() == "LOCAL":
             length = self._packed_bytes()
-            return [StoredVoxels(Path(self.path), skip or self.end, length)]
+            return [StoredVoxels(Path(self.path), skip or self.end, length, least=self.end)]
         if name.upper().startswith("LIST"):
             names = self._listed(name)
         elif "%" in name:
@@ -145,8 +150,8 @@ class MetaImageHeader:
         """CompressedDataSize; None, that is up to the end of the file, where it is not stated."""
         if self.encoding != "deflate":
             return None
-        stated = self.fields.get("compresseddatasize", "0")
-        return int(finite_number(stated, file=self.path, attribute="CompressedDataSize")) or None
+        size = self.fields.get("compresseddatasize", "0")
+        return int(finite_number(size, file=self.path, attribute="CompressedDataSize")) or None
 
     def _listed(self, value: str) -> list[str]:
         words = value.split()[1:]

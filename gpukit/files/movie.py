@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_path, check_output
-from gpukit.errors import DependencyError, InputError, OutputError
+from gpukit.errors import InputError, OutputError
+from gpukit.extras import missing_package
+from gpukit.files.pillow import pillow
 from gpukit.volume import Volume
 
 __all__ = ["MOVIES", "find_encoder", "write_apng", "write_gif", "write_movie", "write_mp4"]
@@ -27,6 +30,7 @@ __all__ = ["MOVIES", "find_encoder", "write_apng", "write_gif", "write_movie", "
 MOVIES = (".gif", ".apng", ".mp4")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FASTEST = 240.0
+_MOST_16 = (1 << 16) - 1
 
 
 def write_movie(
@@ -58,7 +62,8 @@ def write_gif(
     path : path-like
         ``.gif``.
     fps : float
-        Pictures a second, 1 to 50. The format counts hundredths of a second.
+        Pictures a second on average, 1 to 50. The format counts hundredths of a second, so that single pictures are
+        shown for less or more, by at most half a hundredth in sum: at 30 for 30, 40 and 30 ms.
     force : bool
         Overwrite an existing file.
 
@@ -69,17 +74,27 @@ def write_gif(
     InputError
         There is no picture, or `fps` is out of range.
     """
-    image = _pillow()
+    image, _ = pillow("animations need")
     if not 1.0 <= fps <= 50.0:
         raise InputError(f"a GIF shows 1 to 50 pictures a second, not {fps:g}", attribute="fps")
     check_output(path, force=force)  # before the work of the first picture
-    waiting: Iterator[Any] = (image.fromarray(frame).quantize(256) for frame in _frames(pictures))
+    waiting = _timed((image.fromarray(frame).quantize(256) for frame in _frames(pictures)), fps)
     first = next(waiting)
     with atomic_path(path, force=force) as temporary:
         first.save(
             os.fspath(temporary), format="GIF", save_all=True, append_images=waiting,
-            duration=round(100.0 / fps) * 10, loop=0, disposal=1,
+            loop=0, disposal=1,
         )  # fmt: skip
+
+
+def _timed(pictures: Iterable[Any], fps: float) -> Iterator[Any]:
+    """Each picture with its duration in ms, whole hundredths of a second whose sum follows `fps`."""
+    before = 0
+    for n, picture in enumerate(pictures, 1):
+        after = round(100 * n / fps)
+        picture.info["duration"] = 10 * (after - before)
+        before = after
+        yield picture
 
 
 def write_apng(
@@ -88,9 +103,9 @@ def write_apng(
     """Write pictures as they come to an animated PNG (PNG specification, third edition) that repeats for ever.
 
     Colours are kept to the bit; only one picture is held in memory. Parameters and errors as `write_gif`; `fps` may be
-    up to 240.
+    0.1 to 240, and each picture is shown for that time exactly, as far as a fraction of two numbers of 16 bits can say.
     """
-    image = _pillow()
+    image, _ = pillow("animations need")
     _check_fps(fps)
     check_output(path, force=force)
     frames = _frames(pictures)
@@ -103,7 +118,7 @@ def write_apng(
         _chunk(out, b"acTL", struct.pack(">II", 1, 0))
         count = sequence = 0
         for frame in chain((first,), frames):
-            delay = struct.pack(">HH", round(1000 / fps), 1000)
+            delay = struct.pack(">HH", *_delay(fps))
             _chunk(out, b"fcTL", struct.pack(">IIIII", sequence, width, height, 0, 0) + delay + b"\0\0")
             sequence += 1
             content = _compressed(image, frame)
@@ -116,6 +131,14 @@ def write_apng(
         _chunk(out, b"IEND", b"")
         out.seek(counted_at)
         _chunk(out, b"acTL", struct.pack(">II", count, 0))
+
+
+def _delay(fps: float) -> tuple[int, int]:
+    """Seconds that a picture is shown, as numerator and denominator of 16 bits."""
+    share = Fraction(1) / Fraction(fps).limit_denominator(1000)
+    while max(share.numerator, share.denominator) > _MOST_16:
+        share = Fraction(1 / fps).limit_denominator(min(share.denominator // 2, _MOST_16))
+    return share.numerator, share.denominator
 
 
 def write_mp4(
@@ -141,7 +164,7 @@ def write_mp4(
     with atomic_path(path, force=force) as temporary, tempfile.TemporaryFile() as told:
         words = [
             encoder, "-loglevel", "error", "-nostdin", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-            "-r", f"{fps:g}", "-i", "pipe:0", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "18",
+            "-r", repr(fps), "-i", "pipe:0", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "18",
             "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-y", os.fspath(temporary),
         ]  # fmt: skip
         running = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=told)
@@ -166,7 +189,7 @@ def write_mp4(
 
 
 def find_encoder() -> str:
-    """The program ffmpeg: that of the package imageio-ffmpeg, else the one on the path.
+    """The program ffmpeg: that of the package imageio-ffmpeg (extra ``gpl-ffmpeg``), else the one on the path.
 
     Raises
     ------
@@ -180,10 +203,10 @@ def find_encoder() -> str:
     except (ImportError, RuntimeError):
         found = shutil.which("ffmpeg")
     if found is None:
-        raise DependencyError(
-            "MP4 needs ffmpeg, and there is none",
-            fix="run pip install imageio-ffmpeg, or write a .gif, an .apng or a folder",
-        )
+        raise missing_package(
+            "MP4 needs the program ffmpeg: install it with your system's packages", "gpl-ffmpeg",
+            instead="write a .gif, an .apng or a folder",
+        )  # fmt: skip
     return found
 
 
@@ -220,11 +243,3 @@ def _compressed(image: Any, frame: NDArray[np.uint8]) -> bytes:
 
 def _chunk(out: BinaryIO, kind: bytes, content: bytes) -> None:
     out.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DependencyError("animations need Pillow", fix='pip install "gpukit[files]"') from error
-    return Image

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError, SelectionError
+from gpukit.errors import FormatError, GeometryError, InputNotFoundError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.files.nifti_header import RGB, NiftiHeader, read_header
 from gpukit.files.provenance import KEY, stated, stored_array
 from gpukit.files.voxel_data import read_voxels
@@ -41,6 +42,7 @@ _ANALYZE = (
 _LARGEST_NIFTI1 = 32767  # its sizes are int16
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
     """Read a NIfTI or Analyze 7.5 file.
 
@@ -97,8 +99,10 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     """Write a volume or a label map as NIfTI-1, or as NIfTI-2 where a size exceeds 32767.
 
     sform and qform are both set (code 1, scanner), the qform only where the axes are perpendicular, because a
-    quaternion cannot hold shear; units are mm and seconds. What a network made names it in a header extension, as JSON:
-    program, name, version and digest of the weights, and the labels' names.
+    quaternion cannot hold shear; the unit of space is mm. Of a 4D volume pixdim[4] is the time between its phases in
+    seconds; where that is not one known time (`Volume.phase_times`), the unit of time is written as unknown. What a
+    network made names it in a header extension, as JSON: program, name, version and digest of the weights, and the
+    labels' names.
 
     Labels that overlap are written as a fourth axis: one volume of 0 and 1 for each label, in their order, which is
     that of the names in the extension.
@@ -131,7 +135,10 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
         image.set_qform(affine, code=1)
     else:
         image.header["qform_code"] = 0
-    image.header.set_xyzt_units("mm", "sec")
+    step = _time_step(thing)
+    image.header.set_xyzt_units("mm", "unknown" if step is None and axes.startswith("t") else "sec")
+    if step is not None:
+        image.header["pixdim"][4] = step
     comment: dict[str, Any] = {}
     if not large and not np.array_equal(np.float64(np.float32(affine)), affine):
         comment[_KEY] = [[value.hex() for value in row] for row in affine[:3].tolist()]
@@ -144,6 +151,20 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
         nibabel.save(image, os.fspath(temporary))
 
 
+#: Phases whose distances differ by no more than this part are evenly spaced.
+_EVEN_TIMES = 0.01
+
+
+def _time_step(thing: Volume | Segmentation) -> float | None:
+    """Seconds between the phases of a 4D volume, where they are evenly spaced in time."""
+    times = thing.phase_times if isinstance(thing, Volume) and thing.axes.startswith("t") else ()
+    if len(times) < 2:
+        return None
+    steps = np.diff(times)
+    step = float(steps.mean())
+    return step if step > 0 and np.abs(steps - step).max() <= _EVEN_TIMES * step else None
+
+
 def _descrip(thing: Volume | Segmentation) -> bytes:
     """Name and version of the network in the 79 bytes that programs show; the whole is in the extension."""
     words = " ".join(str(thing.algorithm.get(key) or "") for key in ("name", "version")).strip()
@@ -154,7 +175,7 @@ def _nibabel() -> Any:
     try:
         import nibabel
     except ImportError as error:
-        raise DependencyError("NIfTI needs nibabel", fix='pip install "gpukit[files]"') from error
+        raise missing_package("NIfTI needs nibabel", "files") from error
     return nibabel
 
 

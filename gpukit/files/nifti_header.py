@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ __all__ = ["NiftiHeader", "RGB", "RGBA", "both_of_a_pair", "is_of_a_pair", "pair
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 RGBA = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
 #: Codes of the field datatype.
-_TYPES = {
+_TYPES: dict[int, np.dtype[Any]] = {
     2: np.dtype("u1"), 4: np.dtype("i2"), 8: np.dtype("i4"), 16: np.dtype("f4"), 32: np.dtype("c8"),
     64: np.dtype("f8"), 128: RGB, 256: np.dtype("i1"), 512: np.dtype("u2"), 768: np.dtype("u4"),
     1024: np.dtype("i8"), 1280: np.dtype("u8"), 1792: np.dtype("c16"), 2304: RGBA,
@@ -93,7 +93,7 @@ class NiftiHeader:
 
     version: int
     shape: tuple[int, ...]
-    kind: np.dtype
+    kind: np.dtype[Any]
     slope: float
     intercept: float
     pixdim: tuple[float, ...]
@@ -266,7 +266,7 @@ def _read(stream: BinaryIO, path: str | os.PathLike[str], pair: tuple[Path, Path
     voxels = StoredVoxels(data, 0, skip=int(offset)) if packed else StoredVoxels(data, int(offset))
     return NiftiHeader(
         version=0 if analyze else 2 if two else 1, shape=tuple(dim[1 : dim[0] + 1]),
-        kind=kind if kind.names else kind.newbyteorder(order), slope=slope, intercept=intercept,
+        kind=kind if kind.names else kind.newbyteorder("<" if order == "<" else ">"), slope=slope, intercept=intercept,
         pixdim=tuple(float(n) for n in fields(layout.pixdim)), qform_code=codes[0], sform_code=codes[1],
         quaternion=tuple(float(n) for n in fields(layout.quaternion)),
         sform=np.array(fields(layout.rows), np.float64).reshape(3, 4), millimetres=_MILLIMETRES[units & 7],

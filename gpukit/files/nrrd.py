@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder, atomic_path
-from gpukit.errors import DependencyError, FormatError, GeometryError, InputNotFoundError
+from gpukit.errors import FormatError, GeometryError, InputNotFoundError
+from gpukit.extras import missing_package
 from gpukit.files.data_files import data_file, file_names, listed_names
 from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import StoredVoxels, read_voxels
@@ -77,6 +78,7 @@ _NO_SPACE = "the file names no patient space: its axes are taken as left, poster
 _NO_SIZE = "the file does not say how large its voxels are"
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_nrrd(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, external: bool = False) -> Volume:
     """Read an NRRD file.
 
@@ -338,7 +340,7 @@ def _pieces(header: dict[str, Any], path: str | os.PathLike[str], external: bool
     if lines > largest:  # a line has one byte at least
         raise FormatError(f"the file has fewer than {lines:,} lines to skip", file=path, attribute="line skip")
     if skip == -1:
-        return [StoredVoxels(one, -1, lines=0) for one in paths]
+        return [StoredVoxels(one, -1, least=header["end"] if name is None else 0) for one in paths]
     # bytes are skipped after the lines: of raw data those stored, of compressed data those expanded
     if skip > (largest if not packed else 1040 * largest + _LONGEST_HEADER):
         raise FormatError(f"the file has fewer than {skip:,} bytes to skip", file=path, attribute="byte skip")
@@ -381,5 +383,5 @@ def _pynrrd() -> Any:
     try:
         import nrrd
     except ImportError as error:
-        raise DependencyError("NRRD needs pynrrd", fix='pip install "gpukit[files]"') from error
+        raise missing_package("NRRD needs pynrrd", "files") from error
     return nrrd

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def write_raw(thing: Volume | Segmentation, path: str | os.PathLike[str], *, for
 
     ``volume.raw`` gets ``volume.json``, whose keys are those of `gpukit.volume.Volume`: ``shape`` and ``axes`` (first
     axis outermost), ``dtype``, ``byte_order``, ``spacing_mm`` (along i, j, k), ``affine_lps_mm`` (4 x 4, from the voxel
-    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``algorithm``, and for a label
-    map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1 each along the axis ``t``.
+    indices i, j, k = column, row, slice to LPS mm), ``unit``, ``padding``, ``phases``, ``phase_times`` (s),
+    ``algorithm``, and for a label map ``labels`` and ``overlapping``: labels that overlap are one volume of 0 and 1
+    each along the axis ``t``.
     Voxels are written in blocks, so that an array larger than memory can be written too.
 
     Parameters
@@ -76,11 +78,12 @@ def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> dict[str, Any]:
     overlap = isinstance(thing, Segmentation) and thing.planes is not None
+    labels = thing.labels if isinstance(thing, Segmentation) else ()
     described: dict[str, Any] = {
         "schema_version": 1,
         "kind": "volume" if isinstance(thing, Volume) else "segmentation",
         "data_file": name,
-        "shape": ([len(thing.labels)] if overlap else []) + [int(n) for n in thing.array.shape],
+        "shape": ([len(labels)] if overlap else []) + [int(n) for n in thing.array.shape],
         "axes": thing.axes if isinstance(thing, Volume) else "tkji" if overlap else "kji",
         "dtype": kind.name,
         "byte_order": "little",
@@ -94,6 +97,8 @@ def _described(thing: Volume | Segmentation, kind: np.dtype[Any], name: str) -> 
             "unit": str(thing.unit),
             "padding": None if thing.padding is None else [float(v) for v in thing.padding],
             "phases": list(thing.phases),
+            "phase_times": list(thing.phase_times),
+            "value_scale": None if thing.value_scale is None else asdict(thing.value_scale),
         }
     else:
         described["overlapping"] = overlap

@@ -52,6 +52,8 @@ class StoredVoxels:
         Lines of text to skip from `offset` on, before anything is expanded.
     skip : int
         Bytes to skip after that; of compressed data, expanded bytes.
+    least : int
+        Bytes of a header at the begin of the file, in which the voxels cannot lie.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class StoredVoxels:
     length: int | None = None
     lines: int = 0
     skip: int = 0
+    least: int = 0
 
 
 def read_voxels(
@@ -163,6 +166,11 @@ def _fill(stream: BinaryIO, piece: StoredVoxels, target: NDArray[Any], encoding:
         start = end - target.nbytes
     else:
         start = piece.offset
+    if start < piece.least:
+        raise FormatError(
+            f"the voxels would begin at byte {start:,}, within the header of {piece.least:,} bytes",
+            fix="the file is cut off or its header is damaged: copy it again",
+        )
     if piece.length is not None:
         if start + piece.length > end:
             raise _cut(max(0, end - start), piece.length)

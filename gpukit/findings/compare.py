@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from typing import NamedTuple
 
 from gpukit.errors import InputError, SelectionError
 from gpukit.findings.measurement import Measurement, Row
@@ -51,7 +52,8 @@ class Finding:
     kind : str
         Of its measurements.
     matched_by : str
-        ``tracking_uid``, ``tracking_id``, ``label``, or ``only one`` where each time point has just one of that kind.
+        ``tracking_uid``, ``tracking_id``, ``label``, ``segment`` where several segments have one name and their numbers
+        tell them apart, or ``only one`` where each time point has just one of that kind.
     measurements : tuple of Measurement or None
         One for each time point.
     changes : tuple of Change
@@ -104,8 +106,8 @@ def compare(
     """Compare the measurements of two or more time points.
 
     Measurements of one kind belong together where their tracking UIDs are equal, else their tracking identifiers, else
-    their labels. Where every time point holds just one measurement of a kind, and not all have a name, these belong
-    together too.
+    their labels; where several segments of one mask have one name, those with one segment number. Where every time
+    point holds just one measurement of a kind, and not all have a name, these belong together too.
 
     Parameters
     ----------
@@ -174,12 +176,15 @@ def _match(names: Sequence[str], points: Sequence[list[Measurement]]) -> tuple[l
     findings: list[Finding] = []
     notes: list[str] = []
     for rule in ("tracking_uid", "tracking_id", "label"):
-        keys = [_keyed(name, point, rule) for name, point in zip(names, left, strict=True)]
+        shared = _shared_names(left, rule)
+        keys = [_keyed(name, point, rule, shared) for name, point in zip(names, left, strict=True)]
         for key in dict.fromkeys(key for point in keys for key in point):
             found = [point.get(key) for point in keys]
             if sum(one is not None for one in found) < 2:
                 continue  # its partners may go by another name
-            findings.append(_finding(rule, found))
+            findings.append(_finding(rule if key.segment is None else "segment", found))
+            if key.segment is not None:
+                notes.append(f"several findings are called {key.name!r}: the numbers of their segments tell them apart")
             for point, one in zip(left, found, strict=True):
                 if one is not None:
                     point[:] = [other for other in point if other is not one]
@@ -200,21 +205,60 @@ def _match(names: Sequence[str], points: Sequence[list[Measurement]]) -> tuple[l
     return findings, list(dict.fromkeys(notes))
 
 
-def _keyed(name: str, point: Sequence[Measurement], rule: str) -> dict[tuple[str, str], Measurement]:
+class _Key(NamedTuple):
+    """What measurements of one finding have in common."""
+
+    name: str
+    kind: str
+    segment: int | None = None
+
+
+def _key(one: Measurement, rule: str) -> _Key | None:
+    identity = str(getattr(one, rule)).strip()
+    return _Key(identity if rule == "tracking_uid" else identity.casefold(), one.kind) if identity else None
+
+
+def _shared_names(points: Sequence[Sequence[Measurement]], rule: str) -> set[_Key]:
+    """Names that several segments of one mask have at one time point; their segments' numbers tell them apart."""
+    shared: set[_Key] = set()
+    if rule == "tracking_uid":  # a UID is that of one finding
+        return shared
+    for point in points:
+        segments: dict[_Key, list[int | None]] = {}
+        for one in point:
+            if (key := _key(one, rule)) is not None:
+                segments.setdefault(key, []).append(segment_number(one))
+        shared |= {
+            key for key, numbers in segments.items()
+            if len(numbers) > 1 and None not in numbers and len(set(numbers)) == len(numbers)
+        }  # fmt: skip
+    return shared
+
+
+def _keyed(name: str, point: Sequence[Measurement], rule: str, shared: set[_Key]) -> dict[_Key, Measurement]:
     """Measurements by what the rule goes by, and kind."""
-    found: dict[tuple[str, str], Measurement] = {}
+    found: dict[_Key, Measurement] = {}
     for one in point:
-        identity = str(getattr(one, rule)).strip()
-        if not identity:
+        key = _key(one, rule)
+        if key is None:
             continue
-        key = (identity if rule == "tracking_uid" else identity.casefold(), one.kind)
+        if key in shared:
+            key = key._replace(segment=segment_number(one))
         if key in found:
             raise SelectionError(
-                f"several measurements ({one.kind}) are called {identity!r}: which one is meant cannot be told",
+                f"several measurements ({one.kind}) are called {getattr(one, rule)!r}: "
+                "which of them is meant cannot be told",
                 file=name, attribute=rule, fix="give each finding a tracking UID or label of its own",
             )  # fmt: skip
         found[key] = one
     return found
+
+
+def segment_number(one: Measurement) -> int | None:
+    """Number of the segment that was measured; None where none was."""
+    segment = (one.extra or {}).get("segment")
+    number = segment.get("number") if isinstance(segment, Mapping) else getattr(segment, "number", None)
+    return number if isinstance(number, int) else None
 
 
 def _finding(rule: str, found: Sequence[Measurement | None]) -> Finding:
@@ -222,12 +266,16 @@ def _finding(rule: str, found: Sequence[Measurement | None]) -> Finding:
     ends = [one for one in (found[0], found[-1]) if one is not None] or there
     quantities = list(dict.fromkeys((q.name, q.unit) for one in ends for q in one.quantities))
     return Finding(
-        name=next((name for one in reversed(there) if (name := _name(one))), there[0].kind),
+        name=next((name for one in reversed(there) if (name := _name(one))), there[0].kind) + _which(rule, there[-1]),
         kind=there[0].kind,
         matched_by=rule,
         measurements=tuple(found),
         changes=tuple(_change(name, unit, found) for name, unit in quantities),
     )
+
+
+def _which(rule: str, one: Measurement) -> str:
+    return f" (segment {segment_number(one)})" if rule == "segment" else ""
 
 
 def _change(name: str, unit: str, found: Sequence[Measurement | None]) -> Change:

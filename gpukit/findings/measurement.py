@@ -172,6 +172,8 @@ class MaskBlock:
         Of the whole volume.
     metadata : mapping
         Of the volume.
+    acquired_slices : tuple of float
+        Of the volume.
     """
 
     array: Any
@@ -179,6 +181,7 @@ class MaskBlock:
     grid: Any
     sources: tuple[SourceInstance, ...]
     metadata: Mapping[str, Any]
+    acquired_slices: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

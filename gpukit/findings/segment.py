@@ -11,18 +11,18 @@ import numpy as np
 from gpukit.errors import InputError
 from gpukit.findings.measurement import MaskBlock, Measurement, Options, Row
 from gpukit.version import __version__
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, one_map
 
 __all__ = ["segmentation_of", "write_seg"]
 
 
 def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
-    """The regions of measurements on one volume as one label map on its grid, 1 for the first.
+    """The regions of measurements on one volume as labels on its grid, 1 for the first; they may overlap.
 
     Raises
     ------
     InputError
-        A measurement has no region of voxels, they are of different volumes, or they share voxels.
+        A measurement has no region of voxels, or they are of different volumes.
     """
     blocks = [one.mask for one in measured if one.mask is not None]
     if not blocks or len(blocks) < len(measured):
@@ -33,27 +33,31 @@ def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
     first = blocks[0]
     if any(not block.grid.same_as(first.grid) for block in blocks):
         raise InputError("regions of different images make no one segmentation", attribute="format")
-    array = np.zeros(first.grid.shape, np.uint8 if len(blocks) < 256 else np.uint16)
-    labels = []
-    for value, (one, block) in enumerate(zip(measured, blocks, strict=True), 1):
-        inside = _host(block)
-        k, j, i = block.start
-        nk, nj, ni = inside.shape
-        room = array[k : k + nk, j : j + nj, i : i + ni]
-        if (room[inside] != 0).any():
-            raise InputError("regions share voxels, which one label map cannot hold", fix="write one file a region")
-        room[inside] = value
-        labels.append(Label(value, one.label or f"{one.kind} {value}", ANATOMY, TISSUE))
+    like = np.zeros(first.grid.shape, np.uint8 if len(blocks) < 256 else np.uint16)
+    array, planes = one_map((_whole(block) for block in blocks), range(1, len(blocks) + 1), like)
+    labels = tuple(
+        Label(
+            value, one.label or f"{one.kind} {value}", ANATOMY, TISSUE, tracking_id=one.tracking_id,
+            tracking_uid=one.tracking_uid,
+        )
+        for value, one in enumerate(measured, 1)
+    )  # fmt: skip
     return Segmentation(
-        array=array, grid=first.grid, labels=tuple(labels), sources=first.sources, metadata=first.metadata,
+        array=array, grid=first.grid, labels=labels, sources=first.sources, metadata=first.metadata, planes=planes,
         algorithm={"name": f"gpukit measure {measured[0].kind}", "version": __version__},
     )  # fmt: skip
 
 
-def _host(block: MaskBlock) -> Any:
+def _whole(block: MaskBlock) -> Any:
+    """The voxels of a block in all of its volume, in main memory."""
     from gpukit.device import move
 
-    return np.asarray(move(block.array, "cpu")) != 0
+    inside = np.asarray(move(block.array, "cpu")) != 0
+    whole = np.zeros(block.grid.shape, np.bool_)
+    k, j, i = block.start
+    nk, nj, ni = inside.shape
+    whole[k : k + nk, j : j + nj, i : i + ni] = inside
+    return whole
 
 
 def write_seg(rows: Sequence[Row], path: Path, options: Options) -> None:

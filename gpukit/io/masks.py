@@ -112,7 +112,7 @@ def open_masks(
 
 
 def chosen_labels(found: Segmentation, labels: Wanted) -> Segmentation:
-    """The same label map with only the labels that are wanted described; voxels of the others stay as they are.
+    """The same labels with only those that are wanted described; voxels of the others may stay as they are.
 
     Raises
     ------
@@ -122,7 +122,8 @@ def chosen_labels(found: Segmentation, labels: Wanted) -> Segmentation:
     wanted = _select([(label.value, label.name) for label in found.labels], labels, "the mask")
     if wanted is None:
         return found
-    return replace(found, labels=tuple(label for label in found.labels if label.value in wanted))
+    kept = tuple(label for label in found.labels if label.value in wanted)
+    return replace(found, labels=kept) if found.planes is None else found.keep(kept)
 
 
 def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[int, str]]:

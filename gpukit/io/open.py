@@ -13,12 +13,12 @@ from gpukit.errors import InputError
 from gpukit.profiling import stage
 
 if TYPE_CHECKING:
-    from gpukit.dicom.series.candidates import Series
+    from gpukit.dicom.series.candidates import Collection, Series
     from gpukit.dicom.series.read import Progress, Tilt
     from gpukit.dicom.series.read_each import Opened
     from gpukit.volume import Volume
 
-__all__ = ["file_reader", "find_series", "open", "open_each"]
+__all__ = ["file_reader", "find_series", "list_series", "open", "open_each"]
 
 Source = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -37,6 +37,7 @@ def open(
     phase: str | int | None = None,
     tilt: Tilt = "remove",
     skip_damaged: bool = False,
+    raw_scale: bool = False,
     external_data: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
@@ -64,6 +65,9 @@ def open(
     skip_damaged : bool
         Leave DICOM files that cannot be read out, and say so in `Volume.notes`; without it they are an error, because a
         damaged file may be a slice of the series.
+    raw_scale : bool
+        Take the values of Philips MR images as they are displayed (RescaleSlope, RescaleIntercept), without the
+        scanner's own scale (2005,100E), by which `Volume.value_scale` otherwise says that they were measured.
     external_data : bool
         Let the header of an NRRD or MetaImage file name data files outside its own folder.
     progress : callable, optional
@@ -107,6 +111,7 @@ def open(
             phase=phase,
             tilt=tilt,
             skip_damaged=skip_damaged,
+            raw_scale=raw_scale,
             progress=progress,
         )
         return _frozen(volume)
@@ -127,6 +132,7 @@ def open_each(
     phase: str | int | None = None,
     skip_damaged: bool = False,
     apart: bool = False,
+    raw_scale: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Opened]:
     """Read every series of a DICOM source, one after the other; see `gpukit.dicom.series.read_each.read_each`."""
@@ -136,7 +142,7 @@ def open_each(
 
     each = read_each(
         source, device=device, fill_gaps=fill_gaps, phase=phase, skip_damaged=skip_damaged, apart=apart,
-        progress=progress,
+        raw_scale=raw_scale, progress=progress,
     )  # fmt: skip
     for opened in each:
         yield opened if opened.volume is None else replace(opened, volume=_frozen(opened.volume))
@@ -173,10 +179,19 @@ def find_series(source: Source) -> list[Series]:
     ------
     InputNotFoundError
         There is no such file, or nothing in it is DICOM.
+    FormatError
+        There is no image series, and files that are named as DICOM cannot be read; names the first.
     """
     from gpukit.dicom.series.read import collect_source
 
-    return [candidate.series for candidate in collect_source(source).candidates]
+    return list_series(collect_source(source))
+
+
+def list_series(collection: Collection) -> list[Series]:
+    """The image series of a collection, as `find_series` gives them."""
+    if not collection.candidates and collection.problems:
+        raise collection.problems[0][1]
+    return [candidate.series for candidate in collection.candidates]
 
 
 def _single_path(source: Source) -> str | None:

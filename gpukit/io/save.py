@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gpukit.documents.atomic import atomic_path, check_output
 from gpukit.errors import OutputError
+from gpukit.ops.windowing import Window
 from gpukit.profiling import in_stage
 from gpukit.volume import Segmentation, Volume
 
@@ -24,6 +25,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "dicom": (),
     "dicom-seg-labelmap": (),
     "dicom-seg-fractional": (),
+    "dicom-rtstruct": (),
 }
 
 
@@ -50,7 +52,7 @@ def save(
     *,
     format: str | None = None,
     force: bool = False,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     compress: bool = True,
 ) -> Path:
     """Write a volume or a segmentation to a file, whole or not at all.
@@ -63,13 +65,14 @@ def save(
         Where to.
     format : str or None
         ``nifti``, ``metaimage``, ``nrrd``, ``raw`` (with JSON beside it), ``png`` (one slice); for a `Segmentation`
-        ``dicom-seg`` (one bit plane a label), ``dicom-seg-labelmap`` or ``dicom-seg-fractional`` (probabilities); for a
-        `Volume` ``dicom``, a derived series: `path` is a folder, or for one slice a ``.dcm`` file. None takes it from
-        the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
+        ``dicom-seg`` (one bit plane a label), ``dicom-seg-labelmap``, ``dicom-seg-fractional`` (probabilities) or
+        ``dicom-rtstruct`` (outlines); for a `Volume` ``dicom``, a derived series: `path` is a folder, or for one slice
+        a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
     force : bool
         Overwrite an existing file.
-    window : tuple of float or None
-        For ``png`` and ``dicom``: the values shown black and white; None takes the volume's own window, else its range.
+    window : Voi, tuple of float or None
+        For ``png`` and ``dicom``: a VOI function, or the values shown black and white; None takes the own window of the
+        image, else its range.
     compress : bool
         For ``dicom-seg-labelmap``: in RLE Lossless, else as it is.
 
@@ -97,6 +100,8 @@ def save(
     target = check_output(path, force=force)
     if kind.startswith("dicom-seg"):
         _save_seg(thing, target, kind.removeprefix("dicom-seg").removeprefix("-"), compress=compress, force=force)
+    elif kind == "dicom-rtstruct":
+        _save_rtstruct(thing, target, force=force)
     elif kind == "png":
         from gpukit.display.picture import write_picture
 
@@ -126,11 +131,10 @@ def _volume_writer(kind: str) -> Callable[..., None]:
     return write_nrrd
 
 
-def _save_derived(
-    thing: Volume | Segmentation, target: Path, *, window: tuple[float, float] | None, force: bool
-) -> Path:
+def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window | None, force: bool) -> Path:
     if isinstance(thing, Segmentation):
         raise OutputError("a label map is no image series", file=target, fix="save it as dicom-seg")
+    from gpukit.dicom.derived.encode import save_image
     from gpukit.dicom.derived.write import derived_images, write_derived
 
     if not target.name.lower().endswith(".dcm"):
@@ -142,7 +146,7 @@ def _save_derived(
             f"{thing.grid.shape[0]} slices do not go into one file", file=target, fix="name a folder, without .dcm"
         )
     with atomic_path(target, force=force) as temporary:
-        next(derived_images(thing, window=window)).save_as(temporary, enforce_file_format=True)
+        save_image(next(derived_images(thing, window=window)), temporary)
     return target
 
 
@@ -154,3 +158,12 @@ def _save_seg(thing: Volume | Segmentation, target: Path, kind: str, *, compress
     kinds: dict[str, Kind] = {"": "binary", "labelmap": "labelmap", "fractional": "fractional"}
     with atomic_path(target, force=force) as temporary:
         write_seg(thing, temporary, kind=kinds[kind], compress=compress)
+
+
+def _save_rtstruct(thing: Volume | Segmentation, target: Path, *, force: bool) -> None:
+    if not isinstance(thing, Segmentation):
+        raise OutputError("a volume is not a structure set", file=target, fix="save it as dicom or nifti")
+    from gpukit.dicom.segmentation.rtstruct_write import write_rtstruct
+
+    with atomic_path(target, force=force) as temporary:
+        write_rtstruct(thing, temporary)

@@ -21,6 +21,7 @@ __all__ = [
     "signed",
     "signed_dtype",
     "whole_padding",
+    "without_infinite",
 ]
 
 #: Values lo to hi (both included) are no measurement.
@@ -107,6 +108,16 @@ def whole_padding(padding: tuple[float, float], lowest: int, highest: int) -> tu
     low, high = (min(max(end, lowest - 1.0), highest + 1.0) for end in padding)
     first, last = max(math.ceil(low), lowest), min(math.floor(high), highest)
     return (first, last) if first <= last else None
+
+
+def without_infinite(xp: Any, data: Any) -> Any:
+    """The data with NaN in place of infinite values, which are not a measurement; itself where there are none."""
+    if not is_floating(xp, data.dtype):
+        return data
+    infinite = xp.isinf(data)
+    if not bool(xp.any(infinite)):
+        return data
+    return xp.where(infinite, xp.asarray(math.nan, dtype=data.dtype, device=device(data)), data)
 
 
 def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError
+from gpukit.ops._arrays import without_infinite
 from gpukit.ops._mapping import check_affine
 
-__all__ = ["Labels", "Look", "Rays", "Scene", "Second", "look_of", "rays_of", "scene_of"]
+__all__ = ["Labels", "Look", "Rays", "Scene", "Second", "drawable", "look_of", "rays_of", "scene_of"]
 
 Matrix = NDArray[np.float64]
 _MOST_PLANES = 64
+_FARTHEST = 1e12  # voxels: float64 then tells positions apart by a thousandth of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +107,27 @@ class Scene:
     second_dual: Matrix  # (3, 3)
 
 
+def drawable(data: Any, second: Second | None) -> tuple[Any, Second | None]:
+    """The volumes with NaN in place of infinite voxels, which are not a measurement and are not drawn."""
+    if second is not None:
+        array = without_infinite(array_namespace(second.array), second.array)
+        second = second if array is second.array else replace(second, array=array)
+    return without_infinite(array_namespace(data), data), second
+
+
 def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: Sequence[float] | None) -> Rays:
     """The rays of a grid; GeometryError where they do not make sense."""
     m = check_affine(matrix, shape)
+    reach = float((np.abs(m[:3]) * np.array([*reversed(shape), 1], dtype=np.float64)).max())
+    if reach > _FARTHEST:
+        raise GeometryError(
+            f"rays that lie {reach:.3g} voxels away do not meet the volume with any precision", attribute="matrix"
+        )
     metric = np.asarray(affine, dtype=np.float64)
     if metric.shape not in ((3, 3), (4, 4)) or not np.isfinite(metric).all():
         raise GeometryError("the volume's affine must be a finite 3 x 3 or 4 x 4 matrix", attribute="affine")
     metric = metric[:3, :3]
-    if abs(np.linalg.det(metric)) < 1e-12:
+    if _is_singular(metric):
         raise GeometryError("the volume's affine is singular", attribute="affine")
     start, across, down, step = m[:3, 3], m[:3, 0], m[:3, 1], m[:3, 2]
     length = float(np.linalg.norm(metric @ step))
@@ -129,6 +144,11 @@ def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: S
             raise GeometryError("the eye must lie in front of the picture: rays leave it", attribute="eye")
         rate = length / distance
     return Rays(start, across, down, step, where, rate, metric, np.asarray(np.linalg.inv(metric).T, dtype=np.float64))
+
+
+def _is_singular(matrix: Matrix) -> bool:
+    """Whether two columns are parallel or one is zero, whatever their unit of length."""
+    return not abs(np.linalg.det(matrix)) > 1e-12 * float(np.prod(np.linalg.norm(matrix, axis=0)))
 
 
 def look_of(
@@ -234,7 +254,7 @@ def _media(data: Any, labels: Labels | None) -> Matrix | None:
 
 def _second_geometry(second: Second, rays: Rays) -> tuple[Matrix, Matrix]:
     m = np.asarray(second.matrix, dtype=np.float64)
-    if m.shape != (4, 4) or not np.isfinite(m).all() or abs(np.linalg.det(m[:3, :3])) < 1e-12:
+    if m.shape != (4, 4) or not np.isfinite(m).all() or _is_singular(m[:3, :3]):
         raise GeometryError("the second volume's matrix must be a finite, invertible 4 x 4", attribute="second")
     if len(second.array.shape) != 3 or 0 in second.array.shape:
         raise InputError("the second volume must have three axes and voxels", attribute="second")

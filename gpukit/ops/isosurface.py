@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import array_namespace, move
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 from gpukit.geometry import Grid
 from gpukit.ops.contour import contour
 
@@ -163,7 +164,7 @@ def decimate(mesh: Mesh, target: float) -> Mesh:
     try:
         import igl
     except ImportError as error:
-        raise DependencyError("decimating surfaces needs libigl", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("decimating surfaces needs libigl", "gpl-libigl") from error
     middle = mesh.points.mean(axis=0)
     made = igl.qslim(np.ascontiguousarray(mesh.points - middle), np.ascontiguousarray(mesh.faces), int(wanted))
     points, faces = (np.asarray(part) for part in (part for part in made if getattr(part, "ndim", 0) == 2))
@@ -184,7 +185,7 @@ def parts(mesh: Mesh) -> NDArray[np.int64]:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
     except ImportError as error:
-        raise DependencyError("the parts of a surface need SciPy", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("the parts of a surface need SciPy", "viz") from error
     start, end = mesh.faces[:, :2].reshape(-1), mesh.faces[:, 1:].reshape(-1)
     edges = coo_array((np.ones(start.size, np.int8), (start, end)), shape=(len(mesh.points),) * 2)
     return np.asarray(connected_components(edges, directed=False)[1][mesh.faces[:, 0]], dtype=np.int64)
@@ -276,7 +277,7 @@ def _vtk(module: str) -> Any:
     try:
         return import_module(f"vtkmodules.{module}")
     except ImportError as error:
-        raise DependencyError("surfaces need VTK", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("surfaces need VTK", "viz") from error
 
 
 def _numpy() -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 from gpukit.geometry import Grid
 from gpukit.ops.isosurface import Mesh
 
@@ -69,4 +70,4 @@ def _vtk(module: str) -> Any:
     try:
         return import_module(f"vtkmodules.{module}")
     except ImportError as error:
-        raise DependencyError("the surface of a mask needs VTK", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("the surface of a mask needs VTK", "viz") from error

@@ -12,7 +12,7 @@ from gpukit.dispatch import operation
 from gpukit.ops._arrays import check_padding, device
 from gpukit.ops._lighting import Body, unit_vectors
 from gpukit.ops._mapping import check_shape
-from gpukit.ops._scene import Labels, Second, scene_of
+from gpukit.ops._scene import Labels, Second, drawable, scene_of
 from gpukit.ops.sample import check_sample
 
 __all__ = ["Labels", "Second", "raycast"]
@@ -66,7 +66,7 @@ def raycast(
     opaque : float
         A ray ends once its opacity has reached this.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement and are not drawn; NaN never is.
+        Voxels with values in this closed interval are not a measurement and are not drawn; nor are NaN and infinity.
     gradient : ((n,) array_like, (float, float)), optional
         Gradient opacity: factors of the extinction at n sizes of the gradient, equally spaced over the range given, in
         value per mm; interpolated, and constant beyond it. It makes borders denser than the inside of what they bound.
@@ -106,6 +106,7 @@ def raycast(
         data, matrix, (nk, nj, ni), affine=affine, colors=colors, opacities=opacities, window=window, shading=shading,
         eye=eye, opaque=opaque, gradient=gradient, planes=planes, labels=labels, second=second,
     )  # fmt: skip
+    data, second = drawable(data, second)
     body = Body(xp, data, scene, check_padding(padding), labels, second)
     rays, real, where = scene.rays, body.real, device(data)
     column = xp.reshape(xp.arange(ni, dtype=real, device=where), (1, ni))

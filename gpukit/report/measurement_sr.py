@@ -76,7 +76,7 @@ def create(
         highdicom is missing.
     """
     from gpukit.findings.dicom_objects import write_sr
-    from gpukit.findings.write import Options
+    from gpukit.findings.measurement import Options
     from gpukit.report.images.index import ImageIndex
 
     target = check_output(output, force=force)

@@ -79,7 +79,6 @@ def info_lines(
     if frame.plane.position is not None:
         parts.append("position " + ", ".join(f"{value:.1f}" for value in frame.plane.position) + " mm")
     lines.append("  ".join(parts))
-    lines += [f"Note: {note}" for note in values.notes]
     return [line for line in lines if line]
 
 

@@ -1,4 +1,4 @@
-"""How large a picture is in a terminal: cells, pixels of a cell, height of a pixel, and the part that is zoomed into."""
+"""How large a picture is in a terminal: cells, pixels of a cell, height of a pixel, the part that is shown."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ class Viewport:
         """The part of an image of that size."""
         half = 0.5 / self.zoom
         return (
-            max(0.0, (self.center_row - half) * rows), max(0.0, (self.center_column - half) * columns),
-            min(float(rows), (self.center_row + half) * rows), min(float(columns), (self.center_column + half) * columns),
+            max(0.0, (self.center_row - half) * rows),
+            max(0.0, (self.center_column - half) * columns),
+            min(float(rows), (self.center_row + half) * rows),
+            min(float(columns), (self.center_column + half) * columns),
         )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from gpukit.display.frame_values import FrameValues, NamedWindow
 from gpukit.display.presentation import default_voi, window_of_range
 from gpukit.display.window import PRESETS
 from gpukit.errors import InputError, UnitError
-from gpukit.viewer.cells import CELLS, RAMPS
-from gpukit.viewer.colors import COLORS
+from gpukit.viewer.encoding.cells import CELLS, RAMPS
+from gpukit.viewer.encoding.colors import COLORS
 from gpukit.volume import Voi
 
 __all__ = ["MODES", "ViewOptions", "choose_window"]
@@ -102,7 +102,8 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
     """
     own = default_voi(values)
     if options.center is not None and options.width is not None:
-        function = own.function if own.function in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
+        stated = values.windows[0].voi.function if values.windows else "LINEAR"
+        function = stated if stated in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
         if function == "LINEAR" and options.width < 1:
             function = "LINEAR_EXACT"
         return NamedWindow("", Voi(options.center, options.width, function))
@@ -111,7 +112,7 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
         return NamedWindow(f"{low:g} to {high:g} %", window_of_range(values.percentiles(low, high)))
     if options.preset is not None:
         return preset_window(values, options.preset, is_ct=is_ct)
-    return values.windows[0] if values.windows else NamedWindow("", own)
+    return values.windows[0] if values.windows else NamedWindow("range", own)
 
 
 def preset_window(values: FrameValues, name: str, *, is_ct: bool) -> NamedWindow:

@@ -50,12 +50,15 @@ class Line:
         Words beside its lowest point; clean.
     filled : bool
         Whether what it encloses is filled.
+    is_words : bool
+        Only words, which begin at the first point.
     """
 
     points: NDArray[np.float64]
     color: tuple[int, int, int] = (255, 210, 0)
     text: str = ""
     filled: bool = False
+    is_words: bool = False
 
 
 @dataclass(eq=False)
@@ -95,7 +98,9 @@ def draw_lines(picture: Picture, lines: list[Line], box: Box, *, width: int = 1)
     for line in lines:
         points = (line.points + 0.5 - np.array([left, top])) * scale - 0.5
         flat: list[Any] = [tuple(point) for point in np.clip(points, -1e5, 1e5).tolist()]
-        if len(flat) == 1:
+        if line.is_words:
+            pass
+        elif len(flat) == 1:
             (x, y), arm = flat[0], max(1, picture.height // 60)
             draw.line([(x - arm, y), (x + arm, y)], fill=line.color, width=width)
             draw.line([(x, y - arm), (x, y + arm)], fill=line.color, width=width)

@@ -1,4 +1,4 @@
-"""What a terminal can show: one exchange of questions with a limit in time, rules by environment, and no stray reply."""
+"""What a terminal can show: one exchange of questions with a limit in time, rules by environment, no stray reply."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ class Terminal:
         Whether it shows more than ASCII.
     local : bool
         On this machine, as far as known: shared memory can be used.
+    keys : str
+        What the user typed while the terminal was asked.
+    line_modes : list or None
+        Modes of the line before it was asked, as termios has them.
     """
 
     is_tty: bool = False
@@ -71,6 +75,7 @@ class Terminal:
     utf8: bool = True
     local: bool = False
     keys: str = ""
+    line_modes: Any = None
 
     @property
     def has_placeholders(self) -> bool:
@@ -132,12 +137,13 @@ def asked(*, ask: bool = True, fd_in: int = 0, fd_out: int = 1) -> Iterator[Term
     began = time.monotonic()
     try:
         tty.setcbreak(fd_in, termios.TCSANOW)
-        terminal, complete = _exchange(terminal, fd_in, fd_out)
+        terminal, complete = _exchange(replace(terminal, line_modes=before), fd_in, fd_out)
         yield terminal
     finally:
         if not complete:
             _drain(fd_in, began + LATE)
-        termios.tcsetattr(fd_in, termios.TCSADRAIN, before)
+        # what was typed is for the shell; of a terminal that is still silent nothing is taken over
+        termios.tcsetattr(fd_in, termios.TCSADRAIN if complete else termios.TCSAFLUSH, before)
 
 
 def _forced_ascii() -> bool:

@@ -146,7 +146,7 @@ def test_what_it_cannot_do_is_refused(tmp_path, volume, monkeypatch):
     with pytest.raises(ModelError, match="takes 1 channels, and the description says 4"):
         choose(model, "openvino").load(model, "cpu", "auto")
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(DependencyError, match=r"pip install 'gpukit\[openvino\]'"):
+    with pytest.raises(DependencyError, match=r'pip install .*\[openvino\]"'):
         segment(volume, folder, runtime="openvino")
     assert faster(find_model(folder), "cpu", "auto", 27, 96**3) is None
 

@@ -122,7 +122,7 @@ def test_projections_show_the_inside_of_a_mask(run: Run, tmp_path: Path) -> None
     slices, _, columns = np.nonzero(region)
     inside = (at_k >= slices.min()) & (at_k <= slices.max()) & (at_i >= columns.min()) & (at_i <= columns.max())
     beyond = (abs(at_k - np.mean(slices)) > np.ptp(slices) / 2 + 1) | (abs(at_i - np.mean(columns)) > np.ptp(columns))
-    wanted = (100 + 4 * at_i + 6 * at_k) * 255 / 400
+    wanted = (100 + 4 * at_i + 6 * at_k) * 255 / 399  # center 200, width 400 is 0 to 399 (PS3.3 C.11.2.1.2.1)
     assert inside.sum() > 300 and not made[0][beyond].any()
     np.testing.assert_allclose(made[0][inside][:, 0], wanted[inside], atol=1)  # rounded to whole values and to 8 bit
 
@@ -165,7 +165,7 @@ def test_projections_show_the_inside_of_a_mask(run: Run, tmp_path: Path) -> None
             1,
             "outside the volume",
         ),
-        (("--method", "xray"), 2, "no method"),
+        (("--method", "xray"), 2, "not a method"),
         (("--threshold", 3), 2, "--method surface"),
         (("--field", "3cm"), 2, "--path"),
         (("--frames", 0), 2, "1 to"),

@@ -10,10 +10,10 @@ from PIL import Image
 
 import gpukit
 from gpukit.display.picture import write_picture
-from gpukit.display.window import header_window
+from gpukit.display.window import header_voi
 from gpukit.errors import InputError, OutputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.volume import Volume
+from gpukit.volume import GeometryStatus, Volume
 
 
 def plane(values: object, **facts: object) -> Volume:
@@ -52,14 +52,15 @@ def test_padding_inside_the_window_is_black_too(tmp_path: Path) -> None:
 )
 def test_header_window_follows_the_standard(centre: object, width: object, low: float, high: float) -> None:
     # PS3.3 C.11.2.1.2.1: black at and below c - 0.5 - (w - 1) / 2, white above c - 0.5 + (w - 1) / 2
-    assert header_window({"WindowCenter": centre, "WindowWidth": width}) == (low, high)
+    voi = header_voi({"WindowCenter": centre, "WindowWidth": width})
+    assert voi is not None and voi.limits == (low, high)
 
 
 @pytest.mark.parametrize(
     "facts", [{}, {"WindowCenter": 40}, {"WindowCenter": "x", "WindowWidth": 1}, {"WindowCenter": 0, "WindowWidth": 0}]
 )
 def test_header_without_a_usable_window_has_none(facts: dict[str, object]) -> None:
-    assert header_window(facts) is None
+    assert header_voi(facts) is None
 
 
 def test_colour_stays_as_it_is(tmp_path: Path) -> None:
@@ -95,3 +96,12 @@ def test_windows_that_mean_nothing_are_refused(window: tuple[float, float], tmp_
 def test_window_is_for_pictures_only(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="pictures"):
         gpukit.save(plane([0, 1]), tmp_path / "p.nii", window=(0, 1))
+
+
+def test_the_size_of_pixels_is_stated_only_where_the_image_states_it(tmp_path: Path) -> None:
+    known = plane([0, 1])
+    unknown = plane([0, 1], geometry=GeometryStatus(position=False, spacing=False, depth=False))
+    gpukit.save(known, tmp_path / "known.png")
+    gpukit.save(unknown, tmp_path / "unknown.png")
+    assert Image.open(tmp_path / "known.png").info["dpi"][0] == pytest.approx(25.4 / 0.5, rel=1e-3)
+    assert "dpi" not in Image.open(tmp_path / "unknown.png").info

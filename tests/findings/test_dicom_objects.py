@@ -113,9 +113,10 @@ def test_highdicom_finds_every_group_of_a_batch(tmp_path: Path) -> None:
     rows = [Row(file=CT, measurement=make()) for make in MEASUREMENTS.values()]
     path = tmp_path / "all.dcm"
     write(rows, path, FORMATS["sr"], options=Options(title="All of them"))
-    groups = highdicom.sr.srread(path).content.get_image_measurement_groups()
-    values = [[m.value for m in group.get_measurements()] for group in groups]
-    assert values == [[q.value for q in row.measurement.quantities] for row in rows if row.measurement]
+    content = highdicom.sr.srread(path).content
+    groups = [*content.get_image_measurement_groups(), *content.get_planar_roi_measurement_groups()]
+    values = sorted([m.value for m in group.get_measurements()] for group in groups)
+    assert values == sorted([q.value for q in row.measurement.quantities] for row in rows if row.measurement)
     uids = {str(group.tracking_uid) for group in groups}
     assert len(uids) == len(rows)  # each finding has an identity of its own where the user gave none
     assert pydicom.dcmread(path).SeriesDescription == "All of them"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.raycast_scenes import WHITE, on_gpu_threads, scene, turn, view
+from support.raycast_scenes import WHITE, on_gpu_threads, random_rotation, random_scene, view_matrix
 
 from gpukit.errors import GeometryError, InputError
 from gpukit.ops.raycast import raycast
@@ -39,7 +39,7 @@ def test_a_homogeneous_ball_from_any_side(lib, rng):
     distance = np.sqrt((i * spacing[0]) ** 2 + (j * spacing[1]) ** 2 + (k * spacing[2]) ** 2)
     data = 1000 * (distance - radius)  # a signed distance: linear interpolation finds the surface between voxels
     pixels = 36
-    m, grid, steps = view(shape, spacing, pixels, 150, turn(rng), fov=60.0)
+    m, grid, steps = view_matrix(shape, spacing, pixels, 150, random_rotation(rng), fov=60.0)
     n = 2001  # a table whose step falls within 0.03 mm of the surface
     opacities = np.where(np.linspace(-30000, 30000, n) < 0, mu, 0.0)
     got = lib(
@@ -129,9 +129,9 @@ def test_light_on_a_face_is_brightest_from_the_front(lib):
 @pytest.mark.parametrize("shaded", [False, True])
 def test_every_backend_agrees_with_the_reference(lib, rng, kind, shaded):
     shape = (11, 14, 19)
-    data, look = scene(rng, kind, shape)
+    data, look = random_scene(rng, kind, shape)
     for spacing, eye, padding in (((1, 1, 1), None, None), ((0.6, 0.8, 2.5), (9.0, 7.0, -60.0), (100, 140))):
-        m, grid, _ = view(shape, spacing, 13, 40, None if eye else turn(rng))
+        m, grid, _ = view_matrix(shape, spacing, 13, 40, None if eye else random_rotation(rng))
         kwargs = {**look, "affine": np.diag(spacing), "eye": eye, "padding": padding}
         if shaded:
             kwargs["shading"] = (0.2, 0.7, 0.3, 20)
@@ -146,8 +146,8 @@ def test_every_backend_agrees_with_the_reference(lib, rng, kind, shaded):
 def test_lanes_deep_inside_a_volume_agree_with_the_reference(rng, kind, padding):
     """Close-up of a larger volume, where no sample is near its border."""
     shape = (26, 30, 34)
-    data, look = scene(rng, kind, shape)
-    m, grid, _ = view(shape, (0.6, 0.8, 0.9), 14, 44, turn(rng), fov=9.0)
+    data, look = random_scene(rng, kind, shape)
+    m, grid, _ = view_matrix(shape, (0.6, 0.8, 0.9), 14, 44, random_rotation(rng), fov=9.0)
     kwargs = {**look, "affine": np.diag((0.6, 0.8, 0.9)), "padding": padding}
     for extra in ({"shading": (0.2, 0.7, 0.3, 20)}, {"gradient": (np.linspace(0, 1, 9), (0.0, 150.0))}):
         got = raycast(data, m, grid, **kwargs, **extra)
@@ -165,7 +165,7 @@ def test_lanes_deep_inside_a_volume_agree_with_the_reference(rng, kind, padding)
 )
 def test_skipping_and_tiles_change_nothing(entries, shape, seed, kind):
     rng = np.random.default_rng(seed)
-    data, look = scene(rng, kind, shape)
+    data, look = random_scene(rng, kind, shape)
     m = np.eye(4)
     m[:3, :3] = np.array(entries).reshape(3, 3)
     m[:3, 3] = (np.array(shape[::-1]) - 1) / 2 - m[:3, :3] @ [3, 3, 9]
@@ -180,8 +180,8 @@ def test_skipping_and_tiles_change_nothing(entries, shape, seed, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gpu_threads_agree_with_the_reference(rng, kind):
     shape = (12, 10, 17)
-    data, tables = scene(rng, kind, shape)
-    m, grid, _ = view(shape, (1, 1, 2), 9, 30, turn(rng))
+    data, tables = random_scene(rng, kind, shape)
+    m, grid, _ = view_matrix(shape, (1, 1, 2), 9, 30, random_rotation(rng))
     kwargs = {**tables, "affine": np.diag([1, 1, 2]), "shading": (0.2, 0.7, 0.1, 5)}
     out = on_gpu_threads(data, m, grid, **kwargs)
     np.testing.assert_allclose(out, raycast.reference(data, m, grid, **kwargs), atol=1e-6)  # both in float64

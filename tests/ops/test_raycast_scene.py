@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.raycast_scenes import WHITE, on_gpu_threads, scene, turn, view
+from support.raycast_scenes import WHITE, on_gpu_threads, random_rotation, random_scene, view_matrix
 
 from gpukit.errors import GeometryError, InputError
 from gpukit.ops.raycast import Labels, Second, raycast
@@ -97,7 +97,7 @@ def _everything(rng, shape, array, kind):
     other = rng.random((5, 7, 6)).astype(np.float32)
     other[2, 3, :2] = np.nan
     turn = np.eye(4)
-    turn[:3, :3] = turn(rng) * 0.4
+    turn[:3, :3] = random_rotation(rng) * 0.4
     turn[:3, 3] = (2, 3, 2) - turn[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
     second = Second(
         array(other), turn, rng.random((9, 3)), [0, 0, 0, 0, 0.1, 0.2, 0.2, 0.3, 0.4], (0, 1), SHADING, (0.2, 0.25)
@@ -120,8 +120,8 @@ def test_every_backend_agrees_with_the_reference(lib, kind, only):
     shape = (13, 14, 19)
     for seed in (1, 2) if only == "all" and kind == "int16" else (1,):
         rng = np.random.default_rng(seed)
-        data, look = scene(rng, kind, shape)
-        m, grid, _ = view(shape, (1, 1, 1.5), 9, 24, turn(rng))
+        data, look = random_scene(rng, kind, shape)
+        m, grid, _ = view_matrix(shape, (1, 1, 1.5), 9, 24, random_rotation(rng))
         kwargs = {
             **look,
             "affine": np.diag([1, 1, 1.5]),
@@ -154,7 +154,7 @@ def test_leaping_over_empty_bricks_changes_nothing(seed, shape, block):
     labels = np.zeros(shape, np.uint8)
     labels[shape[0] // 2 :] = 1
     media = [[0, 0, 0, 0, 1], [1, 0, 0, 0.02 if block else 0.0, 0.5]]
-    m, grid, _ = view(shape, (1, 1, 1), 9, 70, turn(rng))
+    m, grid, _ = view_matrix(shape, (1, 1, 1), 9, 70, random_rotation(rng))
     centre = m[:3, :3] @ [4, 4, 0] + m[:3, 3]
     away = m[:3, 2] / np.linalg.norm(m[:3, 2])
     kwargs = {

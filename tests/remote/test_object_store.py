@@ -165,8 +165,8 @@ def test_a_download_that_breaks_off_is_begun_again(store: Served, tmp_path: Path
 def test_a_store_that_keeps_breaking_off_makes_a_failed_row(
     store: Served, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(object_store, "_PATIENCE", 2.0)
-    monkeypatch.setattr(object_store, "_PAUSE", 0.1)
+    monkeypatch.setattr(object_store, "PATIENCE", 2.0)
+    monkeypatch.setattr(object_store, "PAUSE", 0.1)
     folder = write_series(tmp_path / "s", slices=2)
     put_series(store, folder, "p/")
     address = f"{store.scheme}://archive/p"
@@ -193,8 +193,8 @@ def test_a_bucket_that_is_not_there_and_a_prefix_without_images(store: Served) -
 
 
 def test_a_store_that_is_not_there(store: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "_PATIENCE", 2.0)
-    monkeypatch.setattr(object_store, "_PAUSE", 0.1)
+    monkeypatch.setattr(object_store, "PATIENCE", 2.0)
+    monkeypatch.setattr(object_store, "PAUSE", 0.1)
     for name, value in store.settings().items():
         monkeypatch.setenv(name, value.replace(store.wire.address, "http://127.0.0.1:9"))
     with pytest.raises(InputError, match="cannot be reached"):

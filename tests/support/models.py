@@ -114,3 +114,26 @@ def save(folder: Path, form: str) -> Path:
         changes["weights"] = "weights.onnx"
     (folder / "model.json").write_text(json.dumps(description(**changes)))
     return folder
+
+
+def external(folder: Path, place: str, numbers: bytes = b"") -> Path:
+    """A folder with a graph y = convolution(x, w), whose w lies in a file beside it."""
+    import pytest
+
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    write_model(folder, format="onnx", weights="w.onnx", network=None)
+    (folder / "weights.safetensors").unlink()
+    real, make = onnx.TensorProto.FLOAT, onnx.helper
+    tensor = make.make_tensor("w", real, [3, 1, 1, 1, 1], [1.0, 2.0, 3.0])
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", place), ("offset", "0"), ("length", "12")):
+        tensor.external_data.add(key=key, value=value)
+    sides = [make.make_tensor_value_info(name, real, ["n", n, "x", "y", "z"]) for name, n in (("x", 1), ("y", 3))]
+    graph = make.make_graph([make.make_node("Conv", ["x", "w"], ["y"])], "g", sides[:1], sides[1:], [tensor])
+    (folder / "w.onnx").write_bytes(
+        make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+    if numbers:
+        (folder / place).write_bytes(numbers)
+    return folder

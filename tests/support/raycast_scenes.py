@@ -12,7 +12,7 @@ from gpukit.ops._scene import scene_of
 WHITE = [[1.0, 1.0, 1.0]] * 2
 
 
-def view(shape, spacing, pixels, depth, rotation=None, fov=None):
+def view_matrix(shape, spacing, pixels, depth, rotation=None, fov=None):
     """Parallel view of a volume's centre: output index to input index."""
     spacing = np.asarray(spacing, float)
     rotation = np.eye(3) if rotation is None else rotation
@@ -25,12 +25,12 @@ def view(shape, spacing, pixels, depth, rotation=None, fov=None):
     return m, (depth, pixels, pixels), steps
 
 
-def turn(rng):
+def random_rotation(rng):
     q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     return q * np.sign(np.linalg.det(q))
 
 
-def scene(rng, kind, shape):
+def random_scene(rng, kind, shape):
     data = rng.integers(0, 250, shape).astype(kind)
     if kind.startswith("float"):
         data[rng.random(shape) < 0.03] = np.nan

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
-from gpukit.ops._scene import Labels, Scene, Second, scene_of
+from gpukit.ops._scene import Labels, Scene, Second, drawable, scene_of
 from gpukit_backends.cpu.library import Volume, library, longs, pointer, type_number, volume, why_not
 from gpukit_backends.cpu.pyramid import pyramid
 from gpukit_backends.cpu.threads import over_rows
@@ -51,6 +51,10 @@ def prepare(
     interval = check_padding(padding)
     seen = volume(data, interval)
     bounds = pyramid(data, seen, interval)
+    if _may_be_infinite(bounds):
+        kept.append(data := drawable(data, None)[0])
+        seen = volume(data, interval)
+        bounds = pyramid(data, seen, interval)
     label_bounds = second_bounds = other = None
     address = 0
     if labels is not None:
@@ -58,7 +62,7 @@ def prepare(
         address = placed(label_map)
         label_bounds = pyramid(label_map, volume(label_map, None), None)
     if second is not None:
-        voxels = np.require(second.array, np.float32, ("C_CONTIGUOUS", "ALIGNED"))
+        voxels = np.require(drawable(second.array, None)[0], np.float32, ("C_CONTIGUOUS", "ALIGNED"))
         gaps = check_padding(second.padding)
         number = type_number(voxels.dtype)
         assert number is not None
@@ -77,6 +81,11 @@ def prepare(
 
     over_rows(work, kinds.size // max(1, bounds.shape[2]))
     return Prepared(seen, CRays.of(scene.rays), made, kinds, kept)
+
+
+def _may_be_infinite(bounds: NDArray[np.float32]) -> bool:
+    """Whether a brick's lowest value is minus infinity, or its highest plus infinity."""
+    return bool(np.isneginf(bounds[..., 0]).any() or np.isposinf(bounds[..., 1]).any())
 
 
 def _declines(data: Any, second: Second | None, labels: Labels | None, **_: Any) -> str | None:

@@ -13,6 +13,8 @@ __all__ = ["over_rows", "thread_count"]
 
 #: Environment variable that bounds the number of threads.
 VARIABLE = "GPUKIT_THREADS"
+#: Threads that the variable may ask for.
+MOST = 4096
 #: Ranges per thread: enough that a slow one does not keep the others waiting.
 SPLIT = 4
 
@@ -21,8 +23,10 @@ def thread_count() -> int:
     """Threads to use: ``GPUKIT_THREADS``, else the processors that this process may run on."""
     text = os.environ.get(VARIABLE, "").strip()
     if text:
-        if not text.isdigit() or int(text) < 1:
-            raise InputError(f"the number of threads must be a positive whole number, not {text!r}", attribute=VARIABLE)
+        if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:10]) <= MOST:
+            raise InputError(
+                f"the number of threads must be a whole number from 1 to {MOST}, not {text[:40]!r}", attribute=VARIABLE
+            )
         return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpukit.device import DeviceInfo, Kernel
+from gpukit.extras import install_command
 from gpukit_backends.cuda.driver import Driver, driver
 
 
@@ -34,7 +35,7 @@ class CupyBackend:
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Every device that the driver shows, or the one reason why there is none."""
         found = driver()
-        install = f'pip install "gpukit[{_extra(found)}]"'
+        install = install_command(_extra(found))
         if not found.hardware:
             fix = f"install the NVIDIA driver, then {install}" if not found.cuda else "check CUDA_VISIBLE_DEVICES"
             return (DeviceInfo(name="cuda", backend=self.name, usable=False, reason=found.why, install=fix),)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._mapping import check_shape
-from gpukit.ops._scene import Labels, Second, scene_of
+from gpukit.ops._scene import Labels, Second, drawable, scene_of
 from gpukit_backends.cuda.compile import launch, type_number, volume_arguments, why_not
 from gpukit_backends.cuda.project_slab import pyramid
 from gpukit_backends.kernels.scene import CRays, CScene, CVolume
@@ -48,6 +48,7 @@ def raycast(
         data, matrix, (size[0], size[1], size[2]), affine=affine, colors=colors, opacities=opacities, window=window,
         shading=shading, eye=eye, opaque=opaque, gradient=gradient, planes=planes, labels=labels, second=second,
     )  # fmt: skip
+    data, second = drawable(data, second)
     interval = check_padding(padding)
     kept: list[Any] = []  # what the scene points to, until the kernels have run
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gpukit.device import move, resolve
 from gpukit.dicom.pixels import codestream as cs
 from gpukit.dicom.pixels.decoders import Availability, Encoded
+from gpukit.extras import install_command
 
 _CODEC = {
     cs.JPEG_BASELINE: "jpeg", cs.J2K_LOSSLESS: "j2k", cs.J2K: "j2k", cs.HTJ2K_LOSSLESS: "htj2k",
@@ -54,8 +55,8 @@ class DaliDecoder:
     def available(self) -> Availability:
         """Whether DALI is installed (the package is nvidia-dali-cuda130 or -cuda120; the bare name is a decoy)."""
         if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
-            return Availability(False, "NVIDIA DALI is not installed", "pip install nvidia-dali-cuda130")
-        return Availability(True)
+            return Availability(usable=False, reason="NVIDIA DALI is not installed", install=install_command("cuda13"))
+        return Availability(usable=True)
 
     def declines(self, one: Encoded, device: str) -> str | None:
         """Why a frame is left to the CPU; see `gpukit.dicom.pixels.decoders.BatchDecoder`."""

@@ -24,7 +24,7 @@ class ZlibDecoder:
 
     def available(self) -> Availability:
         """Always."""
-        return Availability(True)
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; never inflates more than the frame needs."""

@@ -1,9 +1,12 @@
-"""Frames through GDCM: JPEG of 8 to 16 bits, JPEG-LS, JPEG 2000, RLE."""
+"""Frames through GDCM: JPEG of 8 to 16 bits, JPEG-LS, JPEG 2000, RLE.
+
+GDCM runs in a process of its own, because damaged frames of 12-bit JPEG abort the process that decodes them (a C++
+exception that crosses libjpeg). It is asked last, after the decoders that run in this process.
+"""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -15,83 +18,60 @@ from gpukit.dicom.pixels.codestream import Codestream
 from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.decoders import Availability
 from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.extras import install_command
+from gpukit_backends.decoders.worker_process import WorkerPool
 
 
 class GdcmDecoder:
-    """Grassroots DICOM."""
+    """Grassroots DICOM, in worker processes."""
 
     name = "gdcm"
     device = "cpu"
     syntaxes = MappingProxyType(
         {
-            cs.JPEG_BASELINE: 1,
-            cs.JPEG_EXTENDED: 1,
-            cs.JPEG_LOSSLESS: 1,
-            cs.JPEG_LOSSLESS_SV1: 1,
-            cs.JPEG_LS: 1,
-            cs.JPEG_LS_NEAR: 1,
-            cs.J2K_LOSSLESS: 2,
-            cs.J2K: 2,
-            cs.RLE: 3,
+            cs.JPEG_BASELINE: 8,
+            cs.JPEG_EXTENDED: 8,
+            cs.JPEG_LOSSLESS: 8,
+            cs.JPEG_LOSSLESS_SV1: 8,
+            cs.JPEG_LS: 8,
+            cs.JPEG_LS_NEAR: 8,
+            cs.J2K_LOSSLESS: 8,
+            cs.J2K: 8,
+            cs.RLE: 10,
         }
     )
 
     def __init__(self) -> None:
-        self._quiet = False
-        self._lock = Lock()
+        self._workers = WorkerPool("gdcm_worker.py")
 
     def available(self) -> Availability:
         """Whether python-gdcm is installed."""
         if find_spec("gdcm") is None:
-            return Availability(False, "python-gdcm is not installed", "pip install python-gdcm")
-        return Availability(True)
+            return Availability(usable=False, reason="python-gdcm is not installed", install=install_command("codecs"))
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""
-        import gdcm
-
-        with self._lock:
-            if not self._quiet:
-                for name in ("WarningOff", "ErrorOff", "DebugOff"):  # its own words would mix with the program's output
-                    getattr(gdcm.Trace, name)()
-                self._quiet = True
         if frame.bits_allocated not in (8, 16) or frame.floating:
             raise ValueError(f"{frame.bits_allocated} bits are not for this decoder")
-        fragment = gdcm.Fragment()
-        fragment.SetByteStringValue(data)
-        fragments = gdcm.SequenceOfFragments.New()
-        fragments.AddFragment(fragment)
-        element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-        element.SetValue(fragments.__ref__())
-        image = gdcm.Image()
-        image.SetNumberOfDimensions(2)
-        image.SetDimensions((frame.columns, frame.rows, 1))
-        image.SetDataElement(element)
-        # GDCM undoes the colour transform of JPEG 2000 and leaves that of JPEG, whatever it is told
-        grey = frame.photometric if frame.samples == 1 else "RGB"
-        image.SetPhotometricInterpretation(
-            gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.GetPIType(grey))
-        )
-        image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(frame.syntax)))
-        image.SetPixelFormat(
-            gdcm.PixelFormat(
-                frame.samples, frame.bits_allocated, frame.bits_stored, frame.high_bit, 1 if frame.signed else 0
-            )
-        )
-        if frame.planar:
-            image.SetPlanarConfiguration(1)
-        text = image.GetBuffer()
-        if text is None:
-            raise ValueError("GDCM gave nothing")
-        raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
-        width = image.GetPixelFormat().GetBitsAllocated() // 8
-        planes = image.GetPlanarConfiguration()
-        kind = "i" if image.GetPixelFormat().GetPixelRepresentation() else "u"
+        signed = 1 if frame.signed else 0
+        request = {
+            "rows": frame.rows,
+            "columns": frame.columns,
+            "syntax": frame.syntax,
+            # GDCM undoes the colour transform of JPEG 2000 and leaves that of JPEG, whatever the photometric is
+            "photometric": frame.photometric if frame.samples == 1 else "RGB",
+            "pixel_format": [frame.samples, frame.bits_allocated, frame.bits_stored, frame.high_bit, signed],
+            "planar": frame.planar,
+        }
         count = frame.rows * frame.columns * frame.samples
+        answer, raw = self._workers.ask(request, data, count * frame.dtype.itemsize)
+        width = answer["bits"] // 8
+        kind = "i" if answer["signed"] else "u"
         if len(raw) < count * width:
             raise ValueError(f"GDCM gave {len(raw)} of {count * width} bytes")
         flat = np.frombuffer(raw, f"{kind}{width}", count=count)
-        if planes and frame.samples == 3:
+        if answer["planar"] and frame.samples == 3:
             values = np.ascontiguousarray(flat.reshape(3, frame.rows, frame.columns).transpose(1, 2, 0))
         else:
             values = flat.reshape(frame.shape)

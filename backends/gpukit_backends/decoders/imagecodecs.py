@@ -13,6 +13,7 @@ from gpukit.dicom.pixels import codestream as cs
 from gpukit.dicom.pixels.codestream import Codestream
 from gpukit.dicom.pixels.decoders import Availability
 from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.extras import install_command
 
 
 class ImagecodecsDecoder:
@@ -43,8 +44,8 @@ class ImagecodecsDecoder:
     def available(self) -> Availability:
         """Whether imagecodecs is installed."""
         if find_spec("imagecodecs") is None:
-            return Availability(False, "imagecodecs is not installed", "pip install imagecodecs")
-        return Availability(True)
+            return Availability(usable=False, reason="imagecodecs is not installed", install=install_command("codecs"))
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""

@@ -1,4 +1,8 @@
-"""Frames through the pylibjpeg plug-ins: libjpeg (JPEG, JPEG-LS), openjpeg (JPEG 2000, HTJ2K), rle."""
+"""Frames through two plug-ins of pylibjpeg: openjpeg (JPEG 2000, HTJ2K) and rle.
+
+The third plug-in, pylibjpeg-libjpeg (JPEG, JPEG-LS), has the licence GPL-3.0 and is not used: imagecodecs and GDCM
+decode all of its transfer syntaxes.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +18,26 @@ from gpukit.dicom.pixels import codestream as cs
 from gpukit.dicom.pixels.codestream import Codestream
 from gpukit.dicom.pixels.decoders import Availability
 from gpukit.dicom.pixels.image_pixel import FrameDescription
+from gpukit.extras import install_command
 
-_LIBJPEG = {cs.JPEG_BASELINE, cs.JPEG_EXTENDED, cs.JPEG_LOSSLESS, cs.JPEG_LOSSLESS_SV1, cs.JPEG_LS, cs.JPEG_LS_NEAR}
 _OPENJPEG = {cs.J2K_LOSSLESS, cs.J2K, cs.HTJ2K_LOSSLESS, cs.HTJ2K_LOSSLESS_RPCL, cs.HTJ2K}
 
 
 class PylibjpegDecoder:
-    """The three packages of pylibjpeg; each syntax needs its own."""
+    """The packages pylibjpeg-openjpeg and pylibjpeg-rle."""
 
     name = "pylibjpeg"
     device = "cpu"
-    syntaxes = MappingProxyType({**dict.fromkeys(_LIBJPEG, 2), **dict.fromkeys((*_OPENJPEG, cs.RLE), 1)})
+    syntaxes = MappingProxyType(dict.fromkeys((*_OPENJPEG, cs.RLE), 1))
 
     def available(self) -> Availability:
-        """Whether all three are installed."""
-        missing = [n for n in ("libjpeg", "openjpeg", "rle") if find_spec(n) is None]
+        """Whether both are installed."""
+        missing = [n for n in ("openjpeg", "rle") if find_spec(n) is None]
         if missing:
-            return Availability(False, f"not installed: {', '.join(missing)}", "pip install 'pylibjpeg[all]'")
-        return Availability(True)
+            return Availability(
+                usable=False, reason=f"not installed: {', '.join(missing)}", install=install_command("codecs")
+            )
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame; see `gpukit.dicom.pixels.decoders.FrameDecoder`."""
@@ -43,11 +49,6 @@ class PylibjpegDecoder:
             flat = np.frombuffer(raw, frame.dtype.newbyteorder("<"))
             planes = flat.reshape(frame.samples, frame.rows, frame.columns)
             return planes[0] if frame.samples == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0))
-        if frame.syntax in _OPENJPEG:
-            import openjpeg
+        import openjpeg
 
-            return np.asarray(openjpeg.decode(data, j2k_format=0))
-        import libjpeg
-
-        # colour transform: 0 none, 1 YCbCr
-        return np.asarray(libjpeg.decode(data, colour_transform=1 if stream.colour_transform else 0))
+        return np.asarray(openjpeg.decode(data, j2k_format=0))

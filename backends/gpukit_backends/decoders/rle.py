@@ -23,7 +23,7 @@ class RunLengthDecoder:
 
     def available(self) -> Availability:
         """Always."""
-        return Availability(True)
+        return Availability(usable=True)
 
     def decode(self, data: bytes, frame: FrameDescription, stream: Codestream) -> NDArray[Any]:
         """Decode one frame: a segment a byte of each sample, the most significant byte first (PS3.5 G.2)."""

@@ -19,13 +19,15 @@ import numpy as np
 
 from gpukit.device import DeviceInfo, Kernel
 from gpukit.errors import DeviceError
+from gpukit.extras import install_command
 from gpukit_backends.cuda.driver import driver
 
-_INSTALL = {
-    "mps": 'pip install "gpukit[mps]"',
-    "torch-cpu": 'pip install "gpukit[nn]"',
-    "torch-cuda": 'pip install "gpukit[nn]" with the CUDA build of torch',
-}
+
+def _install(family: str) -> str:
+    """What installs torch for a family of devices."""
+    if family == "mps":
+        return install_command("mps")
+    return install_command("nn") + (" with the CUDA build of torch" if family == "torch-cuda" else "")
 
 
 class TorchBackend:
@@ -118,10 +120,10 @@ class TorchBackend:
         )
 
     def _mps(self) -> DeviceInfo:
-        install = _INSTALL["mps"]
+        install = _install("mps")
         here = f"{platform.system()} {platform.machine()}"
         if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-            elsewhere = f"on a Mac with Apple silicon: {install}; here use cpu or torch-cpu"
+            elsewhere = "on a Mac with Apple silicon, install gpukit with the extra mps; here use cpu or torch-cpu"
             return self._info("mps", reason=f"MPS needs a Mac with Apple silicon, this is {here}", install=elsewhere)
         if find_spec("torch") is None:
             return self._info("mps", reason="torch is not installed", install=install)
@@ -139,11 +141,11 @@ class TorchBackend:
 
     def _cpu(self) -> DeviceInfo:
         if find_spec("torch") is None:
-            return self._info("torch-cpu", reason="torch is not installed", install=_INSTALL["torch-cpu"])
+            return self._info("torch-cpu", reason="torch is not installed", install=_install("torch-cpu"))
         return self._info("torch-cpu", description=platform.processor() or platform.machine())
 
     def _cuda(self) -> tuple[DeviceInfo, ...]:
-        install = _INSTALL["torch-cuda"]
+        install = _install("torch-cuda")
         spec = find_spec("torch")
         if spec is None or spec.origin is None:
             return (self._info("torch-cuda", reason="torch is not installed", install=install),)
@@ -172,7 +174,7 @@ def _torch(device: str) -> Any:
             return import_module("torch")
     except Exception as error:  # ImportError when absent; a broken build raises OSError and others
         family = device.partition(":")[0]
-        fix = f"to use it: {_INSTALL.get(family, _INSTALL['torch-cpu'])}"
+        fix = f"to use it: {_install(family)}"
         raise DeviceError(f"device {device!r} cannot be used: torch does not work: {_line(error)}", fix=fix) from error
 
 

@@ -13,7 +13,7 @@ from gpukit.dispatch import kernel
 from gpukit.ops._arrays import check_padding
 from gpukit.ops._lighting import Body, unit_vectors
 from gpukit.ops._mapping import check_shape
-from gpukit.ops._scene import Labels, Second, scene_of
+from gpukit.ops._scene import Labels, Second, drawable, scene_of
 from gpukit.ops.sample import check_sample
 from gpukit_backends.mps._interpolated import Field
 
@@ -63,6 +63,7 @@ def raycast(
         data, matrix, (nk, nj, ni), affine=affine, colors=colors, opacities=opacities, window=window, shading=shading,
         eye=eye, opaque=opaque, gradient=gradient, planes=planes, labels=labels, second=second,
     )  # fmt: skip
+    data, second = drawable(data, second)
     body = Body(compat, data, scene, check_padding(padding), labels, second, field=_Field)
     rays = scene.rays
     host: Any = {"dtype": body.real, "device": data.device}

@@ -11,6 +11,7 @@ from gpukit.ai.model.coreml import runs_here
 from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit.extras import install_command
 from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes
 
 _FLOAT32 = 65568  # ArrayFeatureType.ArrayDataType.FLOAT32 of Apple's FeatureTypes.proto
@@ -29,9 +30,7 @@ class CoreMlRuntime:
                 usable=False, reason="Core ML models run on macOS only", install="use the network as ONNX or for torch"
             )
         if find_spec("coremltools") is None:
-            return Availability(
-                usable=False, reason="coremltools is not installed", install="install it: pip install 'gpukit[coreml]'"
-            )
+            return Availability(usable=False, reason="coremltools is not installed", install=install_command("coreml"))
         try:
             return Availability(usable=True, library=f"coremltools {version('coremltools')}")
         except PackageNotFoundError:

@@ -13,6 +13,7 @@ from typing import Any
 from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit.extras import install_command
 from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes
 from gpukit_backends.runtimes.tensorrt_cache import engine_folder
 
@@ -66,7 +67,7 @@ class OnnxRuntime:
             return Availability(
                 usable=False,
                 reason="onnxruntime is not installed",
-                install=f"install it: pip install 'gpukit[{extra}]'",
+                install=install_command(extra),
             )
         found = next((f"{package} {v}" for package, v in versions.items() if v), "onnxruntime")
         lacks = (self._provider in ("cuda", "tensorrt") and versions["onnxruntime"] is not None) or (

@@ -22,6 +22,7 @@ from gpukit.ai.inference.out_of_memory import reason
 from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError, ModelError
+from gpukit.extras import install_command
 from gpukit_backends.cpu.threads import thread_count
 from gpukit_backends.runtimes.graph_tensors import Patch, check_outputs, fixed_sizes, wanted_outputs
 from gpukit_backends.runtimes.torch_loading import load_module
@@ -71,9 +72,7 @@ class OpenVinoRuntime:
     def available(self) -> Availability:
         """Whether openvino is installed."""
         if find_spec("openvino") is None:
-            return Availability(
-                usable=False, reason="openvino is not installed", install="install it: pip install 'gpukit[openvino]'"
-            )
+            return Availability(usable=False, reason="openvino is not installed", install=install_command("openvino"))
         try:
             return Availability(usable=True, library=f"openvino {version('openvino')}")
         except PackageNotFoundError:

@@ -27,7 +27,10 @@ def engine_folder(model: Model) -> tuple[Path | None, str]:
         return None, f"{CACHE_VARIABLE} is off"
     if len(model.weight_files) == 1 and _names_files(model.weights):
         return None, "the graph may keep its numbers in files that its digest does not cover"
-    base = Path(named) if named else _user_cache() / "gpukit"
+    cache = _user_cache()
+    if not named and cache is None:
+        return None, f"the user has no home folder; set {CACHE_VARIABLE} to a folder"
+    base = Path(named) if named or cache is None else cache / "gpukit"
     folder = base / "tensorrt" / model.digest
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,6 +53,11 @@ def _names_files(graph: Path) -> bool:
             return content.find(b"location") >= 0
 
 
-def _user_cache() -> Path:
+def _user_cache() -> Path | None:
     data = os.environ.get("XDG_CACHE_HOME")
-    return Path(data) if data else Path.home() / ".cache"
+    if data:
+        return Path(data)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        return None

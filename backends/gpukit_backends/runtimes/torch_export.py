@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpukit.ai.model.description import Model
 from gpukit.ai.registry.compare import difference
-from gpukit.errors import DependencyError, ModelError
+from gpukit.errors import ModelError
+from gpukit.extras import missing_package
 from gpukit_backends.runtimes.graph_tensors import layout_of
 from gpukit_backends.runtimes.torch_loading import load_module
 
@@ -73,7 +74,7 @@ def to_onnx(model: Model, example: torch.Tensor, target: Path) -> tuple[str, ...
                 opset_version=OPSET, dynamic_axes={"image": axes}, training=torch.onnx.TrainingMode.PRESERVE,
             )  # fmt: skip
         except ImportError as error:
-            raise DependencyError("writing ONNX needs the package onnx", fix='pip install "gpukit[convert]"') from error
+            raise missing_package("writing ONNX needs the package onnx", "convert") from error
         except Exception as error:  # the exporter raises many kinds
             raise _failed("ONNX", error, model) from error
     return notes
@@ -104,9 +105,7 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
         with _silent():
             import coremltools
     except ImportError as error:
-        raise DependencyError(
-            "writing Core ML models needs coremltools", fix="install it: pip install coremltools"
-        ) from error
+        raise missing_package("writing Core ML models needs coremltools", "coreml") from error
     from gpukit.ai.model.coreml import METADATA_KEY
 
     every = model.task == "detect"

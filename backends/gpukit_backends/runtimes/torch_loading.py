@@ -12,7 +12,8 @@ from typing import Any
 
 from gpukit.ai.model.architectures import build_network, load_weights
 from gpukit.ai.model.description import Model
-from gpukit.ai.model.torch_archive import check_archive, check_script
+from gpukit.ai.model.torch_archive import members_of
+from gpukit.ai.model.torch_script import check_script, reaches_out
 from gpukit.ai.model.weight_files import first_sentence
 from gpukit.ai.nnunet.network import load_folds
 from gpukit.errors import ModelError
@@ -38,28 +39,80 @@ def load_module(model: Model, device: Any) -> Any:
     return load_weights(build_network(model.network, model.file), model.weights).to(device)
 
 
+def check_weights(model: Model) -> None:
+    """Refuse weights that could run code or reach files, without running any of them.
+
+    Raises
+    ------
+    ModelError
+        They are of a format that holds programs, and one of these could.
+    """
+    suffix = model.weights.suffix.lower()
+    if model.format == "torchscript" or (model.format == "monai-bundle" and suffix == ".ts"):
+        _compiled(model.weights, "cpu")
+    elif model.format == "torch-export":
+        _read_exported(model.weights)
+
+
 def _torchscript(file: Path, device: Any) -> Any:
-    """TorchScript is a language of its own, whose two ways to files are looked for before it is loaded."""
+    """A TorchScript network, whose programs were read and whose compiled graphs were walked before anything runs."""
+    import torch
+
+    recursive: Any = torch.jit._recursive  # type: ignore[attr-defined, unused-ignore]
+    return recursive.wrap_cpp_module(_compiled(file, device)).eval()
+
+
+def _compiled(file: Path, device: Any) -> Any:
+    """The compiled module; its programs have been checked before, since loading runs what restores its state."""
     import torch
 
     check_script(file)
     try:
-        return torch.jit.load(file, map_location=device).eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, OSError) as error:
+        native: Any = torch._C
+        unit = native.CompilationUnit()
+        module = native.import_ir_module(unit, str(file), torch.device(device), {}, False)
+        for function in unit.get_functions():
+            for operator in _operators(function.graph):
+                if reaches_out(operator):
+                    raise ModelError(
+                        f"the TorchScript program calls {operator}, which could reach files or the system", file=file,
+                        fix="export the network as ONNX or as a state dict, if you know where it comes from",
+                    )  # fmt: skip
+    except ModelError:
+        raise
+    except Exception as error:  # torch raises many kinds on damaged programs
         raise ModelError(
             f"the TorchScript file cannot be loaded: {first_sentence(error)}",
             file=file,
             fix="save it with torch.jit.save; a state dict needs the format state-dict",
         ) from error
+    return module
+
+
+def _operators(graph: Any) -> Iterator[str]:
+    """Operators of a compiled graph, and of all graphs within it."""
+    waiting = list(graph.nodes())
+    while waiting:
+        node = waiting.pop()
+        yield str(node.kind())
+        for block in node.blocks():
+            waiting.extend(block.nodes())
+        for name in node.attributeNames():
+            if node.kindOf(name) == "g":
+                waiting.extend(node.g(name).nodes())
+            elif node.kindOf(name) == "gs":
+                for inner in node.gs(name):
+                    waiting.extend(inner.nodes())
 
 
 def _exported(file: Path, device: Any) -> Any:
+    """An exported program, loaded from the very bytes that were checked."""
     import torch
     from torch.export.passes import move_to_device_pass
 
-    check_exported(file)
+    content = _read_exported(file)
     try:
-        program = torch.export.load(file)
+        program = torch.export.load(io.BytesIO(content))
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
         return program.module()
@@ -67,17 +120,33 @@ def _exported(file: Path, device: Any) -> Any:
         raise ModelError(f"the exported program cannot be loaded: {first_sentence(error)}", file=file) from error
 
 
-def check_exported(file: Path) -> None:
+def _read_exported(file: Path) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"the exported program cannot be read: {error.strerror or error}", file=file) from error
+    check_exported(content, file)
+    return content
+
+
+def check_exported(content: bytes, file: Path) -> None:
     """Refuse an exported program that would run code while it is loaded.
 
     ``torch.export.load`` unpickles some members of the archive without limits and evaluates the texts of symbolic
     sizes. What ``torch.export.save`` writes for a network of plain tensors needs neither, so both are refused here:
     pickled tensors, custom and opaque objects, compiled libraries, operators that are not torch's own, and symbolic
-    sizes that are more than arithmetic.
+    sizes that are more than arithmetic. An archive that torch could read in another way than this check is refused.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole archive.
+    file : Path
+        Named in errors.
     """
     import torch
 
-    check_archive(file)
+    members_of(io.BytesIO(content), file)
 
     def refuse(why: str) -> ModelError:
         return ModelError(
@@ -87,7 +156,7 @@ def check_exported(file: Path) -> None:
         )
 
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
             root = names[0].partition("/")[0] if names else ""
             inner = {name.removeprefix(f"{root}/"): name for name in names}
@@ -107,8 +176,8 @@ def check_exported(file: Path) -> None:
                     raise refuse("has its tensors in the old pickled form")
     except ModelError:
         raise
-    except (zipfile.BadZipFile, OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"is no exported program: {error}", file=file) from error
+    except Exception as error:  # zipfile, zlib and json raise many kinds
+        raise ModelError(f"is not an exported program: {str(error)[:200]}", file=file) from error
 
 
 def _check_json(content: Any, name: str, refuse: Any) -> None:

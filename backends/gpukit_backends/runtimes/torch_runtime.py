@@ -11,6 +11,7 @@ from typing import Any
 from gpukit.ai.model.description import Model
 from gpukit.ai.runtimes import Availability
 from gpukit.errors import DeviceError, InputError
+from gpukit.extras import install_command
 from gpukit_backends.runtimes.last_layer import LastLayer, first_of
 from gpukit_backends.runtimes.torch_loading import load_module
 
@@ -33,12 +34,16 @@ class TorchRuntime:
             return tuple(notes), changed
         return to_onnx(model, example, target), 0.0
 
+    def check(self, model: Model) -> None:
+        """ModelError where the weights could run code or reach files; nothing of them is run."""
+        from gpukit_backends.runtimes.torch_loading import check_weights
+
+        check_weights(model)
+
     def available(self) -> Availability:
         """Whether torch is installed."""
         if find_spec("torch") is None:
-            return Availability(
-                usable=False, reason="torch is not installed", install="install it: pip install 'gpukit[nn]'"
-            )
+            return Availability(usable=False, reason="torch is not installed", install=install_command("nn"))
         try:
             return Availability(usable=True, library=f"torch {version('torch')}")
         except PackageNotFoundError:

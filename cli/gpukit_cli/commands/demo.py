@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gpukit.extras import missing_package
 from gpukit_cli.params import Device, Force
 from gpukit_cli.progress import Progress
 
@@ -66,14 +67,13 @@ def template() -> Volume:
     from dataclasses import replace
     from importlib.util import find_spec
 
-    from gpukit.errors import DependencyError
     from gpukit.files.nifti import read_nifti
 
     spec = find_spec("nilearn")
     places = list(spec.submodule_search_locations or ()) if spec is not None else []
     found = [Path(place) / _TEMPLATE for place in places if (Path(place) / _TEMPLATE).is_file()]
     if not found:
-        raise DependencyError("the demo needs the T1 template inside nilearn", fix='pip install "gpukit[demo]"')
+        raise missing_package("the demo needs the T1 template inside nilearn", "demo")
     volume = read_nifti(found[0])
     grid, axes, flips = volume.grid.reoriented("LPS")
     turned = volume.array.transpose(axes)[tuple(slice(None, None, -1 if flip else None) for flip in flips)]

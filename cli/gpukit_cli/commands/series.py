@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import typer
 
+from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.params import Inputs, Json, source_of
 
@@ -18,9 +19,16 @@ def series(inputs: Inputs, as_json: Json = False) -> None:
 
     What sets images of one series apart, such as M for magnitude and B0 for a field map, stands in parentheses.
     """
-    import gpukit
+    from gpukit.dicom.series.read import collect_source, left_aside
+    from gpukit.io.open import list_series
 
-    found = gpukit.find_series(source_of(inputs))
+    collection = collect_source(source_of(inputs))
+    found = list_series(collection)
+    notes = [*left_aside(collection, True)]
+    if not found and collection.others:
+        notes.append(f"there is no image series, only {', '.join(collection.others)}")
+    for note in notes:
+        warn(note)
     if as_json:
         emit(json_text("series", {"series": [asdict(one) for one in found]}))
         return

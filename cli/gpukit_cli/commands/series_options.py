@@ -5,47 +5,75 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit_cli.failures import warn
-from gpukit_cli.params import Device, FillGaps, KeepTilt, MaxGap, Phase, Series, SkipDamaged, gaps_of, source_of
+from gpukit_cli.params import (
+    Device,
+    FillGaps,
+    KeepTilt,
+    MaxGap,
+    Phase,
+    RawScale,
+    Series,
+    SkipDamaged,
+    gaps_of,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from gpukit.volume import Volume
     from gpukit_cli.progress import Progress
 
-__all__ = ["Opening"]
+__all__ = ["Opening", "Reading"]
 
 
 @dataclass(frozen=True)
-class Opening:
-    """One series of the inputs."""
+class Reading:
+    """One series of the inputs, for networks: a tilted gantry is always straightened."""
 
     series: Series = None
     phase: Phase = None
     fill_gaps: FillGaps = False
-    keep_tilt: KeepTilt = False
+    max_gap: MaxGap = None
     skip_damaged: SkipDamaged = False
     device: Device = None
-    max_gap: MaxGap = None
+    raw_scale: RawScale = False
 
-    def open(self, inputs: Sequence[Path], progress: Progress) -> Volume:
-        """The series that the options choose; what was done to it is told as notes."""
+    @property
+    def gaps(self) -> bool | int:
+        """For `gpukit.open`: whether gaps are interpolated, or how many slices at most."""
+        return gaps_of(self.fill_gaps, self.max_gap)
+
+    def open(self, inputs: Sequence[Path], progress: Progress, **options: Any) -> Volume:
+        """Read the series that the options choose; print its notes."""
         import gpukit
 
         volume = gpukit.open(
             source_of(inputs),
             device=self.device,
             series=self.series,
-            fill_gaps=gaps_of(self.fill_gaps, self.max_gap),
+            fill_gaps=self.gaps,
             phase=None if self.phase == "all" else self.phase,
-            tilt="keep" if self.keep_tilt else "remove",
             skip_damaged=self.skip_damaged,
+            raw_scale=self.raw_scale,
             progress=progress,
+            **options,
         )
         for note in volume.notes:
             warn(note)
         return volume
+
+
+@dataclass(frozen=True)
+class Opening(Reading):
+    """One series of the inputs."""
+
+    keep_tilt: KeepTilt = False
+
+    def open(self, inputs: Sequence[Path], progress: Progress, **options: Any) -> Volume:
+        """Read the series that the options choose; print its notes."""
+        return super().open(inputs, progress, tilt="keep" if self.keep_tilt else "remove", **options)
 
     def one_phase(self, inputs: Sequence[Path], progress: Progress) -> Volume:
         """The series, of which one phase must be chosen, or all.

@@ -92,7 +92,7 @@ def find_cases(
 
 def _together(sources: Sequence[str]) -> Iterator[str | list[str]]:
     """The inputs; DICOM files that were named one by one, as a shell writes ``series/*.dcm`` out, as one input."""
-    special = (*VOLUMES, *_LISTS, *_TABLES, ".zip")
+    special = (*VOLUMES, ".hdr", ".hdr.gz", *_LISTS, *_TABLES, ".zip")
     files = [s for s in sources if "://" not in s and not s.lower().endswith(special) and Path(s).is_file()]
     several = set(files) if len(files) > 1 else set()
     for source in sources:

@@ -15,6 +15,7 @@ from gpukit.dicom.reader.discovery import discover
 from gpukit.dicom.series.candidates import Collection, Series, main_candidate
 from gpukit.dicom.series.read import collect_source
 from gpukit.errors import FormatError, GpukitError, InputNotFoundError
+from gpukit.files.nifti_header import is_of_a_pair
 
 __all__ = ["images_of"]
 
@@ -58,7 +59,7 @@ def _listed(file: Path, skip_damaged: bool) -> Iterator[Case]:
 def _local(source: str, skip_damaged: bool) -> list[Case]:
     """Series and volume files of a folder, file, zip or glob."""
     path = Path(source)
-    if source.lower().endswith(VOLUMES) and path.is_file():
+    if path.is_file() and _is_volume(path):
         return [_volume_file(path, path.parent)]
     volumes = []
     if path.is_dir() or (glob.has_magic(source) and not path.exists()):
@@ -75,7 +76,8 @@ def _local(source: str, skip_damaged: bool) -> list[Case]:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith(VOLUMES)
+    name = path.name.lower()
+    return name.endswith(VOLUMES) or (name.removesuffix(".gz").endswith(".hdr") and is_of_a_pair(path))
 
 
 def _series(collection: Collection, source: Path, skip_damaged: bool) -> Iterator[Case]:
@@ -121,7 +123,8 @@ def _series(collection: Collection, source: Path, skip_damaged: bool) -> Iterato
 
 def _volume_file(path: Path, root: Path) -> Case:
     beside = []
-    if path.suffix.lower() in (".mhd", ".nhdr"):  # its data lie in another file of its name
+    # the data of these lie in another file of their name
+    if path.name.lower().removesuffix(".gz").endswith((".mhd", ".nhdr", ".hdr")):
         beside = [str(p) for p in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")) if p != path]
     files = (str(path.absolute()),)
     return Case(file_key(str(path)), str(path), files, stamp=_stamp([str(path), *beside]), about=_about(path, root))

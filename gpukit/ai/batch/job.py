@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,21 +13,38 @@ import gpukit.io.save
 from gpukit.ai.batch.case import Case
 from gpukit.ai.model.description import Model
 from gpukit.ai.registry.find import find_model
+from gpukit.ai.results.write import (
+    classification_csv,
+    classification_json,
+    draw_labels,
+    single_image,
+    write_detections,
+    write_report,
+    write_text,
+)
 from gpukit.ai.runtimes import choose, formats_of
-from gpukit.ai.tasks.label_summary import chosen_labels
+from gpukit.ai.tasks.classify import Classification
+from gpukit.ai.tasks.detect import Detections
+from gpukit.ai.tasks.label_summary import chosen_labels, summary
+from gpukit.ai.tasks.report import Report
 from gpukit.ai.tasks.segment import check_settings, one_phase
 from gpukit.ai.transforms.channels import in_order
-from gpukit.documents.atomic import atomic_path
-from gpukit.documents.json_csv import csv_cell, json_text, plain
-from gpukit.errors import InputError, ModelError, OutputError
+from gpukit.documents.json_csv import json_text, plain
+from gpukit.errors import InputError, ModelError
 from gpukit.profiling import stage
-from gpukit.volume import Volume
+from gpukit.volume import Segmentation, Volume
 
 __all__ = ["FORMATS", "OPTIONS", "TASKS", "Job", "Written", "read", "run", "write"]
 
 #: Formats of each task's results with the suffix of the files; the first is the one that is written unasked.
 FORMATS: dict[str, dict[str, str]] = {
-    "segment": {"dicom-seg": ".dcm", "dicom-seg-labelmap": ".dcm", "nifti": ".nii.gz", "json": ".json"},
+    "segment": {
+        "dicom-seg": ".dcm",
+        "dicom-seg-labelmap": ".dcm",
+        "dicom-rtstruct": ".dcm",
+        "nifti": ".nii.gz",
+        "json": ".json",
+    },
     "classify": {"json": ".json", "csv": ".csv"},
     "detect": {"json": ".json", "gsps": ".dcm", "sr": ".dcm"},
     "enhance": {"dicom": "", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"},
@@ -36,8 +52,8 @@ FORMATS: dict[str, dict[str, str]] = {
 }
 #: Formats whose objects refer to the images that they were made of.
 _REFERRING = {
-    "dicom-seg": "a DICOM SEG", "dicom-seg-labelmap": "a DICOM SEG", "gsps": "a GSPS", "sr": "an SR",
-    "dicom": "a derived DICOM image",
+    "dicom-seg": "a DICOM SEG", "dicom-seg-labelmap": "a DICOM SEG", "dicom-rtstruct": "an RTSTRUCT", "gsps": "a GSPS",
+    "sr": "an SR", "dicom": "a derived DICOM image",
 }  # fmt: skip
 TASKS = tuple(FORMATS)
 #: What may be set for each task, with the names of the task's own function.
@@ -229,36 +245,30 @@ def run(images: tuple[Volume, ...], job: Job, models: tuple[Model, ...], passing
 
 def write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Model, ...]) -> Written:
     """Put the outputs into place, each whole or not at all; what an earlier attempt left is replaced."""
-    with stage("writing"):
-        return _write(case, volume, result, job, models)
-
-
-def _write(case: Case, volume: Volume, result: Any, job: Job, models: tuple[Model, ...]) -> Written:
     target = Path(job.output) / f"{case.key}{FORMATS[job.task][job.format]}"
-    made = [target]
-    writer: dict[str, Callable[..., dict[str, Any]]] = {
-        "segment": _write_segmentation, "classify": _write_classes, "detect": _write_boxes, "enhance": _write_image,
-        "report": _write_report,
-    }  # fmt: skip
-    given = result
-    if job.task == "segment":
-        from gpukit.ai.tasks.label_summary import summary
-
-        content = summary(result, _single(volume))  # counted where it is, then downloaded once
-        result = result.to("cpu")
-        given = (result, content)
-    facts = writer[job.task](case, volume, given, job, target)
-    if job.overlay:
+    with stage("writing"):
+        if job.task == "segment":
+            content = summary(result, single_image(volume))  # counted where it is, then downloaded once
+            result = result.to("cpu")
+            facts = _write_segmentation(result, content, job, target)
+        else:
+            facts = _WRITERS[job.task](case, result, job, target)
+        if not job.overlay:
+            return Written((target.name,), facts)
         picture = target.with_name(f"{case.key}.png")
-        _draw(volume, result, job, models, picture)
-        made.append(picture)
-    return Written(tuple(path.name for path in made), facts)
+        if job.task == "detect":
+            from gpukit.ai.results.detection_overlay import draw_boxes
+
+            plane = models[0].picture_input.plane if models[0].dimensions == 2 else "stored"
+            draw_boxes(volume, result, picture, plane=plane, force=True)
+        else:
+            draw_labels(volume, result, picture, force=True)
+    return Written((target.name, picture.name), facts)
 
 
-def _write_segmentation(case: Case, volume: Volume, counted: Any, job: Job, target: Path) -> dict[str, Any]:
-    result, content = counted
+def _write_segmentation(result: Segmentation, content: dict[str, Any], job: Job, target: Path) -> dict[str, Any]:
     if job.format == "json":
-        _text(json_text("segmentation", {"files": [], **content}), target)
+        write_text(json_text("segmentation", {"files": [], **content}), target, force=True)
     else:
         gpukit.io.save.save(result, target, format=job.format, force=True)
     return {
@@ -266,87 +276,32 @@ def _write_segmentation(case: Case, volume: Volume, counted: Any, job: Job, targ
     }
 
 
-def _write_classes(case: Case, volume: Volume, result: Any, job: Job, target: Path) -> dict[str, Any]:
-    from gpukit.ai.results.documents import classification_document, classification_entry
-
-    if job.format == "json":
-        content = classification_document([(case.source, one) for one in result])
-        _text(json_text("classification", {**content, "failures": []}), target)
-    else:
-        out = io.StringIO()
-        rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(("file", "slice", "frame", "class", "probability", "found", "model", "version", "digest"))
-        for one in result:
-            model = [" + ".join(m[key] for m in one.models) for key in ("name", "version", "digest")]
-            entry = classification_entry(one, case.source)
-            where = (entry["file"], "" if one.index is None else one.index, entry["frame"] or "")
-            made = [(*where, p.name, f"{p.probability:.6g}", int(p.found), *model) for p in one.predictions]
-            rows.writerows([csv_cell(cell) for cell in row] for row in made)
-        _text(out.getvalue(), target)
+def _write_classification(case: Case, result: list[Classification], job: Job, target: Path) -> dict[str, Any]:
+    answers = [(case.source, answer) for answer in result]
+    write_text((classification_json if job.format == "json" else classification_csv)(answers), target, force=True)
     if len(result) == 1:
         return {"classes": [{"name": p.name, "probability": p.probability} for p in result[0].predictions[:5]]}
-    counted: dict[str, int] = {}
-    for one in result:
-        counted[one.top.name] = counted.get(one.top.name, 0) + 1
-    return {"pictures": len(result), "most_probable": counted}
+    return {"pictures": len(result), "most_probable": dict(Counter(answer.top.name for answer in result))}
 
 
-def _write_boxes(case: Case, volume: Volume, result: Any, job: Job, target: Path) -> dict[str, Any]:
-    from gpukit.ai.results.detection_report import write_gsps, write_sr
-    from gpukit.ai.results.documents import detections_document
-
-    if job.format == "json":
-        _text(json_text("detections", detections_document(result, case.source)), target)
-    else:
-        (write_gsps if job.format == "gsps" else write_sr)(result, target, force=True)
-    counted: dict[str, int] = {}
-    for box in result.boxes:
-        counted[box.name] = counted.get(box.name, 0) + 1
-    return {"boxes": len(result.boxes), "classes": counted}
+def _write_detections(case: Case, result: Detections, job: Job, target: Path) -> dict[str, Any]:
+    write_detections(result, target, job.format, name=case.source, force=True)
+    return {"boxes": len(result.boxes), "classes": dict(Counter(box.name for box in result.boxes))}
 
 
-def _write_image(case: Case, volume: Volume, result: Any, job: Job, target: Path) -> dict[str, Any]:
+def _write_image(case: Case, result: Volume, job: Job, target: Path) -> dict[str, Any]:
     gpukit.io.save.save(result, target, format=job.format, force=True)
     return {"shape": list(result.shape), "spacing_mm": [float(s) for s in result.grid.spacing]}
 
 
-def _write_report(case: Case, volume: Volume, result: Any, job: Job, target: Path) -> dict[str, Any]:
-    from gpukit.ai.results.documents import report_document
-    from gpukit.ai.results.report_documents import as_markdown, write_sr
-
-    if job.format == "sr":
-        write_sr(result, target, force=True)
-    elif job.format == "json":
-        _text(json_text("report", report_document(result, "Findings")), target)
-    else:
-        _text(as_markdown(result), target)
+def _write_report(case: Case, result: Report, job: Job, target: Path) -> dict[str, Any]:
+    write_report(result, target, job.format, force=True)
     return {"findings": [finding.text for finding in result.findings if finding.present][:20]}
 
 
-def _draw(volume: Volume, result: Any, job: Job, models: tuple[Model, ...], picture: Path) -> None:
-    if job.task == "detect":
-        from gpukit.ai.results.detection_overlay import draw_boxes
-
-        plane = models[0].picture_input.plane if models[0].dimensions == 2 else "stored"
-        draw_boxes(volume, result, picture, plane=plane, force=True)
-        return
-    from gpukit.ai.results.montage import write_montage
-
-    image = _single(volume)
-    if image is None:
-        raise OutputError("a colour or 4D series makes no picture", file=picture, fix="leave --overlay out")
-    write_montage(image, result, picture, force=True)
-
-
-def _single(volume: Volume) -> Volume | None:
-    """The volume if it is one image, else None."""
-    from dataclasses import replace
-
-    if volume.axes == "tkji" and volume.shape[0] == 1:
-        return replace(volume, array=volume.array[0], axes="kji")
-    return volume if volume.axes == "kji" else None
-
-
-def _text(text: str, target: Path) -> None:
-    with atomic_path(target, force=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+_WRITERS: dict[str, Callable[[Case, Any, Job, Path], dict[str, Any]]] = {
+    "classify": _write_classification,
+    "detect": _write_detections,
+    "enhance": _write_image,
+    "report": _write_report,
+}

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpukit.documents.lock import FileLock
 from gpukit.errors import FormatError, OutputError, OutputExistsError
 
-__all__ = ["MANIFEST", "Manifest"]
+__all__ = ["MANIFEST", "Manifest", "Running"]
 
 MANIFEST = "manifest.jsonl"
+_RUNNING = ".running.jsonl"
 SCHEMA_VERSION = 1
 
 
@@ -54,9 +56,10 @@ class Manifest:
                 file=folder,
                 fix="name a new folder, or say --force to write among them",
             )
-        self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._lock = FileLock(self.file, busy="another batch is at work in this folder")
+        self._handle = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            self._lock()
+            self._lock.__enter__()
             # Through JSON and back, so that tuples and lists compare as they are stored.
             identity = json.loads(json.dumps(job))
             head = self._load()
@@ -72,7 +75,9 @@ class Manifest:
                 os.ftruncate(self._handle, 0)
                 self.rows.clear()
                 self._append({"schema_version": SCHEMA_VERSION, "job": identity})
+            self.running = Running(folder / _RUNNING)
         except BaseException:
+            self._lock.__exit__(None, None, None)
             os.close(self._handle)
             raise
 
@@ -86,9 +91,16 @@ class Manifest:
         self._append(row)
         self.rows[str(row["case"])] = dict(row)
 
+    @property
+    def note(self) -> str:
+        """What the user must know of the way in which the folder is locked, or an empty text."""
+        return self._lock.note
+
     def close(self) -> None:
         """Let the next run in."""
+        self.running.close()
         os.close(self._handle)
+        self._lock.__exit__(None, None, None)
 
     def __enter__(self) -> Manifest:
         return self
@@ -97,18 +109,9 @@ class Manifest:
         """Let the next run in."""
         self.close()
 
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two runs in one folder are the user's to avoid
-            return
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError("another batch is at work in this folder", file=self.file.parent) from None
-
     def _append(self, row: Mapping[str, Any]) -> None:
-        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        # a name that is not UTF-8 is escaped as JSON escapes it, and is read back as it was
+        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
         try:
             written = os.write(self._handle, line)
             if written != len(line):
@@ -140,6 +143,71 @@ class Manifest:
                     f"line {number} is no row of a batch", file=self.file, fix="name a new folder for the outputs"
                 ) from None
         return head
+
+
+class Running:
+    """The cases that are at work now, on the disk before their work begins.
+
+    A process that ends with all it has, such as within a library that a damaged file brings down, leaves the names of
+    these cases behind; any other end removes them.
+
+    Parameters
+    ----------
+    file : Path
+        Is read, then made anew.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        #: Cases that were at work when earlier processes ended without their own clean-up, and how many of these ended.
+        self.left = _left(file)
+        #: Cases whose work ended in this process.
+        self.ended: set[str] = set()
+        self._handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+        for case in self.left:  # until each of them has begun again
+            self._write(case, "begins")
+
+    def begin(self, case: str) -> None:
+        """Before a case's work begins."""
+        self._write(case, "begins")
+
+    def end(self, case: str) -> None:
+        """When its row is in the record."""
+        self.ended.add(case)
+        self._write(case, "ends")
+
+    def close(self) -> None:
+        """At an end that is not sudden."""
+        os.close(self._handle)
+        self.file.unlink(missing_ok=True)
+
+    def _write(self, case: str, moment: str) -> None:
+        try:
+            row = {"case": case, "moment": moment, "ends": self.left.get(case, 0)}
+            os.write(self._handle, (json.dumps(row) + "\n").encode())
+            os.fsync(self._handle)
+        except OSError as error:
+            raise OutputError(f"cannot be written: {error.strerror}", file=self.file) from error
+
+
+def _left(file: Path) -> dict[str, int]:
+    """Cases that began and did not end, and sudden ends, by the order in which they began; no torn line counts."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return {}
+    found: dict[str, int] = {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+            case, moment, ends = str(row["case"]), row["moment"], int(row["ends"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if moment == "begins":
+            found[case] = ends + 1
+        else:
+            found.pop(case, None)
+    return found
 
 
 def _difference(old: Any, new: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from gpukit.errors import GpukitError
 from gpukit.profiling import profile
 from gpukit.volume import Volume
 
-__all__ = ["DEPTH", "Pipeline", "SCRATCH", "failed_row", "fetch"]
+__all__ = ["DEPTH", "Pipeline", "SCRATCH", "failed_row", "fetch", "threads_left"]
 
 
 #: Cases that one pipeline works on at once: one in each of its three stages.
@@ -32,9 +32,17 @@ DEPTH = 3
 SCRATCH = ".fetched"
 
 _STAGES = ("reading", "inference", "writing")
-#: Seconds in which the threads are to leave what they are doing. A thread that is still within a library when the
-#: interpreter ends would take the process down in its own way.
-_PATIENCE = 30.0
+#: Seconds in which the threads are to leave what they are doing, all together: who says Ctrl-C does not want to wait.
+_PATIENCE = 1.0
+_NAME = "batch-"
+
+
+def threads_left() -> bool:
+    """Whether a thread of a pipeline is still at work within a library after `Pipeline.close`.
+
+    Such a thread could take the process down in its own way when the interpreter ends: end with `os._exit` then.
+    """
+    return any(thread.name.startswith(_NAME) and thread.is_alive() for thread in threading.enumerate())
 
 
 class _LeftError(Exception):
@@ -93,7 +101,7 @@ class Pipeline:
         self._threads = [
             threading.Thread(
                 target=self._work, args=(stage, step, queues[n], queues[n + 1] if n < 2 else None),
-                name=f"batch-{stage}", daemon=True,
+                name=f"{_NAME}{stage}", daemon=True,
             )
             for n, (stage, step) in enumerate(zip(_STAGES, steps, strict=True))
         ]  # fmt: skip
@@ -107,12 +115,13 @@ class Pipeline:
         return item.row
 
     def close(self, *, at_once: bool = False) -> None:
-        """Finish what is in flight; `at_once`, leave it as soon as its threads come by, which they do often."""
+        """Finish what is in flight; `at_once`, leave it as soon as its threads come by, but do not wait for it long."""
         if at_once:
             self._stop.set()
         self._first.put(None)
+        end = time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(_PATIENCE if at_once else None)
+            thread.join(max(0.0, end - time.monotonic()) if at_once else None)
 
     def _passing(self, *_: object) -> None:
         if self._stop.is_set():

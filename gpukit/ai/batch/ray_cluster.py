@@ -12,7 +12,8 @@ from gpukit.ai.batch.job import Job
 from gpukit.ai.batch.manifest import MANIFEST
 from gpukit.ai.batch.pipeline import DEPTH, Pipeline
 from gpukit.ai.batch.workers import Event
-from gpukit.errors import DependencyError, GpukitError, InputError, OutputError
+from gpukit.errors import GpukitError, InputError, OutputError
+from gpukit.extras import missing_package
 
 __all__ = ["RayPool"]
 
@@ -66,7 +67,7 @@ class RayPool:
         try:
             import ray as package
         except ImportError:
-            raise DependencyError("--cluster needs Ray", fix="pip install 'gpukit[cluster]'") from None
+            raise missing_package("--cluster needs Ray", "cluster") from None
         if address != "auto" and not address.startswith("ray://"):
             raise InputError(
                 f"{address} is no address of a cluster", attribute="--cluster", fix="use auto, or ray://HOST:PORT"

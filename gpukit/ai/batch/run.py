@@ -18,10 +18,10 @@ from gpukit.ai.batch.find import find_cases
 from gpukit.ai.batch.job import FORMATS, Job
 from gpukit.ai.batch.manifest import Manifest
 from gpukit.ai.batch.pipeline import DEPTH, SCRATCH, failed_row
-from gpukit.ai.batch.workers import Pool, ProcessPool, ThreadPool, places
+from gpukit.ai.batch.workers import CannotBeginError, Pool, ProcessPool, ThreadPool, places
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.tasks.label_summary import amount
-from gpukit.documents.atomic import atomic_path
+from gpukit.documents.atomic import PREFIX, atomic_path
 from gpukit.documents.json_csv import csv_cell, json_text
 from gpukit.errors import GpukitError, InputError, OutputError
 
@@ -46,12 +46,15 @@ class Batch:
         Cases that an earlier run had done.
     aside : tuple of str
         Images that no channel wanted, and that belong to no case.
+    notes : tuple of str
+        What the user must know of the run.
     """
 
     folder: Path
     rows: tuple[dict[str, Any], ...]
     before: int
     aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -179,71 +182,121 @@ def batch(
         def record(row: dict[str, Any]) -> None:
             nonlocal count
             manifest.add(row)
+            manifest.running.end(row["case"])
             count += 1
             if progress is not None:
                 progress(count, len(cases))
 
         if progress is not None:
             progress(count, len(cases))
-        if left:
-            pool = _pool(job, device, devices, workers, cluster, len(left))
-            try:
-                drive(left, pool, record)
-            except BaseException:
-                pool.close(at_once=True)
-                raise
-            pool.close()
+        losses = manifest.running.left
+        rest = [case for case in left if case.key not in losses]
+        suspects = [case for case in left if case.key in losses]
+        for case in [case for case in suspects if losses[case.key] >= MOST_LOSSES]:
+            suspects.remove(case)
+            record(failed_row(case, "worker", f"the process ended {losses[case.key]} times in the midst of it", ""))
+        begin = manifest.running.begin
+        if suspects and cluster is None and workers is None and len(devices) < 2:
+            try:  # in a process of their own, which may die as the one before did
+                _work([], suspects, ProcessPool(job, 1, devices), record, folder, begin, losses)
+                suspects = []
+            except CannotBeginError:  # such as in a script that does not guard its main part
+                suspects = [case for case in suspects if case.key not in manifest.running.ended]
+        if rest or suspects:
+            pool = _pool(job, device, devices, workers, cluster, len(rest) + len(suspects))
+            _work(rest, suspects, pool, record, folder, begin, losses)
         _sweep(folder)
         rows = tuple(manifest.rows[case.key] for case in cases)
-        made = Batch(folder=folder, rows=rows, before=before, aside=tuple(case.source for case in aside))
+        notes = (manifest.note,) if manifest.note else ()
+        made = Batch(folder=folder, rows=rows, before=before, aside=tuple(case.source for case in aside), notes=notes)
         _summarize(made, identity)
     return made
 
 
-def drive(cases: Sequence[Case], pool: Pool, record: Callable[[dict[str, Any]], None]) -> None:
+def _work(
+    cases: Sequence[Case], suspects: Sequence[Case], pool: Pool, record: Callable[[dict[str, Any]], None],
+    folder: Path, begin: Callable[[str], None], losses: Mapping[str, int],
+) -> None:  # fmt: skip
+    """Drive a pool to its end; where that is sudden, nothing half-written stays."""
+    try:
+        drive(cases, pool, record, suspects=suspects, begin=begin, losses=losses)
+    except BaseException:
+        pool.close(at_once=True)
+        _sweep(folder)
+        raise
+    pool.close()
+
+
+def drive(
+    cases: Sequence[Case],
+    pool: Pool,
+    record: Callable[[dict[str, Any]], None],
+    *,
+    suspects: Sequence[Case] = (),
+    begin: Callable[[str], None] | None = None,
+    losses: Mapping[str, int] | None = None,
+) -> None:
     """Work the cases off: each gets one row, whatever happens to the workers.
 
     A worker holds at most `DEPTH` cases. The cases of one that died are tried again, each alone on its worker so that
     the guilty one shows; a case that was there `MOST_LOSSES` times is a failure.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        To be done.
+    pool : Pool
+        Of workers.
+    record : callable
+        Is given each row.
+    suspects : sequence of Case
+        Cases during which an earlier process died: each is tried alone.
+    begin : callable, optional
+        Is given the key of each case before a worker gets it.
+    losses : mapping, optional
+        How often each of the suspects was lost before.
 
     Raises
     ------
     GpukitError
         No worker is left.
     """
-    waiting, suspects = deque(cases), deque[Case]()
-    losses: dict[str, int] = {}
+    waiting, doubtful = deque(cases), deque(suspects)
+    lost = {case.key: (losses or {}).get(case.key, 1) for case in suspects}
     flying: dict[str, dict[str, Case]] = {worker: {} for worker in pool.workers()}
-    while waiting or suspects or any(flying.values()):
+
+    def give(worker: str, held: dict[str, Case], case: Case) -> None:
+        held[case.key] = case
+        if begin is not None:
+            begin(case.key)
+        pool.send(worker, case)
+
+    while waiting or doubtful or any(flying.values()):
         for worker, held in flying.items():
-            if suspects and not held:
-                case = suspects.popleft()
-                held[case.key] = case
-                pool.send(worker, case)
+            if doubtful and not held:
+                give(worker, held, doubtful.popleft())
         for depth in range(1, DEPTH + 1):  # all have one before any has two, else the last devices would have none
             for worker, held in flying.items():
                 # beside a suspect is none; and where suspects wait, a worker runs empty, then it takes one
-                alone = any(key in losses for key in held) or (suspects and held)
+                alone = any(key in lost for key in held) or (doubtful and held)
                 if waiting and len(held) < depth and not alone:
-                    case = waiting.popleft()
-                    held[case.key] = case
-                    pool.send(worker, case)
+                    give(worker, held, waiting.popleft())
         for worker, row in pool.wait():
             if row is not None:
                 del flying[worker][row["case"]]
                 record(row)
                 continue
             for case in flying.pop(worker).values():
-                losses[case.key] = losses.get(case.key, 0) + 1
-                if losses[case.key] < MOST_LOSSES:
-                    suspects.append(case)
+                lost[case.key] = lost.get(case.key, 0) + 1
+                if lost[case.key] < MOST_LOSSES:
+                    doubtful.append(case)
                 else:
                     record(failed_row(case, "worker", f"{MOST_LOSSES} workers died over it", worker))
-            if waiting or suspects:
+            if waiting or doubtful:
                 fresh = pool.renew(worker)
                 if fresh is not None:
                     flying[fresh] = {}
-        if not flying and (waiting or suspects):
+        if not flying and (waiting or doubtful):
             raise GpukitError("no worker is left", fix="run the same command again: what is done is not done twice")
 
 
@@ -277,7 +330,7 @@ def _settled(manifest: Manifest, case: Case, folder: Path, keep_failures: bool) 
 def _sweep(folder: Path) -> None:
     """Take away what a killed run was writing or had fetched; the record's lock says that nobody else is at it."""
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-    for left in folder.glob(".gpukit-*"):
+    for left in folder.glob(f"{PREFIX}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
@@ -287,7 +340,8 @@ def _sweep(folder: Path) -> None:
 def _summarize(made: Batch, job: Mapping[str, Any]) -> None:
     counts = {"cases": len(made.rows), "done": made.done, "failed": len(made.failed)}
     with atomic_path(made.folder / "summary.json", force=True) as temporary:
-        temporary.write_text(json_text("batch", {"job": job, **counts, "rows": made.rows}), encoding="utf-8")
+        text = json_text("batch", {"job": job, **counts, "rows": made.rows})
+        temporary.write_text(text, encoding="utf-8")
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("case", "status", "source", "outputs", "seconds", "result", "error"))
@@ -300,7 +354,7 @@ def _summarize(made: Batch, job: Mapping[str, Any]) -> None:
         )  # fmt: skip
         rows.writerow(map(csv_cell, cells))
     with atomic_path(made.folder / "summary.csv", force=True) as temporary:
-        temporary.write_text(out.getvalue(), encoding="utf-8")
+        temporary.write_text(out.getvalue(), encoding="utf-8", errors="backslashreplace")
 
 
 def _flat(result: Mapping[str, Any]) -> list[tuple[str, str]]:

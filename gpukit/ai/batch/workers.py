@@ -20,10 +20,18 @@ from gpukit.ai.batch.pipeline import Pipeline
 from gpukit.device import DEVICE_VARIABLE, resolve
 from gpukit.errors import GpukitError
 
-__all__ = ["Event", "Pool", "ProcessPool", "ThreadPool", "places"]
+__all__ = ["CannotBeginError", "Event", "Pool", "ProcessPool", "ThreadPool", "places"]
 
 #: A worker and the row that it finished, or None where the worker is lost with all that it had.
 Event = tuple[str, "dict[str, Any] | None"]
+
+
+#: What a worker says first, once it takes cases.
+_READY = True
+
+
+class CannotBeginError(GpukitError):
+    """A worker process ended before it took a case, so no case is the cause."""
 
 
 class Pool(Protocol):
@@ -120,6 +128,7 @@ class ProcessPool:
         self._links: dict[str, Connection] = {}
         self._processes: dict[str, Any] = {}
         self._started = 0
+        self._ready: set[str] = set()
         for place in range(count):
             self._start(place)
 
@@ -141,11 +150,21 @@ class ProcessPool:
             try:
                 row = self._links[name].recv()
             except (EOFError, OSError):
+                begun = name in self._ready
                 self._forget(name)
+                if not begun:
+                    raise CannotBeginError(
+                        "a worker process ended before it began",
+                        fix='call gpukit from a program that guards its main part by if __name__ == "__main__":, or '
+                        "without workers",
+                    ) from None
                 events.append((name, None))
                 continue
+            if row is _READY:
+                self._ready.add(name)
+                continue
             if isinstance(row, str):
-                raise GpukitError(row)
+                raise CannotBeginError(row)
             events.append((name, row))
         return events
 
@@ -202,6 +221,7 @@ def _serve(link: Any, job: Job, device: str, name: str, threads: int, parent: in
 
         torch.set_num_threads(threads)
         pipeline = Pipeline(job, _alone(device), name, shown=device)
+        tell(_READY)
     except GpukitError as error:
         tell(str(error))
         return

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gpukit.ai.inference.label_map import Labelling
 from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.description import Model
-from gpukit.errors import DependencyError, InputError, ModelError
+from gpukit.errors import InputError, ModelError
+from gpukit.extras import missing_package
 from gpukit.volume import map_of_planes
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _staple(maps: Sequence[torch.Tensor]) -> torch.Tensor:
     try:
         import SimpleITK as sitk  # noqa: N813
     except ImportError as error:
-        raise DependencyError("STAPLE needs SimpleITK", fix='pip install "gpukit[files]"') from error
+        raise missing_package("STAPLE needs SimpleITK", "metaimage") from error
     images = [sitk.GetImageFromArray(one.cpu().numpy().astype(np.uint16)) for one in maps]
     undecided = 65535
     found = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE(images, undecided))

@@ -184,14 +184,14 @@ def resolve(node: Node, root: Node, depth: int = 0) -> Any:
         if found is None:
             raise node.error(
                 f"{value[:60]!r} is an expression, and gpukit runs no code of a bundle without --trust",
-                fix="write the value in its place, describe the model in model.json, or say --trust if you know where "
-                "the bundle comes from",
+                fix="write the value in its place, describe the model in model.json, or run the bundle from its folder "
+                "with --trust if you know where it comes from",
             )
         target = root
         for part in re.split("::|#", found[1]):
             if isinstance(target.value, dict) and part in target.value:
                 target = target[part]
-            elif isinstance(target.value, list) and part.isdigit() and int(part) < len(target.value):
+            elif isinstance(target.value, list) and part.isdecimal() and int(part) < len(target.value):
                 target = target.list()[int(part)]
             else:
                 raise node.error(f"refers to {found[1]!r}, which is not there")
@@ -375,7 +375,7 @@ def _labels(output: Node, activation: str) -> tuple[Label, ...]:
     count = output["num_channels"].integer(1, 65535)
     found: dict[int, str] = {}
     for key, value in names.items():
-        if not key.isdigit() or int(key) >= count:
+        if not key.isdecimal() or int(key) >= count:
             raise names.error(f"names the channel {key!r}, and there are {count}")
         found[int(key)] = value.text()
     first = 0 if activation == "sigmoid" else 1

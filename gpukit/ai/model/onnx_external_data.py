@@ -19,7 +19,7 @@ __all__ = ["external_files"]
 _INSIDE = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
@@ -35,7 +35,8 @@ def external_files(file: Path) -> tuple[Path, ...]:
     Raises
     ------
     ModelError
-        A name leads out of the graph's folder, or is a link out of it.
+        A name leads out of the graph's folder, or is a link out of it. The graph cannot be read to its end: a runtime
+        could then find numbers in files that nothing here knows of.
     """
     names: set[str] = set()
     try:
@@ -44,8 +45,12 @@ def external_files(file: Path) -> tuple[Path, ...]:
             end = stream.tell()
             stream.seek(0)
             names.update(_locations(stream, end, "model", 0))
-    except (OSError, ValueError):
-        pass  # the runtime says what is wrong with it
+    except OSError as error:
+        raise ModelError(f"the graph cannot be read: {error.strerror or error}", file=file) from error
+    except ValueError as error:
+        raise ModelError(
+            f"the graph cannot be read to its end: {error}", file=file, fix="get it again, or export it anew"
+        ) from error
     found = set()
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))

@@ -14,24 +14,27 @@ def fields(stream: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
     Raises
     ------
     ValueError
-        It is no such message.
+        It is not such a message, or has a group, a field of a kind that the format has given up and that no program
+        writes any more.
     """
     while stream.tell() < end:
         key = _varint(stream)
+        if not 8 <= key < 1 << 32:  # readers differ in what they make of longer numbers
+            raise ValueError("a field without a number")
         kind = key & 7
         if kind == 0:
             _varint(stream)
-        elif kind == 1:
-            stream.seek(8, 1)
-        elif kind == 5:
-            stream.seek(4, 1)
+        elif kind in (1, 5):
+            stream.seek(8 if kind == 1 else 4, 1)
+            if stream.tell() > end:
+                raise ValueError("a field reaches beyond the end")
         elif kind == 2:
             size = _varint(stream)
             if size > end - stream.tell():
                 raise ValueError("a field reaches beyond the end")
             yield key >> 3, size
         else:
-            raise ValueError("no message of protocol buffers")
+            raise ValueError(f"a field of the unknown kind {kind}")
 
 
 def _varint(stream: BinaryIO) -> int:

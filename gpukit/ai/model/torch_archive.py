@@ -1,58 +1,68 @@
-"""Torch's zip archives, looked at before torch opens them: what they would unpack, and what their programs reach."""
+"""Torch's zip archives, checked before torch opens them: their structure, and what they would unpack to.
+
+Torch reads archives with a reader of its own. An archive that the check and torch could read in two ways is refused
+(`gpukit.documents.zip_structure`).
+"""
 
 from __future__ import annotations
 
-import re
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
-from gpukit.errors import ModelError
+from gpukit.documents.zip_structure import ZipMember, check_zip
+from gpukit.errors import FormatError, ModelError
 
-__all__ = ["check_archive", "check_script"]
+__all__ = ["check_archive", "is_archive", "members_of"]
 
 #: Torch compresses the text of programs and nothing else; the largest networks have a few megabytes of it.
 _MOST_COMPRESSED = 64 << 20
 _MOST_MEMBERS = 200_000
-#: TorchScript has two ways to files: ``torch.from_file`` maps one, also for writing, and ``torch.save`` writes one. Any
-#: other name for them needs the name itself, or ``getattr``, which torch writes for submodules such as ``"0"``.
-_REACHES_OUT = re.compile(rb"""\bfrom_file\b|\.\s*save\b|["']save["']|\bgetattr\b[^\\]{0,300}\\""")
+_FIX = "get it again from a source that you trust, or save it anew with torch"
+
+
+def is_archive(file: Path) -> bool:
+    """Whether torch takes the file for an archive, or Python does."""
+    with file.open("rb") as stream:
+        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06") or zipfile.is_zipfile(stream)
 
 
 def check_archive(file: Path) -> None:
-    """ModelError where an archive would unpack to far more than it is; files that are no archives pass.
+    """ModelError where an archive has two meanings or would unpack to far more than it is; other files pass.
 
-    Numbers are stored as they are, so that a member which is compressed to a thousandth, or members that lie upon one
-    another, are there to exhaust the memory.
+    Numbers are stored as they are. A member that is compressed to a thousandth, or members that lie upon one another,
+    are there to exhaust the memory.
     """
     try:
-        if not zipfile.is_zipfile(file):
+        if not is_archive(file):
             return
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-        size = file.stat().st_size
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return  # torch says what is wrong with it
-    packed = sum(m.file_size for m in members if m.compress_type != zipfile.ZIP_STORED)
-    plain = sum(m.file_size for m in members if m.compress_type == zipfile.ZIP_STORED)
+        with file.open("rb") as stream:
+            members_of(stream, file)
+    except OSError as error:
+        raise ModelError(f"the weights cannot be read: {error.strerror or error}", file=file) from error
+
+
+def members_of(stream: BinaryIO, file: Path) -> tuple[ZipMember, ...]:
+    """The members of an archive of torch's.
+
+    Raises
+    ------
+    ModelError
+        It is not a zip, has two meanings, or would unpack to far more than it is.
+    """
+    try:
+        members = check_zip(stream, file)
+    except FormatError as error:
+        raise ModelError(error.what, file=file, fix=_FIX) from error
+    size = stream.seek(0, 2)
+    packed = sum(m.size for m in members if m.method != zipfile.ZIP_STORED)
+    plain = sum(m.size for m in members if m.method == zipfile.ZIP_STORED)
     if len(members) > _MOST_MEMBERS or packed > _MOST_COMPRESSED or plain > size:
         raise ModelError(
             f"the archive of {size} bytes would unpack to {packed + plain} bytes in {len(members)} files", file=file,
             fix="get it again from a source that you trust; torch.save does not compress numbers",
         )  # fmt: skip
-
-
-def check_script(file: Path) -> None:
-    """ModelError where a TorchScript program could read or write files, or would unpack to far more than it is."""
-    check_archive(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
-                if member.filename.endswith(".py") and (found := _REACHES_OUT.search(archive.read(member))):
-                    raise ModelError(
-                        f"the TorchScript program has {found[0].decode().strip('. ')!r}, which could reach files",
-                        file=file, fix="export the network as ONNX or as a state dict, if you know where it comes from",
-                    )  # fmt: skip
-    except ModelError:
-        raise
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):
-        return  # torch says what is wrong with it
+    if odd := next((m.name for m in members if not m.name.isascii()), None):
+        raise ModelError(f"the archive has a file of the name {odd[:80]!r}, which torch does not write", file=file,
+                         fix=_FIX)  # fmt: skip
+    return members

@@ -18,7 +18,8 @@ from gpukit.ai.model.torch_archive import check_archive
 from gpukit.ai.model.volume_spec import literal
 from gpukit.ai.nnunet.preprocess import NnUNetInput
 from gpukit.documents.json_reader import Node
-from gpukit.errors import DependencyError, InputNotFoundError, ModelError
+from gpukit.errors import InputNotFoundError, ModelError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     import torch
@@ -221,10 +222,9 @@ def _build(model: Model) -> torch.nn.Module:
         from dynamic_network_architectures.architectures import unet
         from dynamic_network_architectures.building_blocks import residual
     except ImportError as error:
-        raise DependencyError(
-            "an nnU-Net folder needs the package dynamic-network-architectures", file=model.file,
-            fix="install it with: pip install 'gpukit[nnunet]'",
-        ) from error  # fmt: skip
+        raise missing_package(
+            "an nnU-Net folder needs the package dynamic-network-architectures", "nnunet", file=model.file
+        ) from error
     arguments = dict(model.network["arguments"])
     for key in _CLASSES:
         name = arguments.get(key)

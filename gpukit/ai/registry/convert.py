@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -15,6 +14,7 @@ from gpukit.ai.model.description_writer import described
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.runtimes import runtimes
 from gpukit.ai.transforms.tensors import require
+from gpukit.documents.atomic import working_folder
 from gpukit.errors import DependencyError, InputError, ModelError, OutputError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -104,13 +104,13 @@ def convert(
         raise DependencyError(f"the conversion to {to} is not possible: {state.reason}", fix=state.install)
     _ = source.digest
     shape = size_of(source, to, size)
-    with tempfile.TemporaryDirectory(prefix=".gpukit-", dir=target.parent) as folder:
-        made = Path(folder) / target.name
+    with working_folder(target) as folder:
+        made = folder / target.name
         fixed = shape if to == "coreml" else None
         example = example_of(source, shape, 1)
         text = described(source, form=to, weights=made.name, size=fixed)
         notes, changed = writer.convert(source, to, example, made, json.dumps(text))
-        (Path(folder) / beside.name).write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (folder / beside.name).write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", "utf-8")
         found, checked = _checked(source, made, beside.name, to, shape, changed)
         if found > TOLERANCE[to]:
             raise ModelError(
@@ -120,7 +120,7 @@ def convert(
         for path in finals:
             if path.is_dir():
                 shutil.rmtree(path)
-            (Path(folder) / path.name).replace(path)
+            (folder / path.name).replace(path)
     if fixed is not None:
         notes = (*notes, f"it takes windows of {' x '.join(map(str, shape))} only")
     return Conversion(

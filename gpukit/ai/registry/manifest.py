@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gpukit.documents.zip_structure import name_key
 from gpukit.errors import ModelError
 
 __all__ = [
@@ -35,6 +36,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LARGEST_MANIFEST = 4 << 20
+_LONGEST_NAME, _MOST_FOLDERS = 255, 16  # bytes of a part of a name, as file systems have it; parts of a name
 _MOST_FILES = 10_000
 
 
@@ -129,20 +131,27 @@ def read_entry(content: Any, file: Path) -> Entry:
                 raise ModelError("lists too many files, or digests that are none", file=file, attribute="files")
             for path in (*files, str(item["entry"])):
                 safe_name(path)
+            keys = {name_key(path) for path in files}
+            folders = {key[:at] for key in keys for at, letter in enumerate(key) if letter == "/"}
+            if len(keys) != len(files) or keys & folders:
+                raise ModelError("lists two files that cannot both be written", file=file, attribute="files")
             variants.append(Variant(format=str(item["format"]), entry=str(item["entry"]), files=files))
         if not variants:
             raise ModelError("lists no format of the model", file=file, attribute="variants")
-        return Entry(
+        entry = Entry(
             name=name, version=version, task=str(content["task"]), description=str(content.get("description", "")),
             license=str(content.get("license", "")), labels=tuple(content.get("labels", ())),
             input=dict(content.get("input", {})), source=str(content.get("source", "")),
             added=str(content.get("added", "")), tags=tuple(map(str, content.get("tags", ()))),
             variants=tuple(variants),
         )  # fmt: skip
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        manifest_text(entry).encode("utf-8")  # what JSON or UTF-8 cannot hold is refused before anything is written
+        return entry
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"is no manifest of a model: {type(error).__name__} {error}", file=file) from error
+        what = f"{type(error).__name__} {str(error)[:200]}"
+        raise ModelError(f"is not a manifest of a model: {what}", file=file) from error
 
 
 def safe_name(name: str) -> str:
@@ -150,6 +159,8 @@ def safe_name(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or (len(name) > 1 and name[1] == ":"):
         raise ModelError(f"the file name {name[:80]!r} leads outside the model's folder")
+    if any(len(part.encode("utf-8")) > _LONGEST_NAME for part in path.parts) or len(path.parts) > _MOST_FOLDERS:
+        raise ModelError(f"the file name {name[:40]!r}... is too long")
     return name
 
 
@@ -197,7 +208,7 @@ def write_json(file: Path, content: Any) -> None:
 
 def version_key(version: str) -> list[tuple[int, int, str]]:
     """Numbers by size, words by alphabet, so that 1.10 comes after 1.9."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"[._+-]", version)]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"[._+-]", version)]
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -17,14 +17,26 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gpukit.ai.model.coreml import SUFFIXES as COREML
 from gpukit.ai.model.coreml import find_coreml
 from gpukit.ai.model.description import Model
+from gpukit.ai.model.torch_archive import check_archive
+from gpukit.ai.model.torch_script import check_script
 from gpukit.ai.nnunet.plans import files_of_nnunet
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.registry.manifest import Entry, digest_of, manifest_text, read_entry, walk
 from gpukit.ai.registry.savedmodel import is_saved_model
 from gpukit.ai.registry.store import Store
+from gpukit.ai.runtimes import Checking, runtimes
 from gpukit.ai.samples import DESCRIPTION
 from gpukit.documents.atomic import atomic_path
-from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, ModelError, TooLargeError
+from gpukit.documents.zip_structure import check_zip, name_key
+from gpukit.errors import (
+    FormatError,
+    GpukitError,
+    InputError,
+    InputNotFoundError,
+    ModelError,
+    TooLargeError,
+)
+from gpukit.extras import missing_package
 
 __all__ = ["add", "export", "import_package"]
 
@@ -35,6 +47,8 @@ _CHUNK = 1 << 20
 _LARGEST_DOWNLOAD = 64 << 30
 _MOST_MEMBERS = 10_000
 _MOST_UNPACKED = 50  # times the zip's own size
+_LARGEST_MANIFEST = 16 << 20
+_LONGEST_NAME = 255  # bytes, on every file system
 _TIMEOUT = 60  # seconds without a byte
 _EXTRAS = ("readme.md", "model_card.md", "license", "license.md", "license.txt")
 
@@ -85,11 +99,34 @@ def add(
         with _prepared(path, description) as ready:
             coreml = ready.suffix.lower() in COREML and ready.exists()
             model = find_coreml(ready, twins=False) if coreml else find_model(ready)
+            check_weights(model)
             root, files, entry = _files_of(ready, model)
             return store.add(
                 model, root, files, entry=entry, name=name, version=version, source=_shown(source), license=license,
                 tags=tags, alias=alias, force=force,
             )  # fmt: skip
+
+
+def check_weights(model: Model) -> None:
+    """Check that the weights of a model, and of its first stage, hold no program that could reach files.
+
+    Nothing of the weights is run. Where the library that runs them is not installed, only their structure is checked.
+
+    Raises
+    ------
+    ModelError
+        They could, or their archive could be read in two ways.
+    """
+    if model.previous is not None:
+        check_weights(model.previous)
+    for runtime in runtimes():
+        if isinstance(runtime, Checking) and model.format in runtime.formats and runtime.available().usable:
+            runtime.check(model)
+            return
+    if model.weights.suffix.lower() in (".ts", ".torchscript") or model.format == "torchscript":
+        check_script(model.weights)
+    elif model.weights.suffix.lower() in (".pt", ".pth", ".pt2"):
+        check_archive(model.weights)
 
 
 def _shown(source: str) -> str:
@@ -178,7 +215,9 @@ def _download(address: str, target: Path, progress: Progress | None) -> None:
     """Fetch a file, bounded; redirects may only lead to https."""
     from http.client import HTTPException
     from urllib.error import URLError
-    from urllib.request import HTTPRedirectHandler, Request, build_opener
+    from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+
+    from gpukit.remote.least_pace import context
 
     class Careful(HTTPRedirectHandler):
         def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
@@ -192,13 +231,14 @@ def _download(address: str, target: Path, progress: Progress | None) -> None:
     if who:  # not for whom the server redirects to
         request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(who).encode()).decode()}")
     try:
-        with build_opener(Careful).open(request, timeout=_TIMEOUT) as answer, target.open("wb") as out:
+        opener = build_opener(Careful, HTTPSHandler(context=context()))
+        with opener.open(request, timeout=_TIMEOUT) as answer, target.open("wb") as out:
             stated = answer.headers.get("Content-Length") or "0"
             total = int(stated) if stated.isdecimal() else 0
             if total > _LARGEST_DOWNLOAD:
                 raise TooLargeError(f"the file has {total} bytes", file=_shown(address))
             done = 0
-            while chunk := answer.read(_CHUNK):
+            while chunk := answer.read1(_CHUNK):
                 done += len(chunk)
                 if done > _LARGEST_DOWNLOAD:
                     raise TooLargeError("the file has no end", file=_shown(address))
@@ -219,9 +259,7 @@ def _from_hub(name: str, folder: Path) -> Path:
     try:
         from huggingface_hub import hf_hub_download, snapshot_download
     except ImportError as error:
-        raise DependencyError(
-            "models from hf:// need huggingface_hub", fix='install it: pip install "gpukit[hub]"'
-        ) from error
+        raise missing_package("models from hf:// need huggingface_hub", "hub") from error
     words = name.strip("/").split("/")
     if len(words) < 2:
         raise InputError(f"{name!r} names no repository", attribute="source", fix="write hf://OWNER/REPOSITORY")
@@ -269,38 +307,68 @@ def import_package(store: Store, source: str | os.PathLike[str], *, force: bool 
         manifest = here / "manifest.json"
         if not manifest.is_file():
             raise FormatError("is no package of a model: it has no manifest.json", file=path)
+        if manifest.stat().st_size > _LARGEST_MANIFEST:
+            raise TooLargeError("its manifest is larger than any manifest", file=path)
         try:
             entry = read_entry(json.loads(manifest.read_text(encoding="utf-8")), path)
+        except GpukitError:
+            raise
         except (ValueError, RecursionError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise FormatError("its manifest is no JSON", file=path) from error
+            raise FormatError("its manifest is not JSON", file=path) from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+            raise FormatError(f"its manifest makes no sense: {str(error)[:200]}", file=path) from error
         files = {p.name: p for p in (here / "files").glob("*") if p.is_file()}
         return store.absorb(entry, files, force=force)
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """A zip's files below a folder; names that lead outside, links and bombs are refused before anything is written."""
+    """A zip's files below a folder.
+
+    Names that lead outside or that one file system takes for the same, links, bombs, encrypted files and files that lie
+    upon one another are refused before anything is written.
+    """
     try:
-        with zipfile.ZipFile(path) as package:
-            members = [m for m in package.infolist() if not m.is_dir()]
-            size = sum(m.file_size for m in members)
-            most = max(_MOST_UNPACKED * path.stat().st_size, 64 << 20)  # weights hardly shrink, so more is a bomb
-            if len(members) > _MOST_MEMBERS or size > min(most, _LARGEST_DOWNLOAD, shutil.disk_usage(folder).free):
-                raise TooLargeError(f"the zip claims {len(members)} files of {size} bytes", file=path)
-            for member in members:
-                parts = Path(member.filename).parts
-                linked = (member.external_attr >> 16) & 0o170000 == 0o120000
-                if member.filename.startswith(("/", "\\")) or ".." in parts or ":" in member.filename or linked:
-                    raise FormatError(f"the zip holds {member.filename[:80]!r}, which leads outside", file=path)
-                target = folder / member.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with package.open(member) as source, target.open("wb") as out:
-                    left = member.file_size
-                    while chunk := source.read(min(_CHUNK, left + 1)):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise FormatError("a member is larger than it claims", file=path)
-                        out.write(chunk)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise FormatError(f"is no zip, or a damaged one: {error}", file=path) from error
+        with path.open("rb") as stream:
+            check_zip(stream, path)
+            with zipfile.ZipFile(stream) as package:
+                members = [m for m in package.infolist() if not m.is_dir()]
+                _check_members(members, path, shutil.disk_usage(folder).free)
+                for member in members:
+                    target = folder / member.filename
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with package.open(member) as source, target.open("wb") as out:
+                        left = member.file_size
+                        while chunk := source.read(min(_CHUNK, left + 1)):
+                            left -= len(chunk)
+                            if left < 0:
+                                raise FormatError("a file of the zip is larger than it claims", file=path)
+                            out.write(chunk)
+    except GpukitError:
+        raise
+    except OSError as error:
+        raise FormatError(f"the zip cannot be unpacked: {error.strerror or type(error).__name__}", file=path) from error
+    except Exception as error:  # zipfile and the compressions raise many kinds
+        raise FormatError(f"is not a zip, or a damaged one: {str(error)[:200]}", file=path) from error
+
+
+def _check_members(members: Sequence[zipfile.ZipInfo], path: Path, free: int) -> None:
+    """FormatError or TooLargeError where the files of a zip must not be written."""
+    size = sum(m.file_size for m in members)
+    most = max(_MOST_UNPACKED * path.stat().st_size, 64 << 20)  # weights hardly shrink, so more is a bomb
+    if len(members) > _MOST_MEMBERS or size > min(most, _LARGEST_DOWNLOAD, free):
+        raise TooLargeError(f"the zip claims {len(members)} files of {size} bytes", file=path)
+    files: set[str] = set()
+    folders: set[str] = set()
+    for member in members:
+        name = member.filename
+        parts = Path(name).parts
+        linked = (member.external_attr >> 16) & 0o170000 == 0o120000
+        if name.startswith(("/", "\\")) or ".." in parts or ":" in name or "\\" in name or linked:
+            raise FormatError(f"the zip holds {name[:80]!r}, which leads outside", file=path)
+        if any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts) or len(os.fsencode(name)) > 16 * _LONGEST_NAME:
+            raise FormatError(f"the zip holds a file of a name that is too long, {name[:40]!r}...", file=path)
+        keys = [name_key("/".join(parts[: n + 1])) for n in range(len(parts))]
+        if not keys or keys[-1] in files or keys[-1] in folders or files & set(keys[:-1]):
+            raise FormatError(f"the zip holds two files that cannot both be written: {name[:80]!r}", file=path)
+        files.add(keys[-1])
+        folders.update(keys[:-1])

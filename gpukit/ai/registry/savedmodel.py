@@ -23,8 +23,10 @@ from gpukit.ai.registry.compare import TOLERANCE, Conversion, difference, exampl
 from gpukit.ai.registry.manifest import digest_of
 from gpukit.ai.registry.store import store_path
 from gpukit.ai.runtimes import choose
+from gpukit.documents.atomic import working_folder
 from gpukit.documents.json_reader import Node, read_json
-from gpukit.errors import DependencyError, InputError, ModelError, OutputError, OutputExistsError
+from gpukit.errors import InputError, ModelError, OutputError, OutputExistsError
+from gpukit.extras import missing_package
 
 __all__ = ["convert_saved_model", "is_saved_model", "kept_conversion"]
 
@@ -149,8 +151,8 @@ def convert_saved_model(
     given = _description(folder, description)
     content = {k: v for k, v in read_json(given).object((), None).value.items() if k not in ("sha256", "network")}
     content |= {"format": "onnx", "weights": output.name}
-    with tempfile.TemporaryDirectory(prefix=".gpukit-", dir=output.parent) as temporary:
-        made = Path(temporary) / output.name
+    with working_folder(output) as temporary:
+        made = temporary / output.name
         # what is wrong with the description is said before the work
         made.touch()
         unnamed = {key: value for key, value in content.items() if key != "weights"}
@@ -175,10 +177,9 @@ def convert_saved_model(
 def _needs_tensorflow(folder: Path) -> None:
     """DependencyError unless both packages are there."""
     if any(find_spec(name) is None for name in ("tensorflow", "tf2onnx")):
-        raise DependencyError(
-            "a TensorFlow SavedModel runs after conversion to ONNX, which needs tensorflow and tf2onnx", file=folder,
-            fix="install them: pip install 'gpukit[tensorflow]'; or say `gpukit ai convert "
-            f"{folder} --to onnx` where they are, and use what it writes",
+        raise missing_package(
+            "a TensorFlow SavedModel runs after conversion to ONNX, which needs tensorflow and tf2onnx", "tensorflow",
+            instead=f"run `gpukit ai convert {folder} --to onnx` where they are, and use what it writes", file=folder,
         )  # fmt: skip
 
 

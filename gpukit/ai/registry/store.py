@@ -17,8 +17,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,13 +39,16 @@ from gpukit.ai.registry.manifest import (
     write_manifest,
 )
 from gpukit.ai.samples import sample_names
-from gpukit.errors import GpukitError, InputNotFoundError, ModelError, OutputError, OutputExistsError
+from gpukit.documents.lock import FileLock
+from gpukit.errors import GpukitError, InputError, InputNotFoundError, ModelError, OutputError, OutputExistsError
 
 __all__ = ["Entry", "Store", "Variant", "store_path"]
 
 #: Environment variable that names the store.
 STORE_VARIABLE = "GPUKIT_MODELS"
 _CHUNK = 1 << 20
+#: Seconds to wait for another process that changes the store.
+_PATIENCE = 600.0
 
 
 def store_path() -> Path:
@@ -54,7 +57,23 @@ def store_path() -> Path:
     if named:
         return Path(named)
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "gpukit" / "models"
+    return (Path(data) if data else home_folder() / ".local" / "share") / "gpukit" / "models"
+
+
+def home_folder() -> Path:
+    """The user's home folder.
+
+    Raises
+    ------
+    InputError
+        There is none: HOME is not set, and the system does not know the user.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise InputError(
+            "the user has no home folder for the store of models", fix=f"set {STORE_VARIABLE} to a folder, or set HOME"
+        ) from error
 
 
 class Store:
@@ -195,10 +214,27 @@ class Store:
         force: bool,
     ) -> Entry:
         self._check_names(called, alias)
-        stored = {}
-        for file in files:
-            relative = file.relative_to(root).as_posix()
-            stored[relative] = self._put(file)
+        with self._kept_if_done() as put:
+            return self._described(model, root, files, put, entry=entry, called=called, number=number, source=source,
+                                   license=license, tags=tags, alias=alias, force=force)  # fmt: skip
+
+    def _described(
+        self,
+        model: Model,
+        root: Path,
+        files: Sequence[Path],
+        put: Callable[[Path], str],
+        *,
+        entry: str,
+        called: str,
+        number: str,
+        source: str,
+        license: str | None,
+        tags: Sequence[str],
+        alias: str | None,
+        force: bool,
+    ) -> Entry:
+        stored = {file.relative_to(root).as_posix(): put(file) for file in files}
         variant = Variant(format=model.format, entry=entry, files=stored)
         fresh = Entry(
             name=called, version=number, task=model.task, description=model.description,
@@ -240,8 +276,8 @@ class Store:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / ".lock").open("a") as handle:
-                _lock(handle.fileno())
+            with FileLock(self.folder / ".lock", wait=_PATIENCE, busy="another process changes the store of models"):
+                self._sweep()
                 yield
         except OSError as error:
             ours = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(self.folder)
@@ -252,8 +288,36 @@ class Store:
                 fix="make room, or let GPUKIT_MODELS name a folder that can be written",
             ) from error  # fmt: skip
 
+    def _sweep(self) -> None:
+        """Remove what a process was writing that ended without its own clean-up; the store is locked."""
+        for left in self.folder.glob(".incoming-*"):
+            left.unlink(missing_ok=True)
+        for tree in self.folder.glob("trees/.*"):
+            shutil.rmtree(tree, ignore_errors=True)
+
     def _blob(self, digest: str) -> Path:
         return self.folder / "blobs" / digest[:2] / digest
+
+    @contextmanager
+    def _kept_if_done(self) -> Iterator[Callable[[Path], str]]:
+        """`_put` for as long as the context is open; where that fails, the blobs that are new are removed."""
+        fresh: list[Path] = []
+
+        def put(file: Path) -> str:
+            digest = digest_of(file)
+            blob = self._blob(str(digest))
+            if digest is not None and not blob.exists():
+                fresh.append(blob)
+            return self._put(file)
+
+        try:
+            yield put
+        except BaseException:
+            for blob in fresh:
+                blob.unlink(missing_ok=True)
+                with suppress(OSError):  # another digest begins with the same letters
+                    blob.parent.rmdir()
+            raise
 
     def _put(self, file: Path) -> str:
         """Copy a file under its digest; nothing half-written ever has a digest for a name."""
@@ -331,28 +395,20 @@ class Store:
             return self._absorb(entry, files, force=force)
 
     def _absorb(self, entry: Entry, files: Mapping[str, Path], *, force: bool) -> Entry:
-        for digest, file in files.items():
-            if self._put(file) != digest:
-                raise ModelError("a file of the package is not what its manifest says", file=file.name)
-        missing = {d for v in entry.variants for d in v.files.values()} - set(files)
-        if missing:
+        wanted = {d for v in entry.variants for d in v.files.values()}
+        if missing := wanted - set(files):
             raise ModelError(f"the package lacks {len(missing)} of its files", attribute="files")
         old = self.find(entry.id)
         if old is not None and not force:
             raise OutputExistsError(f"{entry.id} is in the store", fix="say --force to replace it")
-        for variant in entry.variants:
-            self._grow(variant)
-        write_manifest(self.folder / "models" / entry.name / f"{entry.version}.json", entry)
+        with self._kept_if_done() as put:
+            for digest in sorted(wanted):
+                if put(files[digest]) != digest:
+                    raise ModelError("a file of the package is not what its manifest says", file=digest)
+            for variant in entry.variants:
+                self._grow(variant)
+            write_manifest(self.folder / "models" / entry.name / f"{entry.version}.json", entry)
         return entry
-
-
-def _lock(handle: int) -> None:
-    """Wait until no other process holds the file; it is let go when it is closed."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two at once are the user's to avoid
-        return
-    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def _labels(model: Model) -> tuple[dict[str, Any], ...]:

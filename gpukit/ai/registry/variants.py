@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from gpukit.ai.registry.manifest import Entry, Variant
 from gpukit.ai.runtimes import runtimes
 from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 
 __all__ = ["best_variant", "ranking"]
 
@@ -56,9 +57,6 @@ def best_variant(entry: Entry, order: Sequence[str] | None = None, *, among: Col
         )  # fmt: skip
     if not known:
         listed = ", ".join(variant.format for variant in entry.variants)
-        raise DependencyError(
-            f"no runtime installed here runs {entry.id}, whose formats are {listed}",
-            fix='install one: pip install "gpukit[ai,onnx]"',
-        )
+        raise missing_package(f"no runtime installed here runs {entry.id}, whose formats are {listed}", "ai", "onnx")
     known = [variant for variant in known if among is not None and variant.format in among] or known
     return min(known, key=lambda v: formats.index(v.format) if v.format in formats else len(formats))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,13 @@ from numpy.typing import NDArray
 from gpukit.ai.tasks.label_summary import amount, summary
 from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.cielab import label_color
-from gpukit.errors import DependencyError, GeometryError
+from gpukit.display.graphics import draw_sides
+from gpukit.display.grayscale import gray_plane
+from gpukit.display.labels import tinted
+from gpukit.display.window import as_voi, choose, own_voi, robust_range
+from gpukit.errors import GeometryError
+from gpukit.files.pillow import font, pillow
 from gpukit.geometry import Grid
-from gpukit.ops.statistics import Statistics, percentiles, statistics
 from gpukit.volume import Segmentation, Volume
 
 if TYPE_CHECKING:
@@ -63,44 +66,44 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     DependencyError
         Pillow is missing.
     """
-    try:
-        from PIL import Image, ImageDraw
-    except ImportError as error:
-        raise DependencyError("drawing a montage needs Pillow", fix='pip install "gpukit[ai]"') from error
+    image_module, draw_module = pillow("drawing a montage needs", "ai")
     if volume.axes != "kji" or not volume.grid.same_as(segmentation.grid):
         raise GeometryError("volume and segmentation are not on one grid", fix="give the volume that was segmented")
     grid, axes, flips = volume.grid.reoriented("LPS")
     labels = _turned(np.asarray(segmentation.to("cpu").array), axes, flips)
-    low, high = _window(volume)
+    shared = choose(volume) or as_voi(robust_range(volume))
     palette = {label.value: label_color(label) for label in segmentation.labels}
     scale = tile / max(n * s for n, s in zip(grid.shape[::-1], grid.spacing, strict=True))
     rows = []
-    for axis, _, letters in _VIEWS:
+    for axis, _, sides in _VIEWS:
+        letters = sides if volume.geometry.position else ""  # of an image without a place nobody knows its sides
         width, height = _size(grid, axis, scale)
         row = []
         positions = _positions(labels, axis, columns)
         anatomy = _slices(volume.array, axis, positions, axes, flips)
         for n, position in enumerate(positions):
             gray, marks = _slice(anatomy, axis, n), _slice(labels, axis, position)
-            row.append(_tile(_gray(gray, low, high), marks, palette, (width, height)))
+            k = _slice_of(volume, axis, position, axes, flips)
+            voi = shared if k is None else own_voi(volume, k) or shared
+            row.append(_tile(gray_plane(volume, gray, voi), marks, palette, (width, height)))
         rows.append((row, letters, width, height))
     numbers = summary(segmentation)["labels"]
     wide = max(columns * (width + _GAP) for _, _, width, _ in rows) + _GAP
     legend, legend_height = _legend_layout(numbers, wide)
     high_total = sum(height + _GAP for _, _, _, height in rows) + _GAP + legend_height
-    picture = Image.new("RGB", (wide, high_total), _BACKGROUND)
-    draw = ImageDraw.Draw(picture)
+    picture: Image = image_module.new("RGB", (wide, high_total), _BACKGROUND)
+    draw = draw_module.Draw(picture)
     top = _GAP
     for row, letters, width, height in rows:
         left = (wide - columns * (width + _GAP) + _GAP) // 2
         for image in row:
             picture.paste(image, (left, top))
-            _letters(draw, letters, left, top, width, height)
+            draw_sides(draw, letters, left, top, width, height)
             left += width + _GAP
         top += height + _GAP
     for (x, y), entry in zip(legend, numbers, strict=True):
         draw.rectangle((x, top + y + 5, x + 11, top + y + 16), fill=palette[entry["value"]])
-        draw.text((x + 18, top + y + 3), _entry_text(entry), fill=_TEXT, font=_font(14))
+        draw.text((x + 18, top + y + 3), _entry_text(entry), fill=_TEXT, font=font(14))
     return picture
 
 
@@ -142,6 +145,15 @@ def _slices(
     return _turned(few, axes, (a, b, c))
 
 
+def _slice_of(
+    volume: Volume, axis: int, position: int, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> int | None:
+    """The volume's own slice that a slice of the picture is; None where it cuts across them."""
+    if axes[axis] != 0:
+        return None
+    return volume.grid.shape[0] - 1 - position if flips[axis] else position
+
+
 def _slice(array: NDArray[Any], axis: int, position: int) -> NDArray[Any]:
     """One slice as it is shown: coronal and sagittal ones with the head up."""
     plane: NDArray[Any] = np.take(array, position, axis=axis)
@@ -163,79 +175,14 @@ def _positions(labels: NDArray[Any], axis: int, count: int) -> list[int]:
     return [first + int((n + 0.5) * (last - first + 1) / count) for n in range(count)]
 
 
-def _window(volume: Volume) -> tuple[float, float]:
-    """Lowest and highest value shown: the series' own window, else the middle 98.5 % of what is not background."""
-    center, width = (_first_number(volume.metadata.get(key)) for key in ("WindowCenter", "WindowWidth"))
-    if volume.unit == "HU" and center is not None and width is not None and width > 1:
-        return center - width / 2, center + width / 2
-    xp = array_namespace(volume.array)
-    thin = volume.array[tuple(slice(None, None, max(1, int(n) // 96)) for n in volume.array.shape)]
-    if xp.isdtype(thin.dtype, "real floating"):
-        thin = xp.where(xp.isinf(thin), xp.full_like(thin, float("nan")), thin)
-    measured = statistics(thin, padding=volume.padding)  # where the image is: only numbers leave the device
-    assert isinstance(measured, Statistics)
-    if not measured.n:
-        return 0.0, 1.0
-    if volume.unit == "HU":
-        return -160.0, 240.0
-    low = float(measured.min)
-    (high,) = percentiles(thin, (99.5,), thin > low, padding=volume.padding)
-    return low, max(low + 1.0 if math.isnan(high) else high, low + 1e-6)
-
-
-def _first_number(value: Any) -> float | None:
-    first = value[0] if isinstance(value, (list, tuple)) and value else value
-    try:
-        return float(first)
-    except (TypeError, ValueError):
-        return None
-
-
-def _gray(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """0 to 255; what is not finite is black."""
-    values = np.nan_to_num(np.asarray(plane, np.float64), nan=low, posinf=high, neginf=low)
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
 def _tile(
     gray: NDArray[np.uint8], marks: NDArray[Any], palette: dict[int, tuple[int, int, int]], size: tuple[int, int]
 ) -> Image:
     """One slice at its size on the picture: anatomy smooth, labels tinted and outlined."""
     from PIL import Image
 
-    base = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR), np.float64)
-    rows = np.minimum((np.arange(size[1]) + 0.5) * marks.shape[0] / size[1], marks.shape[0] - 1).astype(int)
-    columns = np.minimum((np.arange(size[0]) + 0.5) * marks.shape[1] / size[0], marks.shape[1] - 1).astype(int)
-    shown = marks[rows][:, columns]
-    edge = np.zeros(shown.shape, bool)
-    # The line lies on the side of the higher value, so that two labels share one line and none is drawn on background.
-    edge[1:] |= shown[1:] > shown[:-1]
-    edge[:, 1:] |= shown[:, 1:] > shown[:, :-1]
-    edge[:-1] |= shown[:-1] > shown[1:]
-    edge[:, :-1] |= shown[:, :-1] > shown[:, 1:]
-    image = np.repeat(base[..., None], 3, axis=2)
-    for value in np.unique(shown):
-        if int(value) not in palette:
-            continue
-        color = np.asarray(palette[int(value)], np.float64)
-        inside = shown == value
-        image[inside] = (1 - _OPACITY) * image[inside] + _OPACITY * color
-        image[inside & edge] = color
-    return Image.fromarray(np.rint(image).astype(np.uint8))
-
-
-def _letters(draw: Any, letters: str, left: int, top: int, width: int, height: int) -> None:
-    """The patient's sides at the edges of a slice: left, right, top, bottom."""
-    font = _font(12)
-    middle, center = top + height // 2, left + width // 2
-    spots = (
-        (left + 2, middle, "lm"),
-        (left + width - 3, middle, "rm"),
-        (center, top + 1, "mt"),
-        (center, top + height - 2, "mb"),
-    )
-    for letter, (x, y, anchor) in zip(letters, spots, strict=True):
-        draw.text((x, y), letter, fill=(255, 230, 120), font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+    base = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+    return Image.fromarray(tinted(base, marks, palette, _OPACITY))
 
 
 def _entry_text(entry: dict[str, Any]) -> str:
@@ -246,15 +193,9 @@ def _legend_layout(entries: list[dict[str, Any]], width: int) -> tuple[list[tupl
     """Where each entry of the legend goes, below the slices, and the height of all."""
     spots, x, y = [], _GAP, 0
     for entry in entries:
-        needed = 18 + int(_font(14).getlength(_entry_text(entry))) + 24
+        needed = 18 + int(font(14).getlength(_entry_text(entry))) + 24
         if x > _GAP and x + needed > width:
             x, y = _GAP, y + _LINE
         spots.append((x, y))
         x += needed
     return spots, y + _LINE + _GAP
-
-
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)

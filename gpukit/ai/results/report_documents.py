@@ -10,6 +10,7 @@ from gpukit.ai.results.segment_report import WrittenSeg, absent_group, headers_o
 from gpukit.ai.tasks.classify import Classification, Prediction
 from gpukit.ai.tasks.detect import Detections
 from gpukit.ai.tasks.report import Report, _class_text
+from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.dicom.modules.codes import Code
 from gpukit.dicom.modules.graphics import ImageReference
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
@@ -94,7 +95,9 @@ def _reference(source: SourceInstance) -> ImageReference:
 
 
 def _single(volume: Volume) -> Volume | None:
-    """The volume where it is one image, whose values can be averaged."""
+    """The volume where it is one image, whose values can be averaged; a cine loop with a slice for each frame."""
+    if is_cine(volume):
+        volume = frames_as_slices(volume)
     return volume if volume.axes == "kji" else None
 
 

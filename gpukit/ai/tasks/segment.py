@@ -15,6 +15,7 @@ from gpukit.ai.tasks.segment_run import Job, alone, in_step, postprocessed
 from gpukit.ai.transforms.channels import Given, check_modality, expected, in_order, on_first_grid, same_channels
 from gpukit.ai.transforms.checks import check_spacing
 from gpukit.ai.transforms.tensors import as_array, require
+from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.errors import InputError, ModelError, SelectionError
 from gpukit.volume import Segmentation, Volume
 
@@ -66,7 +67,8 @@ def segment(
     overlap, batch : optional
         In place of what the model's description says.
     phase : int, optional
-        Which t of a 4D volume, from 0.
+        Which t of a 4D volume, from 0. Without it a model over pictures labels every frame of a cine loop (ultrasound,
+        angiography): the result has a slice for each frame.
     ensemble : str
         How several models become one: ``average``, ``weighted`` or ``max`` of their probabilities (they must see the
         same grid through the same windows), or ``vote`` or ``staple`` of their labels.
@@ -86,7 +88,8 @@ def segment(
     Returns
     -------
     Segmentation
-        Label map of uint8 (uint16 for values above 255) on exactly the volume's grid and device, with the meaning of
+        Label map of uint8 (uint16 for values above 255) on exactly the volume's grid and device (of a cine loop, on
+        that of `gpukit.dicom.modules.cine.frames_as_slices`), with the meaning of
         its labels and the identity of the source's instances. Labels of a sigmoid network may overlap; then it has
         `planes` too, which hold each label whole.
 
@@ -100,7 +103,7 @@ def segment(
     GeometryError
         Channels are in different frames of reference, or show different places.
     SelectionError
-        A 4D volume without `phase`.
+        A 4D volume without `phase` that is not a cine loop for a model over pictures.
     """
     named = [model] if isinstance(model, (str, PathLike, Model)) else list(model)
     formats = formats_of(runtime)
@@ -112,10 +115,10 @@ def segment(
     check_settings(models, precision, overlap, batch, ensemble, weights, flips)
     require("torch", "monai")
     chosen = [choose(one, runtime) for one in models]
-    images = [
-        one_image(one if device is None else one.to(device), models[0], phase, n)
-        for n, one in enumerate(in_order(volume, models[0]))
-    ]
+    given = [one if device is None else one.to(device) for one in in_order(volume, models[0])]
+    if phase is None and all(one.dimensions == 2 for one in models):
+        given = [frames_as_slices(one) if is_cine(one) else one for one in given]
+    images = [one_image(one, models[0], phase, n) for n, one in enumerate(given)]
     for other in models[1:]:
         for n, one in enumerate(images):
             one_image(one, other, None, n)

@@ -19,9 +19,10 @@ from gpukit.device import array_namespace
 from gpukit.dicom.modules.acquired_frames import Acquired
 from gpukit.dicom.modules.source_header import source_header
 from gpukit.display.grayscale import is_inverse
-from gpukit.display.window import header_window
+from gpukit.display.window import as_voi, own_voi, value_range
 from gpukit.errors import InputError, ModelError
 from gpukit.geometry import Grid
+from gpukit.ops.windowing import apply_voi
 from gpukit.profiling import stage
 from gpukit.volume import SourceInstance, Voi, Volume
 
@@ -182,15 +183,8 @@ class Pictures:
     def _voi(self, k: int, phase: int) -> Voi | None:
         """What is shown of a slice: the description's window, else the image's own; None for the slice's range."""
         if self.spec.window is not None:
-            low, high = self.spec.window
-            return Voi((low + high) / 2, high - low, "LINEAR_EXACT")
-        if not self.volume.sources:
-            window = header_window(self.volume.metadata)
-            return None if window is None else Voi(sum(window) / 2, window[1] - window[0], "LINEAR_EXACT")
-        acquired = self._acquired(phase)
-        near = () if acquired is None else acquired.frames(k)
-        source = near[0] if near else self.volume.sources[0]
-        voi = source.voi
+            return as_voi(self.spec.window)
+        voi = own_voi(self.volume, k, phase)
         if voi is not None and self._linear and voi.function != "LINEAR":
             return Voi(voi.center, voi.width, "LINEAR_EXACT") if voi.function != "LUT" else None
         return voi
@@ -212,11 +206,10 @@ class Pictures:
                 weights = torch.tensor(_LUMINANCE, device=values.device)[:, None, None]
                 values = (values * weights).sum(0, keepdim=True)
             return values
-        values = self._measured(values)
         if spec.values == "window":
-            values = self._windowed(values, self._voi(k if shown is None else shown, phase))
-            if self._inverted:
-                values = 1.0 - values
+            values = self._windowed(self._plane(k, phase), self._voi(k if shown is None else shown, phase))
+        else:
+            values = self._measured(values)
         values = values[None]
         return values.expand(3, -1, -1) if spec.channels == 3 and not spec.neighbours else values
 
@@ -233,23 +226,23 @@ class Pictures:
         return float((1 << min(int(bits or most), most)) - 1)
 
     def _windowed(self, values: torch.Tensor, voi: Voi | None) -> torch.Tensor:
-        """Values as the network's 0 to 1, by PS3.3 C.11.2.1 and C.11.2.1.3; their range where there is no window."""
+        """Values as the network's 0 to 1, as pictures are shown; their range where there is no window."""
         import torch
 
-        if voi is not None and voi.function == "SIGMOID":
-            return torch.sigmoid(4.0 * (values - voi.center) / voi.width)
-        if voi is not None and voi.function == "LUT":
-            table = torch.tensor(voi.lut, dtype=torch.float32, device=values.device)
-            return table[(values - voi.first).round().clamp(0, len(voi.lut) - 1).to(torch.int64)]
-        low, high = voi.limits if voi is not None else self._range(values)
-        return ((values - low) / max(high - low, 1e-30)).clamp(0.0, 1.0)
+        chosen = voi or as_voi(value_range(values, self.volume.padding) or (0.0, 1.0))
+        shades = apply_voi(values, chosen, padding=self.volume.padding, inverse=self._inverted)
+        return as_tensor(shades).to(torch.float32)
 
     def _stored(self, k: int, phase: int) -> torch.Tensor:
         """One slice as it is, float32."""
         import torch
 
+        return self._plane(k, phase).to(torch.float32)
+
+    def _plane(self, k: int, phase: int) -> torch.Tensor:
+        """One slice in the volume's type."""
         array = self.volume.array[phase] if self.volume.axes.startswith("t") else self.volume.array
-        return as_tensor(array[k]).to(torch.float32)
+        return as_tensor(array[k])
 
     @staticmethod
     def _range(values: torch.Tensor) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpukit.device import array_namespace, backend_of, device_of
-from gpukit.errors import DependencyError, DeviceError
+from gpukit.errors import DeviceError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +28,7 @@ def require(*modules: str) -> None:
 
     for module in modules:
         if find_spec(module) is None:
-            raise DependencyError(
-                f"networks need the package {module}", fix="install it with: pip install 'gpukit[ai]'"
-            )
+            raise missing_package(f"networks need the package {module}", "ai")
 
 
 def as_tensor(array: Any) -> torch.Tensor:

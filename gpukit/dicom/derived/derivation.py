@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gpukit.dicom.derived.header import PT, SC, code
+from gpukit.dicom.derived.header import PT, code
 from gpukit.dicom.modules.source_header import new_series_number, short_text
 from gpukit.volume import Volume
 
@@ -109,25 +107,6 @@ def _network(volume: Volume) -> Dataset:
     item.SoftwareVersions = [short_text(text) for text in (version, digest) if text]
     item.ContributionDescription = "neural network: version and sha256 of the weights"
     return item
-
-
-def place(top: Dataset, volume: Volume, derivation: Derivation) -> None:
-    """Size, and place in the patient as far as all slices share it."""
-    grid = volume.grid
-    si, sj, _ = grid.spacing
-    top.Rows, top.Columns = grid.shape[1:]
-    top.PixelSpacing = decimals((sj, si))
-    if top.SOPClassUID == SC:
-        top.PatientOrientation = ""  # required where a class does not ask for the place; empty is not known
-    if not derivation.is_placed:
-        del top.FrameOfReferenceUID, top.PositionReferenceIndicator
-        return
-    normal = np.cross(grid.direction[:, 0], grid.direction[:, 1])
-    between = float(abs(normal @ grid.affine[:3, 2]) / np.linalg.norm(normal))
-    top.ImageOrientationPatient = decimals((*grid.direction[:, 0], *grid.direction[:, 1]))
-    top.SliceThickness = decimals((between if derivation.thickness is None else derivation.thickness,))[0]
-    if grid.shape[0] > 1:
-        top.SpacingBetweenSlices = decimals((between,))[0]
 
 
 def decimals(values: Iterable[float]) -> list[Any]:

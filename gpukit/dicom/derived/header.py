@@ -15,7 +15,7 @@ from gpukit.volume import SourceInstance
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["CT", "MR", "PT", "SC", "class_of", "code", "derived_header"]
+__all__ = ["CT", "MR", "PT", "SC", "class_of", "code", "decay_factor", "derived_header"]
 
 CT, MR, PT, SC = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "128", "7"))
 
@@ -28,6 +28,8 @@ _CLASSES = {
 }
 _BY_MODALITY = {"CT": CT, "MR": MR, "PT": PT}
 
+#: What archives file an image by: an accession number of 20 letters is a better one than none.
+_FILED_BY = frozenset({"AccessionNumber", "PatientID", "PatientName"})
 _SAME_PATIENT = (
     *("IssuerOfPatientID", "OtherPatientIDsSequence", "PatientAge", "PatientSize", "PatientWeight", "EthnicGroup"),
     *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
@@ -41,7 +43,7 @@ _SAME_SERIES = (
     *("BodyPartExamined", "Laterality", "ImageLaterality", "PatientPosition", "ProtocolName", "AcquisitionDate"),
     *("AcquisitionTime", "ContrastBolusAgent", "ContrastBolusRoute", "BurnedInAnnotation"),
     *("RecognizableVisualFeatures", "LossyImageCompression", "LossyImageCompressionRatio"),
-    *("LossyImageCompressionMethod", "VOILUTFunction"),
+    "LossyImageCompressionMethod",
 )
 _SAME_ACQUISITION = {
     CT: ("KVP", "AcquisitionNumber", "ScanOptions", "FilterType", "ConvolutionKernel", "DataCollectionDiameter"),
@@ -166,7 +168,7 @@ def _header(header: Dataset, sources: Sequence[SourceInstance], kind: str, unit:
     for keyword in REQUIRED:
         tag = tag_for_keyword(keyword)
         element = header[keyword]
-        top.add(element if is_valid(element) else DataElement(tag or 0, dictionary_VR(keyword), ""))
+        top.add(element if _is_usable(element) else DataElement(tag or 0, dictionary_VR(keyword), ""))
     _take(top, header, (*_SAME_PATIENT, *_SAME_SERIES, *_SAME_ACQUISITION[kind]))
     for group, pairs in _FROM_GROUPS.items():
         item = functional_group(header, group, sources[0].frame)
@@ -180,18 +182,25 @@ def _header(header: Dataset, sources: Sequence[SourceInstance], kind: str, unit:
         if keyword not in top:
             setattr(top, keyword, value)
     if kind == PT:
-        _finish_pet(top, header, sources, unit)
+        _finish_pet(top, header, unit)
     sequence = top.get("ScanningSequence") or ()
     if "IR" not in ([sequence] if isinstance(sequence, str) else sequence):
         top.pop("InversionTime", None)  # PS3.3 C.8.3.1 has it for inversion recovery only
-    if not top.get("Laterality") and not top.get("ImageLaterality"):
-        # required, if only empty, for what there are two of, or may be (PS3.3 C.7.3.1); forbidden for what is one
-        if str(top.get("BodyPartExamined") or "").upper() in _UNPAIRED:
-            top.pop("Laterality", None)
-        else:
-            top.Laterality = ""
+    # required, if only empty, for what there are two of, or may be (PS3.3 C.7.3.1); forbidden for what is one
+    if str(top.get("BodyPartExamined") or "").upper() in _UNPAIRED:
+        top.pop("Laterality", None)
+    elif not top.get("Laterality") and not top.get("ImageLaterality"):
+        top.Laterality = ""
     _set_equipment(top, header, __version__)
     return top
+
+
+def _is_usable(element: Any) -> bool:
+    """Whether a value is passed on; of what archives file an image by also a text that is too long for its VR."""
+    if is_valid(element):
+        return True
+    text = str(element.value or "")
+    return element.keyword in _FILED_BY and text != "" and text.isprintable() and "\\" not in text
 
 
 def _take(top: Dataset, header: Dataset, keywords: Iterable[str]) -> None:
@@ -218,7 +227,7 @@ def _set_equipment(top: Dataset, header: Dataset, version: str) -> None:
         top.ContributingEquipmentSequence = [scanner]
 
 
-def _finish_pet(top: Dataset, header: Dataset, sources: Sequence[SourceInstance], unit: str) -> None:
+def _finish_pet(top: Dataset, header: Dataset, unit: str) -> None:
     if unit in (ValueUnit.SUVBW, ValueUnit.GML):
         top.Units = "GML"
         if unit == ValueUnit.SUVBW:
@@ -239,10 +248,7 @@ def _finish_pet(top: Dataset, header: Dataset, sources: Sequence[SourceInstance]
         top.PatientGantryRelationshipCodeSequence = [code(*_ENTRIES[position[:2]])]
     top.pop("PatientPosition", None)  # excluded where the codes are there (PS3.3 C.7.3.1)
     if "DecayFactor" not in top and top.get("DecayCorrection") not in (None, "NONE"):
-        top.DecayFactor = _decay_factor(top)
-    first = _first_acquisition(sources)
-    if first is not None:
-        top.AcquisitionDate, top.AcquisitionTime = first
+        top.DecayFactor = decay_factor(top)
     for creator, group, elements in _PET_PRIVATE:
         try:
             block = header.private_block(group, creator)
@@ -254,7 +260,7 @@ def _finish_pet(top: Dataset, header: Dataset, sources: Sequence[SourceInstance]
                 new.add_new(element, block[element].VR, block[element].value)
 
 
-def _decay_factor(top: Dataset) -> str:
+def decay_factor(top: Dataset) -> str:
     """What decay correction multiplied by at the frame's reference time, as far as it is known; else 1."""
     try:
         half_life = float(top.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife)
@@ -262,15 +268,3 @@ def _decay_factor(top: Dataset) -> str:
     except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         factor = 1.0
     return f"{factor:.6g}" if 1.0 <= factor < 1e6 else "1"
-
-
-def _first_acquisition(sources: Sequence[SourceInstance]) -> tuple[str, str] | None:
-    """Date and time of the earliest source: a plane may cut bed positions of several times."""
-    from gpukit.dicom.reader.discovery import Location
-    from gpukit.dicom.reader.headers import scan
-
-    places = {(source.path, source.member): Location(source.path, source.member) for source in sources}
-    times = [(str(one.get("AcquisitionDate", "")), str(one.get("AcquisitionTime", ""))) for one in
-             scan(places.values()).headers]  # fmt: skip
-    known: list[Any] = [pair for pair in times if all(pair)]
-    return min(known) if known else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
+from gpukit.documents.atomic import new_folder
+from gpukit.errors import GeometryError, InputError, OutputExistsError
 from gpukit.volume import Volume
 
 if TYPE_CHECKING:
@@ -84,21 +83,12 @@ def write_mr_series(
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         setattr(top, keyword, generate_uid(prefix=None))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=target.parent))
     names = [f"{k + 1:04d}.dcm" for k in range(array.shape[0])]
-    try:
+    with new_folder(target) as temporary:
         for k, name in enumerate(names):
             _write_slice(temporary / name, top, volume, array[k], k)
             if progress is not None:
                 progress(k + 1, len(names))
-        temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=target) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return [target / name for name in names]
 
 

@@ -49,11 +49,14 @@ def _images(volume: Volume, derivation: Derivation, header: Dataset) -> Iterator
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-    from gpukit.dicom.derived.derivation import decimals, describe, place
+    from gpukit.dicom.derived.derivation import describe
+    from gpukit.dicom.derived.place import place, put_position
+    from gpukit.dicom.derived.source_facts import SourceFacts
 
     top = derived_header(header, volume.sources, SC, ValueUnit.RGB)
     describe(top, header, volume, derivation)
-    place(top, volume, derivation)
+    place(top, volume, derivation, header)
+    SourceFacts(volume.sources).put_worst(top)
     top.SamplesPerPixel, top.PhotometricInterpretation, top.PlanarConfiguration = 3, "RGB", 0
     top.BitsAllocated, top.BitsStored, top.HighBit, top.PixelRepresentation = 8, 8, 7, 0
     references = References(volume, header, derivation)
@@ -61,8 +64,7 @@ def _images(volume: Volume, derivation: Derivation, header: Dataset) -> Iterator
         image = Dataset(top)
         image.SOPInstanceUID = generate_uid(prefix=None)
         image.InstanceNumber = k + 1
-        if derivation.is_placed:
-            image.ImagePositionPatient = decimals(volume.grid.to_world((0, 0, k)))
+        put_position(image, volume, derivation, k)
         references.put_into(image, k)
         data = np.ascontiguousarray(plane).tobytes()
         image.PixelData = data + b"\0" * (len(data) % 2)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from gpukit.dicom.derived.derivation import Derivation
 
-__all__ = ["References"]
+__all__ = ["SOURCE_IMAGES", "References"]
 
-#: SourceImageSequence.
-_TAG = 0x00082112
+#: Tag of SourceImageSequence.
+SOURCE_IMAGES = 0x00082112
 #: Exactly one slice away is not touched by interpolation; the share of a slice that rounding may take.
 _SLACK = 1e-3
 
@@ -29,8 +29,8 @@ class References:
     """SourceImageSequence of each slice of a derived volume.
 
     A source counts if it, widened by the distance to its neighbours (interpolation reaches no further), meets the slice
-    or the slab that the slice shows. Where the sources' geometry is unknown all count. Sequences are encoded once for
-    all slices with the same sources: a coronal series refers to every axial image from every plane.
+    or the slab that the slice shows. Where the sources' geometry is unknown all count. Items are encoded once for all
+    slices: a coronal series refers to every axial image from every plane.
     """
 
     def __init__(self, volume: Volume, header: Dataset, derivation: Derivation) -> None:
@@ -40,7 +40,8 @@ class References:
         self._planes = grid.to_world([(0, 0, k) for k in range(grid.shape[0])]) @ normal
         self._half = (derivation.thickness or 0.0) / 2
         self._reach = _reach(volume, header, normal) if derivation.is_placed else None
-        self._encoded: dict[bytes, bytes] = {}
+        self._encoded: tuple[bytes, bytes] = (b"", b"")  # of the slice before: a stack often has one for all
+        self._items: dict[tuple[str, str, tuple[int, ...]], bytes] = {}
 
     def of(self, k: int) -> NDArray[np.bool_]:
         """Which sources slice k was computed from."""
@@ -57,33 +58,42 @@ class References:
 
         chosen = self.of(k)
         key = chosen.tobytes()
-        if key not in self._encoded:
-            self._encoded[key] = self._encode(chosen)
-        value = self._encoded[key]
-        image[_TAG] = RawDataElement(Tag(_TAG), "SQ", len(value), value, 0, False, True, True)
+        if self._encoded[0] != key:
+            self._encoded = (key, self._encode(chosen))
+        value = self._encoded[1]
+        image[SOURCE_IMAGES] = RawDataElement(Tag(SOURCE_IMAGES), "SQ", len(value), value, 0, False, True, True)
 
     def _encode(self, chosen: NDArray[np.bool_]) -> bytes:
         """The items, in explicit VR little endian with defined lengths."""
-        from pydicom import Dataset
-        from pydicom.filebase import DicomBytesIO
-        from pydicom.filewriter import write_sequence_item
-
         frames: dict[tuple[str, str], list[int]] = {}
         for n in np.flatnonzero(chosen):
             source = self.sources[int(n)]
             of_file = frames.setdefault((source.sop_class_uid, source.sop_instance_uid), [])
             if source.frame is not None:
                 of_file.append(source.frame)
-        buffer: Any = DicomBytesIO()
-        buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        for (class_uid, instance_uid), numbers_ in frames.items():
+        return b"".join(
+            self._item(class_uid, instance_uid, tuple(sorted(set(numbers_))))
+            for (class_uid, instance_uid), numbers_ in frames.items()
+        )
+
+    def _item(self, class_uid: str, instance_uid: str, frames: tuple[int, ...]) -> bytes:
+        """One item, encoded once however many images refer to it."""
+        from pydicom import Dataset
+        from pydicom.filebase import DicomBytesIO
+        from pydicom.filewriter import write_sequence_item
+
+        key = (class_uid, instance_uid, frames)
+        if key not in self._items:
             item = Dataset()
             item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = class_uid, instance_uid
-            if numbers_:
-                item.ReferencedFrameNumber = sorted(set(numbers_))
+            if frames:
+                item.ReferencedFrameNumber = list(frames)
             item.PurposeOfReferenceCodeSequence = [code("121322", "DCM", "Source image for image processing operation")]
+            buffer: Any = DicomBytesIO()
+            buffer.is_little_endian, buffer.is_implicit_VR = True, False
             write_sequence_item(buffer, item, ["iso8859"])
-        return bytes(buffer.getvalue())
+            self._items[key] = bytes(buffer.getvalue())
+        return self._items[key]
 
 
 def _reach(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import PathLike
@@ -13,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.derived.encode import save_image
 from gpukit.dicom.derived.header import CT, PT, SC, class_of, derived_header
+from gpukit.dicom.derived.place import is_in_patient, place, put_position
+from gpukit.dicom.derived.source_facts import SourceFacts
 from gpukit.dicom.derived.source_images import References
 from gpukit.dicom.derived.stored_values import Stored, to_stored
+from gpukit.dicom.derived.voi_lut import put_window
+from gpukit.dicom.image.voi_lut import frame_of_slice, is_inverse
 from gpukit.dicom.modules.source_header import fit_character_set, source_header
+from gpukit.documents.atomic import new_folder
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError
+from gpukit.ops.windowing import Window
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-from gpukit.dicom.derived.derivation import _MOST_TEXT, Derivation, decimals, describe, place
+from gpukit.dicom.derived.derivation import _MOST_TEXT, Derivation, describe
 
 __all__ = ["check_series_folder", "derived_images", "write_derived"]
 
@@ -33,7 +38,7 @@ def write_derived(
     folder: str | PathLike[str],
     derivation: Derivation | None = None,
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -52,8 +57,8 @@ def write_derived(
         Appears whole or not at all; its parent must exist.
     derivation : Derivation, optional
         How the values came about; by default what the volume says (`Derivation.of`).
-    window : (float, float), optional
-        Values shown black and white; by default the sources' own window.
+    window : Voi or (float, float), optional
+        How the images are shown; by default each by the window or VOI LUT of its source.
     force : bool
         Replace the folder if it holds nothing but DICOM files.
     progress : callable, optional
@@ -78,26 +83,13 @@ def write_derived(
     images = derived_images(volume, derivation, window=window)
     count = volume.grid.shape[0]
     files = []
-    temporary: Path | None = None
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=target.parent))
+    with new_folder(target) as temporary:
         for n, image in enumerate(images, 1):
             name = f"{n:04d}.dcm"
-            image.save_as(temporary / name, enforce_file_format=True)
+            save_image(image, temporary / name)
             files.append(target / name)
             if progress is not None:
                 progress(n, count)
-        temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=target) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return files
 
 
@@ -125,7 +117,7 @@ def check_series_folder(target: Path, *, force: bool) -> None:
 
 
 def derived_images(
-    volume: Volume, derivation: Derivation | None = None, *, window: tuple[float, float] | None = None
+    volume: Volume, derivation: Derivation | None = None, *, window: Window | None = None
 ) -> Iterator[Dataset]:
     """The data sets that `write_derived` writes, one a slice; parameters and errors as there."""
     if not volume.sources:
@@ -144,7 +136,8 @@ def derived_images(
         from gpukit.dicom.derived.secondary_capture import captures
 
         return captures(volume, derivation, header)
-    kind = class_of(header, volume.sources[0]) if derivation.is_placed else SC
+    # images of a scanner must say where they lie (PS3.3 C.7.6.2), which secondary captures need not
+    kind = class_of(header, volume.sources[0]) if is_in_patient(volume, derivation) else SC
     return _slices(volume, derivation, header, kind, window)
 
 
@@ -157,7 +150,7 @@ def _stored(array: NDArray[Any], padding: tuple[float, float] | None, kind: str)
 
 
 def _slices(
-    volume: Volume, derivation: Derivation, header: Dataset, kind: str, window: tuple[float, float] | None
+    volume: Volume, derivation: Derivation, header: Dataset, kind: str, window: Window | None
 ) -> Iterator[Dataset]:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
@@ -166,21 +159,24 @@ def _slices(
     planes = _stored(np.asarray(volume.to("cpu").array), volume.padding, kind)
     top = derived_header(header, volume.sources, kind, volume.unit)
     describe(top, header, volume, derivation)
-    place(top, volume, derivation)
-    _show(top, volume, window)
+    place(top, volume, derivation, header)
+    facts = SourceFacts(volume.sources)
+    facts.put_worst(top)
     words = (derivation.series_description, derivation.description, *volume.notes, *map(str, volume.algorithm.values()))
     fit_character_set(top, header.get("SpecificCharacterSet"), words)
     references = References(volume, header, derivation)
     for k, stored in enumerate(planes):
         image = Dataset(top)
         _depict(image, stored, kind, volume)
+        if remark := put_window(image, volume, k, stored, window):
+            _tell(image, remark)
         image.SOPInstanceUID = generate_uid(prefix=None)
         image.InstanceNumber = k + 1
-        if derivation.is_placed:
-            image.ImagePositionPatient = decimals(volume.grid.to_world((0, 0, k)))
+        put_position(image, volume, derivation, k)
         references.put_into(image, k)
         if kind == PT:
             image.ImageIndex, image.NumberOfSlices = k + 1, len(planes)
+            facts.put_times(image, frame_of_slice(volume, k))
         image.PixelData = np.ascontiguousarray(stored.array, stored.array.dtype.newbyteorder("<")).tobytes()
         image.file_meta = FileMetaDataset()
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -188,25 +184,13 @@ def _slices(
         yield image
 
 
-def _show(top: Dataset, volume: Volume, window: tuple[float, float] | None) -> None:
-    if window is not None:
-        # PS3.3 C.11.2.1.2.1: linear from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2
-        low, high = window
-        top.WindowCenter, top.WindowWidth = decimals(((low + high) / 2 + 0.5, max(1.0, high - low + 1)))
-        return
-    values = [volume.metadata.get(keyword) for keyword in ("WindowCenter", "WindowWidth")]
-    if None not in values:
-        top.WindowCenter, top.WindowWidth = (
-            decimals(value if isinstance(value, (list, tuple)) else (value,)) for value in values
-        )
-
-
 def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
     """Depth, rescaling and padding of one image."""
     from pydicom import DataElement
 
     signed = stored.array.dtype.kind == "i"
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.SamplesPerPixel = 1
+    image.PhotometricInterpretation = "MONOCHROME1" if is_inverse(volume) else "MONOCHROME2"  # values are unchanged
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, int(signed)
     is_scaled = (stored.slope, stored.intercept) != ("1", "0")
     if kind in (CT, PT) or is_scaled:
@@ -214,14 +198,18 @@ def _depict(image: Dataset, stored: Stored, kind: str, volume: Volume) -> None:
     if kind == CT:
         image.RescaleType = "HU" if volume.unit == ValueUnit.HU else str(volume.metadata.get("RescaleType") or "US")
     elif kind != PT and is_scaled:
-        image.RescaleType = "US"
+        image.RescaleType = "HU" if volume.unit == ValueUnit.HU else "US"
     if not stored.is_exact:
-        told = f"stored with a slope of {stored.slope} fitted to the range of values"
-        before = image.get("DerivationDescription")
-        image.DerivationDescription = f"{before[: _MOST_TEXT - len(told) - 2]}; {told}" if before else told
+        _tell(image, f"stored with a slope of {stored.slope} fitted to the range of values")
     if stored.padding is not None:
         vr = "SS" if signed else "US"
         low, high = stored.padding
         image.add(DataElement(0x00280120, vr, low))
         if high != low:
             image.add(DataElement(0x00280121, vr, high))
+
+
+def _tell(image: Dataset, text: str) -> None:
+    """Add a remark to DerivationDescription."""
+    before = image.get("DerivationDescription")
+    image.DerivationDescription = f"{before[: _MOST_TEXT - len(text) - 2]}; {text}" if before else text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpukit.dicom.image.plane import Plane, frame_count, is_image, pixel_spacing
+from gpukit.dicom.image.plane import Plane, frame_count, is_image, pixel_spacing, spacing_note
 from gpukit.dicom.image.planes_of import planes_of
 from gpukit.dicom.reader.discovery import Location, Source, discover
 from gpukit.dicom.reader.headers import Header, read_header
@@ -120,6 +120,7 @@ class Frame:
         """
         from gpukit.device import move, resolve
         from gpukit.dicom.image import pixel_value
+        from gpukit.dicom.image.lut import apply_modality_tables, has_modality_table, table_notes
         from gpukit.dicom.pixels.device_decode import decode
         from gpukit.units import ValueUnit
         from gpukit.volume import Volume
@@ -130,16 +131,21 @@ class Frame:
         plane = self.plane
         references = [plane.reference()]
         shape: tuple[int, ...] = (1, self.rows, self.columns, *((3,) if pixel_value.is_colour(plane) else ()))
-        array = decode(references, shape, pixel_value.output_types([plane]), target, workers=1)
+        by_table = has_modality_table(plane)
+        place = "cpu" if by_table else target
+        array = decode(references, shape, pixel_value.output_types([plane]), place, workers=1)
+        if by_table:
+            array = apply_modality_tables(np.asarray(array), [plane])
         unit, remark = pixel_value.value_unit(plane)
-        padding, doubt = pixel_value.declared_padding([plane])
+        padding = None if by_table else pixel_value.declared_padding([plane])
         if padding is None and unit == ValueUnit.HU:
             padding = pixel_value.corner_padding(array)
-        notes = [text for text in (remark, doubt) if text]
+        notes = [*plane.notes, *table_notes(plane), *([remark] if remark else [])]
         grid, geometry, note = self._grid()
         if note:
             notes.append(note)
-        from gpukit.dicom.image.metadata import metadata_of
+        from gpukit.dicom.image.metadata import metadata_of, volume_scale
+        from gpukit.dicom.image.voi_lut import may_have_table, voi_of
 
         return Volume(
             array=move(array, target),
@@ -147,10 +153,11 @@ class Frame:
             unit=unit,
             axes="kji" + ("c" if pixel_value.is_colour(plane) else ""),
             padding=padding,
-            sources=(self.source,),
+            sources=(replace(self.source, voi=voi_of(plane, tables=may_have_table(plane))),),
             metadata=metadata_of(plane),
             notes=tuple(notes),
             geometry=geometry,
+            value_scale=volume_scale([plane], table=by_table),
         )
 
     def _grid(self) -> tuple[Any, Any, str]:
@@ -202,7 +209,10 @@ def _tiles(header: Header) -> list[Frame]:
     frames = []
     for n in range(count):
         spacing = Frame(header, n, bare).functional("PixelMeasuresSequence", "PixelSpacing")
-        plane = replace(bare, index=n, spacing=pixel_spacing(spacing, str(header.location)), facts={"Frame": n + 1})
+        plane = replace(
+            bare, index=n, spacing=pixel_spacing(spacing, str(header.location)), facts={"Frame": n + 1},
+            notes=spacing_note(spacing),
+        )  # fmt: skip
         frames.append(Frame(header, n, plane))
     return frames
 

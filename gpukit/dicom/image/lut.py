@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom.image.plane import PROJECTIONS, Plane
+from gpukit.dicom.image.plane import Plane
 from gpukit.errors import FormatError
 
-__all__ = ["Table", "apply_modality_tables", "has_modality_table", "table_of"]
+__all__ = ["Table", "apply_modality_tables", "has_modality_table", "table_notes", "table_of"]
 
 #: More entries than 16 bits can count are none.
 _MOST_ENTRIES = 1 << 16
@@ -67,14 +67,30 @@ def _entries(data: Any, count: int, bits: int) -> list[int] | None:
     return values[:count] if len(values) >= count else None
 
 
+#: The note where a table was used although slope and intercept, which would change nothing, stand beside it.
+TABLE_NOTE = "the Modality LUT was applied: RescaleSlope 1 and RescaleIntercept 0 beside it say nothing"
+
+
 def has_modality_table(plane: Plane) -> bool:
-    """Whether its stored values become values by a Modality LUT: a projection without slope and intercept."""
+    """Whether its stored values become values by a Modality LUT: it has one, and no slope and intercept that count."""
     return _modality_item(plane) is not None
 
 
+def table_notes(plane: Plane) -> tuple[str, ...]:
+    """Notes on a Modality LUT that is, or is not, applied."""
+    if plane.get("ModalityLUTSequence") is None:
+        return ()
+    if has_modality_table(plane):
+        return () if plane.get("RescaleSlope") is None else (TABLE_NOTE,)
+    if (plane.slope, plane.intercept) != (1.0, 0.0):
+        return ("the image has a Modality LUT and a RescaleSlope: the slope and intercept were applied",)
+    return ()
+
+
 def _modality_item(plane: Plane) -> Any:
-    grey = int(plane.get("SamplesPerPixel", 1)) == 1 and plane.get("PhotometricInterpretation") != "PALETTE COLOR"
-    if not grey or plane.get("RescaleSlope") is not None or str(plane.get("Modality", "")) not in PROJECTIONS:
+    if plane.get("ModalityLUTSequence") is None or (plane.slope, plane.intercept) != (1.0, 0.0):
+        return None
+    if int(plane.get("SamplesPerPixel", 1)) != 1 or plane.get("PhotometricInterpretation") == "PALETTE COLOR":
         return None
     try:
         items = plane.header.dataset().get("ModalityLUTSequence")

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from gpukit.device import array_namespace
 from gpukit.dicom.image.plane import Plane
 from gpukit.dicom.pixels.frames import frame_format
 from gpukit.units import ValueUnit
 
-__all__ = ["corner_padding", "declared_padding", "is_colour", "output_types", "value_unit"]
+__all__ = ["corner_padding", "declared_padding", "is_colour", "mark_padding", "output_types", "value_unit"]
 
 _INTEGERS = (np.uint8, np.int16, np.uint16, np.int32)
 #: Air is -1000 HU and the lowest number of the usual 12-bit range is -1024; a constant below that is no measurement.
@@ -61,7 +62,7 @@ def value_unit(plane: Plane) -> tuple[str, str]:
         kind = str(plane.get("RescaleType", "HU")).upper()
         if kind != "HU" or "LOCALIZER" in plane.kind:
             return ValueUnit.NONE, ""
-        if "RescaleType" not in plane.facts and plane.header.get("RescaleIntercept") is None and plane.frames == 1:
+        if not plane.scale_source or (plane.scale_source == "RescaleSlope" and plane.get("RescaleIntercept") is None):
             return ValueUnit.NONE, "no rescale intercept: the values are taken as they are, not as HU"
         return ValueUnit.HU, ""
     if modality == "PT":
@@ -72,21 +73,57 @@ def value_unit(plane: Plane) -> tuple[str, str]:
             return (ValueUnit.SUVBW if weight else ValueUnit.GML), ""
         if units in set(ValueUnit):
             return ValueUnit(units), ""
+    if modality == "RTDOSE" and plane.scale_source and str(plane.get("DoseUnits", "")).upper() == "GY":
+        return ValueUnit.GY, ""
     return ValueUnit.NONE, ""
 
 
-def declared_padding(planes: Sequence[Plane]) -> tuple[tuple[float, float] | None, str]:
-    """Values that PixelPaddingValue (and PixelPaddingRangeLimit) become, and a remark where they cannot be used."""
-    found: set[tuple[float, float]] = set()
-    for plane in planes:
-        pair = _stored_padding(plane)
+def declared_padding(planes: Sequence[Plane]) -> tuple[float, float] | None:
+    """Values that PixelPaddingValue (and PixelPaddingRangeLimit) become; None without them, or where they differ."""
+    found = {_padding_of(plane) for plane in planes} - {None}
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def mark_padding(array: Any, planes: Sequence[Plane]) -> tuple[Any, str]:
+    """Voxels of padding as NaN where the padding, one stored value, has another value in other slices.
+
+    Parameters
+    ----------
+    array : ``[n, rows, columns]``
+        Values of the planes, on any device.
+    planes : sequence of Plane
+        As many.
+
+    Returns
+    -------
+    array
+        Itself where nothing is to be marked; else floating (changed in place where it was).
+    str
+        What a user must know, or empty.
+    """
+    pairs = [_padding_of(plane) for plane in planes]
+    if len(set(pairs) - {None}) < 2:
+        return array, ""
+    xp = array_namespace(array)
+    if not xp.isdtype(array.dtype, "real floating"):
+        array = xp.astype(array, xp.float32 if array.dtype.itemsize <= 2 else xp.float64)
+    kind = np.float32 if array.dtype == xp.float32 else np.float64
+    for n, pair in enumerate(pairs):
         if pair is None:
             continue
-        ends = [plane.slope * value + plane.intercept for value in pair]
-        found.add((min(ends), max(ends)))
-        if len(found) > 1:
-            return None, "the padding value differs from slice to slice and is not marked"
-    return (next(iter(found)), "") if found else (None, "")
+        # the values were rounded to the array's type in the same way
+        low, high = float(kind(pair[0])), float(kind(pair[1]))
+        plane = array[n, ...]
+        array[n, ...] = xp.where((plane >= low) & (plane <= high), xp.full_like(plane, float("nan")), plane)
+    return array, "the padding has another value in each slice: its voxels are NaN"
+
+
+def _padding_of(plane: Plane) -> tuple[float, float] | None:
+    pair = _stored_padding(plane)
+    if pair is None:
+        return None
+    low, high = sorted(plane.slope * value + plane.intercept for value in pair)
+    return low, high
 
 
 def _stored_padding(plane: Plane) -> tuple[float, float] | None:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from gpukit.dicom.image.value_scale import PHILIPS
 from gpukit.dicom.pixels.frames import FrameRef
 from gpukit.dicom.reader.headers import Header
-from gpukit.errors import FormatError, GeometryError
+from gpukit.errors import GeometryError
 
-__all__ = ["PROJECTIONS", "Plane", "frame_count", "has_functional_groups", "is_image", "numbers", "pixel_spacing"]
+__all__ = [
+    "PROJECTIONS", "Plane", "frame_count", "has_functional_groups", "is_image", "numbers", "pixel_spacing",
+    "spacing_note",
+]  # fmt: skip
 
 
 #: Modalities whose images need no place in the patient: projections, and pictures of any kind.
@@ -57,6 +61,7 @@ _NO_IMAGE_MODALITIES = frozenset(
 )
 
 _SIEMENS_MOSAIC = "MOSAIC"
+_UIH_GRID = "VFRAME"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +90,10 @@ class Plane:
         Planes of different kinds are never one volume (magnitude and phase, two stacks, in- and opposed-phase maps).
     facts : mapping
         Attributes of this frame by DICOM keyword; they come before the file's own.
+    scale_source : str
+        Keyword of the attribute that slope and intercept are of, see `gpukit.dicom.image.value_scale`.
+    notes : tuple of str
+        What a user of its values or its place must know.
     """
 
     header: Header
@@ -99,6 +108,8 @@ class Plane:
     region: tuple[int, int, int, int] | None = None
     kind: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    scale_source: str = ""
+    notes: tuple[str, ...] = ()
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Attribute of the frame, else of the file."""
@@ -124,6 +135,15 @@ class Plane:
     def name(self) -> str:
         """File and, within a multi-frame file, the 1-based frame, for messages."""
         return f"{self.file} frame {self.index + 1}" if self.frames > 1 else self.file
+
+    def as_displayed(self) -> Plane:
+        """The same with the values that RescaleSlope and RescaleIntercept give, without Philips' own scale."""
+        if self.scale_source != PHILIPS:
+            return self
+        slope, intercept = self.get("RescaleSlope"), self.get("RescaleIntercept")
+        factor = 1.0 if slope is None else float(slope)
+        offset = 0.0 if intercept is None else float(intercept)
+        return replace(self, slope=factor, intercept=offset, scale_source="" if slope is None else "RescaleSlope")
 
     def reference(self) -> FrameRef:
         """What to decode for it."""
@@ -162,21 +182,27 @@ def numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 
 def pixel_spacing(value: Any, file: str) -> tuple[float, float] | None:
-    """PixelSpacing as (between rows, between columns); None where absent.
+    """PixelSpacing as (between rows, between columns); None where it is absent, or 0, which some write for unknown.
 
     Raises
     ------
     GeometryError
-        It is there but not positive.
+        It is negative.
     """
     pair = numbers(value, 2)
-    if pair is None:
+    if pair is None or min(pair) == 0:
         return None
-    if min(pair) <= 0:
+    if min(pair) < 0:
         raise GeometryError(
             f"pixel spacing {pair[0]:g} x {pair[1]:g} mm is not positive", file=file, attribute="PixelSpacing"
         )
     return pair[0], pair[1]
+
+
+def spacing_note(value: Any) -> tuple[str, ...]:
+    """What a user must know of a PixelSpacing that `pixel_spacing` does not take."""
+    pair = numbers(value, 2)
+    return ("PixelSpacing is 0: the pixel size is taken as unknown",) if pair is not None and min(pair) == 0 else ()
 
 
 #: Storage classes that have, or may have, functional groups, also where they hold one frame (PS3.3 A.1.4).
@@ -210,40 +236,6 @@ _WITH_GROUPS = frozenset({
 def has_functional_groups(header: Header) -> bool:
     """Whether a file is of a storage class that describes its frames, be it one or many, by functional groups."""
     return str(header.get("SOPClassUID", "")) in _WITH_GROUPS
-
-
-def scaling(slope: Any, intercept: Any, file: str) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept, 1 and 0 where absent.
-
-    Raises
-    ------
-    FormatError
-        The slope is zero or one of them is no finite number.
-    """
-    try:
-        pair = (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
-    except (TypeError, ValueError):
-        raise FormatError("the rescale slope or intercept is no number", file=file, attribute="RescaleSlope") from None
-    if not all(map(math.isfinite, pair)):
-        raise FormatError("the rescale slope or intercept is not finite", file=file, attribute="RescaleSlope")
-    if pair[0] == 0:
-        raise FormatError("a rescale slope of 0 makes every value equal", file=file, attribute="RescaleSlope")
-    return pair
-
-
-def philips_values(slope: float, intercept: float, scale: Any) -> tuple[float, float]:
-    """Slope and intercept to the values that a Philips MR scanner measured.
-
-    Philips rescales each image for display with RescaleSlope (RS) and RescaleIntercept (RI) and keeps its own scale
-    slope (SS) in (2005,100E): measured value = (RS * stored + RI) / (RS * SS). Only these compare between images.
-    """
-    try:
-        factor = float(scale) * slope
-    except (TypeError, ValueError):
-        return slope, intercept
-    if not math.isfinite(factor) or factor <= 0:
-        return slope, intercept
-    return slope / factor, intercept / factor
 
 
 #: Values of ImageType, third and later, that tell images of one series apart which are different quantities.

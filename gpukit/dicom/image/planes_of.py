@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from gpukit.dicom.image.plane import (
     _SIEMENS_MOSAIC,
+    _UIH_GRID,
     Plane,
     component,
     frame_count,
     has_functional_groups,
     numbers,
-    philips_values,
     pixel_spacing,
-    scaling,
+    spacing_note,
 )
+from gpukit.dicom.image.value_scale import philips_scale, rescale
 from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError
 
@@ -37,6 +38,10 @@ def planes_of(header: Header) -> list[Plane]:
         from gpukit.dicom.image.mosaic import mosaic_planes
 
         return mosaic_planes(header, rows, columns)
+    if _UIH_GRID in image_type and count == 1:
+        from gpukit.dicom.image.mosaic import grid_planes
+
+        return grid_planes(header, rows, columns)
     if count > 1 or has_functional_groups(header):
         from gpukit.dicom.image.multiframe import multiframe_planes
 
@@ -46,10 +51,10 @@ def planes_of(header: Header) -> list[Plane]:
 
 def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...]) -> Plane:
     position = numbers(header.get("ImagePositionPatient"), 3)
-    slope, intercept = scaling(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
-    scale = header.get("PhilipsScaleSlope")
-    if scale is not None and str(header.get("Modality", "")) == "MR":
-        slope, intercept = philips_values(slope, intercept, scale)
+    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+    private = header.get("PhilipsScaleSlope")
+    if private is not None and str(header.get("Modality", "")) == "MR":
+        scale = philips_scale(scale, private)
     return Plane(
         header,
         0,
@@ -58,7 +63,10 @@ def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...
         None if position is None else (position[0], position[1], position[2]),
         numbers(header.get("ImageOrientationPatient"), 6),
         pixel_spacing(header.get("PixelSpacing"), str(header.location)),
-        slope,
-        intercept,
+        scale.slope,
+        scale.intercept,
         kind=component(image_type, header.get("ComplexImageComponent")),
+        facts=scale.facts,
+        scale_source=scale.source,
+        notes=(*scale.notes, *spacing_note(header.get("PixelSpacing"))),
     )

@@ -71,7 +71,8 @@ class Acquired:
             frame[:3, 2] /= np.linalg.norm(frame[:3, 2])
         else:
             return None
-        return np.asarray(np.linalg.inv(frame), np.float64) if abs(np.linalg.det(frame)) > 1e-12 else None
+        sizes = float(np.prod(np.linalg.norm(frame[:3, :3], axis=0)))
+        return np.asarray(np.linalg.inv(frame), np.float64) if abs(np.linalg.det(frame)) > 1e-12 * sizes else None
 
     def frames(self, k: int) -> tuple[SourceInstance, ...]:
         """The frames in whose plane plane k lies, shifted or not."""

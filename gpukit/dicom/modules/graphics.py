@@ -82,6 +82,12 @@ class Figure:
     type: str
     points: tuple[tuple[float, ...], ...]
 
+    @property
+    def encloses(self) -> bool:
+        """Whether it is an outline: a circle, an ellipse, or a line that ends where it began."""
+        closed = len(self.points) > 3 and self.points[0] == self.points[-1]
+        return self.type in ("CIRCLE", "ELLIPSE") or (self.type == "POLYLINE" and closed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:

@@ -16,6 +16,9 @@ from gpukit.volume import SourceInstance
 if TYPE_CHECKING:
     from pydicom import Dataset
 from gpukit.dicom.image.functional_groups import functional_group, in_plane
+from gpukit.dicom.image.planes_of import planes_of
+from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.reader.headers import read_header
 
 __all__ = ["ALIGNED", "Planes", "plan_planes"]
 
@@ -45,6 +48,9 @@ class Planes:
         Whether every plane is exactly a source frame. Otherwise the segmentation lies on a resampled grid.
     pixelwise : bool
         Whether, on top of that, pixels correspond one to one; not so for the tiles of a mosaic.
+    placed : bool
+        Whether the planes have a place in the patient. Otherwise positions, orientation, spacing and thickness are
+        stand-ins that no object may state: pixels correspond to those of the source frames, and to nothing else.
     """
 
     positions: list[tuple[float, float, float]]
@@ -54,6 +60,7 @@ class Planes:
     references: list[tuple[SourceInstance, ...]]
     aligned: bool
     pixelwise: bool
+    placed: bool = True
 
     def first(self) -> Planes:
         """The first plane only."""
@@ -75,13 +82,17 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
     Returns
     -------
     Planes
-        Aligned with the sources if each plane has a source frame and each source frame a plane.
+        Aligned with the sources if each plane has a source frame and each source frame a plane. Not placed where the
+        sources state no place in the patient, such as photos, projections and ultrasound.
 
     Raises
     ------
     GeometryError
-        Rows and columns of the grid are not perpendicular, which no DICOM image can express.
+        Rows and columns of the grid are not perpendicular, which no DICOM image can express; or the sources have no
+        place in the patient, and the grid has another size than they.
     """
+    if not is_placed(header, sources[0]):
+        return _pictures(grid, sources, header)
     row, column = grid.direction[:, 0], grid.direction[:, 1]
     if abs(float(row @ column)) > 1e-4:
         raise GeometryError(
@@ -120,6 +131,59 @@ def plan_planes(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) 
         references=[_between(sources, corners[..., 2], k) for k in range(grid.shape[0])],
         aligned=False,
         pixelwise=False,
+    )
+
+
+def is_placed(header: Dataset, source: SourceInstance) -> bool:
+    """Whether an image, or its frame, states position, orientation and pixel size in the patient.
+
+    Parameters
+    ----------
+    header : Dataset
+        Of the source.
+    source : SourceInstance
+        Names the file and the frame.
+    """
+    place = functional_group(header, "PlanePositionSequence", source.frame)
+    if in_plane(header, source.frame) is not None and place is not None and place.get("ImagePositionPatient"):
+        return True
+    # nuclear medicine, RT dose and mosaics state it elsewhere
+    planes = planes_of(read_header(Location(source.path, source.member)))
+    frame = (source.frame or 1) - 1
+    return planes[frame if frame < len(planes) else 0].has_geometry
+
+
+def _pictures(grid: Grid, sources: Sequence[SourceInstance], header: Dataset) -> Planes:
+    """Planes whose pixels are those of their source frames (PS3.3 A.51.5.1, without a frame of reference)."""
+    count, rows, columns = grid.shape
+    own = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    if own != (rows, columns):
+        raise GeometryError(
+            f"the label map has {columns} x {rows} pixels and its source images {own[1]} x {own[0]}: images without a "
+            "place in the patient need labels of their own size",
+            fix="segment them at their own size, or write NIfTI",
+        )
+    by_plane: list[list[SourceInstance]] = [[] for _ in range(count)]
+    if {source.index for source in sources} == set(range(count)):
+        for source in sources:
+            by_plane[source.index].append(source)
+    elif len(sources) == count or count == 1:
+        for n, source in enumerate(sources):
+            by_plane[min(n, count - 1)].append(source)
+    else:
+        raise GeometryError(
+            f"{count} planes of labels belong to {len(sources)} source images, and nothing says which to which",
+            fix="segment one image, or write NIfTI",
+        )
+    return Planes(
+        positions=[(0.0, 0.0, float(k)) for k in range(count)],
+        orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        spacing=(1.0, 1.0),
+        thickness=1.0,
+        references=[tuple(frames) for frames in by_plane],
+        aligned=True,
+        pixelwise=True,
+        placed=False,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from gpukit.errors import InputError
 from gpukit.volume import SourceInstance
 
 if TYPE_CHECKING:
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "REQUIRED",
     "fit_character_set",
-    "introduce_retired_classes",
+    "introduce_source_classes",
     "is_valid",
+    "is_writable_uid",
     "new_series_number",
     "short_text",
     "source_header",
@@ -28,13 +31,27 @@ REQUIRED = (
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"),
 )
 
+#: UIDs that a new object takes over, or refers to.
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+#: What is taken for a UID: the standard's digits and dots, and the letters that some de-identifiers write.
+_UID = re.compile(r"[0-9A-Za-z.-]{1,64}")
+
 #: Bytes of a value of type LO.
 _LONG = 64
 _TEXTS = frozenset({"PN", "LO", "SH", "ST", "LT", "UC", "UT"})
 
 
 def source_header(source: SourceInstance) -> Dataset:
-    """Header of a source instance, without pixels, with what a new object needs filled in where the source lacks it."""
+    """Header of a source instance, without pixels, with what a new object needs filled in where the source lacks it.
+
+    UIDs are kept as the source writes them, also where they break a rule (PS3.5 9.1 forbids ``1.2.03``): another one
+    would refer to nothing.
+
+    Raises
+    ------
+    InputError
+        A UID that a new object must repeat is longer than 64 characters, or holds characters that no UID can have.
+    """
     from gpukit.dicom.reader.discovery import Location
     from gpukit.dicom.reader.headers import read_dataset
 
@@ -42,7 +59,18 @@ def source_header(source: SourceInstance) -> Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom quotes unusual values: patient data has no place in a log
         _repair(header, source)
+    for keyword in _IDENTITY:
+        if not is_writable_uid(str(header.get(keyword))):
+            raise InputError(
+                "is not a UID, so that no new object can refer to it", file=source.path, attribute=keyword,
+                fix="correct it in the source images, or write a format that is not DICOM",
+            )  # fmt: skip
     return header
+
+
+def is_writable_uid(text: str) -> bool:
+    """Whether a source's UID can be repeated: at most 64 letters, digits, dots and hyphens (PS3.5 6.2, UI)."""
+    return _UID.fullmatch(text) is not None
 
 
 def _repair(header: Dataset, source: SourceInstance) -> None:
@@ -84,18 +112,28 @@ _RETIRED = {
     "1.2.840.10008.5.1.4.1.1.12.3": "1.2.840.10008.5.1.4.1.1.12.1",  # biplane angiography
     "1.2.840.10008.5.1.4.1.1.77.1": "1.2.840.10008.5.1.4.1.1.77.1.1",  # visible light
 }
+#: Secondary Capture Image Storage.
+_ANY_IMAGE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def introduce_retired_classes() -> None:
-    """Let highdicom find the modules of images of retired classes, so that new objects can refer to them."""
+def introduce_source_classes(headers: Iterable[Dataset]) -> None:
+    """Let highdicom find the modules of images of retired and private classes, so that new objects can refer to them.
+
+    Parameters
+    ----------
+    headers : iterable of Dataset
+        Of the images. One of a class that nobody knows has the patient and study modules that all images have.
+    """
     try:
         from highdicom._standard_utils import get_sop_class_iod_map
     except ImportError:  # a version that keeps its table elsewhere: it then refuses such images itself
         return
     table = get_sop_class_iod_map()
-    for retired, heir in _RETIRED.items():
-        if heir in table:
-            table.setdefault(retired, table[heir])
+    for header in headers:
+        own = str(header.get("SOPClassUID"))
+        heir = _RETIRED.get(own, _ANY_IMAGE)
+        if own not in table and heir in table:
+            table[own] = table[heir]
 
 
 def is_valid(element: DataElement) -> bool:
@@ -107,6 +145,8 @@ def is_valid(element: DataElement) -> bool:
         return bool(element.value)
     if element.is_empty:
         return False
+    if element.VR == "UI":
+        return all(is_writable_uid(str(uid)) for uid in (element.value if element.VM > 1 else [element.value]))
     try:
         for value in element.value if element.VM > 1 else [element.value]:
             # pydicom gives decimal and integer strings out as numbers, and takes only strings for valid

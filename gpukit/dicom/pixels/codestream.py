@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gpukit.dicom.pixels.image_pixel import FrameDescription
 from gpukit.errors import DecodeError
 
-__all__ = ["Codestream", "inspect_codestream"]
+__all__ = ["Codestream", "inspect_codestream", "verify_segment_lengths"]
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -119,6 +119,35 @@ def _verify_segments(data: bytes, frame: FrameDescription) -> None:
             attribute="PixelData",
             fix="the compressed data is damaged",
         )
+
+
+def verify_segment_lengths(data: bytes, frame: FrameDescription) -> None:
+    """That every RLE segment expands to a plane of bytes (PS3.5 G.3): looked at where a decoder refuses a frame.
+
+    Raises
+    ------
+    DecodeError
+        One is too short.
+    """
+    pixels = frame.rows * frame.columns
+    packed = frame.bits_allocated == 1  # all samples of all pixels in one segment
+    count = 1 if packed else frame.samples * frame.dtype.itemsize
+    needed = (pixels * frame.samples + 7) // 8 if packed else pixels
+    offsets = [*struct.unpack_from(f"<{count}I", data, 4), len(data)]
+    for start, end in itertools.pairwise(offsets):
+        position, length = start, 0
+        while length < needed and position < end:
+            code = data[position]
+            if code < 128:
+                length += min(code + 1, max(0, end - position - 1))
+                position += code + 2
+            else:
+                length += 257 - code if code > 128 and position + 1 < end else 0
+                position += 2 if code > 128 else 1
+        if length < needed:
+            raise DecodeError(
+                f"an RLE segment holds {length} of {needed} bytes", attribute="PixelData", fix="copy the file again"
+            )
 
 
 def _verify_end(data: bytes) -> None:

@@ -17,11 +17,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.dicom.pixels.codestream import Codestream, inspect_codestream
+from gpukit.dicom.pixels.codestream import RLE, Codestream, inspect_codestream, verify_segment_lengths
 from gpukit.dicom.pixels.color_space import ycbcr_to_rgb
 from gpukit.dicom.pixels.image_pixel import FrameDescription
 from gpukit.dicom.pixels.native import mask_in_place
 from gpukit.errors import DecodeError, DependencyError, GpukitError
+from gpukit.extras import install_command
 from gpukit.plugins import Availability, load_plugins
 
 __all__ = [
@@ -176,7 +177,7 @@ def decoders_for(syntax: str) -> tuple[FrameDecoder, ...]:
         raise DependencyError(
             f"no installed decoder reads the transfer syntax {syntax}",
             attribute="TransferSyntaxUID",
-            fix=next((s.install for s in states if s.install), "pip install 'gpukit[codecs]'"),
+            fix=f"run: {next((s.install for s in states if s.install), install_command('codecs'))}",
         )
     return tuple(sorted(usable, key=lambda d: d.syntaxes[syntax]))
 
@@ -208,8 +209,10 @@ def decode_frame(data: bytes, frame: FrameDescription, *, only: FrameDecoder | N
         The codestream is not of the size that the file says, or every decoder failed; each reason is given.
     """
     stream = inspect_codestream(data, frame)
-    reasons = []
+    reasons: list[str] = []
     for decoder in (only,) if only is not None else decoders_for(frame.syntax):
+        if reasons and frame.syntax == RLE:
+            verify_segment_lengths(data, frame)  # a decoder that others disagree with may leave voxels as they were
         try:
             values = np.asarray(decoder.decode(data, frame, stream))
             if values.shape == (*frame.shape, 1):

@@ -79,8 +79,16 @@ def _walk(header: Header, content: Content) -> tuple[list[int], FrameSpans]:
         end = min(end, span.offset + span.length)
     fragments: FrameSpans = []
     table: list[int] | None = None
+    after_fragment = False
     while position + 8 <= end:
-        group, element, length = struct.unpack(order + "HHI", content.read(position, 8))
+        head = content.read(position, 9)
+        if after_fragment and head[:2] != b"\xfe\xff" and head[1:3] == b"\xfe\xff":
+            # PS3.5 A.4 wants even lengths: a writer that pads a fragment of odd length may not count the byte
+            position += 1
+            head = content.read(position, 8)
+            if len(head) < 8:
+                break
+        group, element, length = struct.unpack(order + "HHI", head[:8])
         if (group, element) == (0xFFFE, 0xE0DD):
             break
         if (group, element) != (0xFFFE, 0xE000):
@@ -100,6 +108,7 @@ def _walk(header: Header, content: Content) -> tuple[list[int], FrameSpans]:
             table = list(struct.unpack(f"{order}{len(raw) // 4}I", raw))
         else:
             fragments.append((position, length))
+            after_fragment = True
         position += length
     return table or [], fragments
 

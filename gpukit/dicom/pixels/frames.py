@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpukit.buffers import empty
 from gpukit.dicom.pixels.byte_source import Content
-from gpukit.dicom.pixels.codestream import inspect_codestream
+from gpukit.dicom.pixels.codestream import JPEG_LS, JPEG_LS_NEAR, inspect_codestream
 from gpukit.dicom.pixels.color_space import palette_to_rgb, ycbcr_to_rgb
 from gpukit.dicom.pixels.decoders import Encoded, decode_frame
 from gpukit.dicom.pixels.direct_read import finish, is_as_stored, read_straight
@@ -241,7 +241,12 @@ class _Reader:
 
     def encoded(self, index: int) -> bytes:
         """The codestream of a compressed frame."""
-        return b"".join(self.content.read(offset, length) for offset, length in self.table[index])
+        data = b"".join(self.content.read(offset, length) for offset, length in self.table[index])
+        if self.description.syntax in (JPEG_LS, JPEG_LS_NEAR) and data.endswith(b"\xff"):
+            # A length rounded down to be even leaves out the second byte of the end marker, after all of the image.
+            # Decoders of JPEG-LS notice when anything else is missing.
+            data += b"\xd9"
+        return data
 
     def _swapped(self, offset: int, length: int) -> bytearray:
         """Bytes of a frame of 8-bit values whose 16-bit words lie in big-endian order (PS3.5 A.3 with 7.3)."""

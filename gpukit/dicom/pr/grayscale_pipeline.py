@@ -2,7 +2,8 @@
 
 A presentation state has one modality transformation for all images and frames it refers to, and a window for each
 (PS3.3 A.33.2, C.11.1, C.11.8). Where images or frames have different slopes, as PET and enhanced MR do, it has none,
-and its windows are in stored values instead: the same grey, pixel for pixel.
+and its windows are in stored values instead: the same grey, pixel for pixel. Of an image with several windows, or
+tables, it has the first: an item of a presentation state holds one (C.11.8), and two items for one image contradict.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class _Scale(NamedTuple):
 
 
 class _Window(NamedTuple):
-    centers: tuple[float, ...]
-    widths: tuple[float, ...]
+    center: float
+    width: float
     function: str
-    words: tuple[str, ...]
+    words: str
 
 
 def show_values(state: Dataset, images: Sequence[Dataset]) -> None:
@@ -56,7 +57,7 @@ def show_values(state: Dataset, images: Sequence[Dataset]) -> None:
         state.RescaleSlope, state.RescaleIntercept = _decimal(common.slope), _decimal(common.intercept)
         state.RescaleType = common.type
     elif len(frames) == 1 and images[0].get("ModalityLUTSequence"):
-        state.ModalityLUTSequence = images[0].ModalityLUTSequence
+        state.ModalityLUTSequence = images[0].ModalityLUTSequence[:1]
     groups: dict[_Window, list[tuple[Dataset, int | None]]] = {}
     for (image, frame), scale in zip(frames, scales, strict=True):
         window = _window(image, frame)
@@ -74,7 +75,7 @@ def show_values(state: Dataset, images: Sequence[Dataset]) -> None:
         from pydicom import Dataset
 
         lut = Dataset()
-        lut.VOILUTSequence = images[0].VOILUTSequence
+        lut.VOILUTSequence = images[0].VOILUTSequence[:1]
         items.append(lut)
     if items:
         state.SoftcopyVOILUTSequence = items
@@ -89,10 +90,13 @@ def _frames(image: Dataset) -> list[int | None]:
 
 def _scale(image: Dataset, frame: int | None) -> _Scale | None:
     group = functional_group(image, "PixelValueTransformationSequence", frame)
+    if group is None or group.get("RescaleSlope") is None:
+        group = image  # some enhanced images state it at their top only, where it is applied too
     slope, intercept = (_number(group, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope is None or intercept is None or slope == 0:
+    if slope is None or intercept is None:
         return None
-    return _Scale(slope, intercept, str((group.get("RescaleType") if group is not None else None) or "US"))
+    slope = slope or 1.0  # as the values of the image have it
+    return _Scale(slope, intercept, str(group.get("RescaleType") or "US"))
 
 
 def _window(image: Dataset, frame: int | None) -> _Window | None:
@@ -100,32 +104,31 @@ def _window(image: Dataset, frame: int | None) -> _Window | None:
     if group is None:
         return None
     centers, widths = (_several(group.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-    if not centers or len(centers) != len(widths) or min(widths) <= 0:
-        return None
     words = group.get("WindowCenterWidthExplanation") or ()
     told = (str(words),) if isinstance(words, str) else tuple(map(str, words))
-    return _Window(
-        centers, widths, str(group.get("VOILUTFunction") or "LINEAR"), told if len(told) == len(centers) else ()
-    )
+    function = str(group.get("VOILUTFunction") or "LINEAR")
+    least = 1.0 if function == "LINEAR" else 0.0
+    for n, (center, width) in enumerate(zip(centers, widths, strict=False)):
+        if width > 0 and width >= least:
+            return _Window(center, width, function, told[n] if len(told) == len(centers) else "")
+    return None
 
 
 def _in_stored_values(window: _Window, scale: _Scale) -> _Window:
     """The window that shows stored values as the given one shows rescaled ones."""
     # PS3.3 C.11.2.1.2.1: LINEAR goes from c - 0.5 - (w - 1) / 2 to c - 0.5 + (w - 1) / 2, the others from c - w / 2
     half, less = (0.5, 1.0) if window.function == "LINEAR" else (0.0, 0.0)
-    centers = tuple((c - half - scale.intercept) / scale.slope + half for c in window.centers)
-    widths = tuple((w - less) / abs(scale.slope) + less for w in window.widths)
-    return window._replace(centers=centers, widths=widths)
+    center = (window.center - half - scale.intercept) / scale.slope + half
+    return window._replace(center=center, width=(window.width - less) / abs(scale.slope) + less)
 
 
 def _item(window: _Window) -> Dataset:
     from pydicom import Dataset
 
     item = Dataset()
-    item.WindowCenter = [_decimal(value) for value in window.centers]
-    item.WindowWidth = [_decimal(value) for value in window.widths]
+    item.WindowCenter, item.WindowWidth = _decimal(window.center), _decimal(window.width)
     if window.words:
-        item.WindowCenterWidthExplanation = list(window.words)
+        item.WindowCenterWidthExplanation = window.words
     if window.function != "LINEAR":
         item.VOILUTFunction = window.function
     return item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,13 +15,14 @@ from gpukit.dicom.modules.graphics import TO_CORNER, Annotation, Figure, check_i
 from gpukit.dicom.modules.source_header import (
     REQUIRED,
     fit_character_set,
-    introduce_retired_classes,
+    introduce_source_classes,
     is_valid,
     new_series_number,
     short_text,
 )
 from gpukit.dicom.pr.grayscale_pipeline import VALUES, show_values
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -91,10 +93,10 @@ def build_gsps(
     try:
         import highdicom
     except ImportError as error:
-        raise DependencyError("writing a presentation state needs highdicom", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("writing a presentation state needs highdicom", "dicom") from error
     from pydicom.uid import generate_uid
 
-    introduce_retired_classes()
+    introduce_source_classes(headers.values())
 
     from gpukit.version import __version__
 
@@ -234,9 +236,13 @@ def _graphics(highdicom: Any, annotation: Annotation, image: Dataset, layer: Any
 def _set_pixel_shape(state: Dataset, image: Dataset) -> None:
     """Show pixels in their true shape: highdicom takes them all for squares."""
     measures = functional_group(image, "PixelMeasuresSequence", 1)
-    spacing = image.get("PixelSpacing") or image.get("ImagerPixelSpacing")
-    spacing = spacing or (None if measures is None else measures.get("PixelSpacing"))
+    spacing = image.get("PixelSpacing") or (None if measures is None else measures.get("PixelSpacing"))
     aspect = image.get("PixelAspectRatio")
+    detector = image.get("ImagerPixelSpacing")
+    if spacing is None and detector is not None and len(detector) == 2 and min(detector) > 0:
+        # mm at the detector are not mm of the patient (PS3.3 10.7.1.3): only the shape of the pixels is stated
+        share = Fraction(float(detector[0]) / float(detector[1])).limit_denominator(10000)
+        aspect = [share.numerator, share.denominator]
     for area in state.DisplayedAreaSelectionSequence:
         if spacing is not None and len(spacing) == 2:
             if "PresentationPixelAspectRatio" in area:

@@ -1,4 +1,4 @@
-"""The attributes that a header scan keeps: tag, value representation, multiplicity, keyword.
+"""The attributes that a header scan keeps, of files and of frames: tag, value representation, multiplicity, keyword.
 
 The facts are those of the data dictionary, PS3.6. They stand here as a table so that a scan needs no data dictionary at
 run time. ``*`` marks a keyword whose value is always a tuple (its multiplicity in the dictionary is not 1), so that the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BY_TAG", "ESSENTIAL", "Wanted"]
+__all__ = ["BY_TAG", "ESSENTIAL", "GROUPS", "LONG_VRS", "PER_FRAME", "SHARED", "SHORT_VRS", "Group", "Wanted"]
 
 _TABLE = """
 00080005 CS * SpecificCharacterSet
@@ -235,12 +235,15 @@ def _read(table: str) -> dict[int, Wanted]:
     return {int(tag, 16): Wanted(keyword, vr, vm == "*") for tag, vr, vm, keyword in rows}
 
 
+#: Of a wanted sequence only its presence is kept, as 1.
 #: Wanted attributes by tag ``group << 16 | element``. Of the private ones only those are here that say, without the
 #: full header, what kind of image a file holds or which volume of a 4D series it is of: presence of the Siemens CSA
 #: header is kept as 1.
 BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x0019100A: Wanted("SiemensNumberOfImagesInMosaic", "US", False, "SIEMENS MR HEADER"),
     0x0019100C: Wanted("SiemensBValue", "IS", False, "SIEMENS MR HEADER"),
+    0x00283000: Wanted("ModalityLUTSequence", "SQ", False),
+    0x00283010: Wanted("VOILUTSequence", "SQ", False),
     0x00291010: Wanted("SiemensCSAImageHeaderPresent", "OB", False, "SIEMENS CSA HEADER"),
     0x0019100E: Wanted("SiemensGradient", "FD", True, "SIEMENS MR HEADER"),
     0x001910A2: Wanted("GERawVolumeNumber", "SL", False, "GEMS_ACQU"),
@@ -260,3 +263,121 @@ BY_TAG: dict[int, Wanted] = _read(_TABLE) | {
     0x2005100E: Wanted("PhilipsScaleSlope", "FL", False, "Philips MR Imaging DD 001"),
     0x0051100B: Wanted("SiemensAcquisitionMatrixText", "LO", False, "SIEMENS MR HEADER"),
 }
+
+
+#: VRs with a reserved field and a 32-bit length in explicit VR, and the others.
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+SHORT_VRS = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
+    | {b"ST", b"TM", b"UI", b"UL", b"US"}
+)
+#: The sequences of functional groups (PS3.3 C.7.6.16).
+SHARED, PER_FRAME = 0x52009229, 0x52009230
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An attribute of a functional group.
+
+    Parameters
+    ----------
+    keyword : str
+        DICOM keyword, or our own name of a private attribute.
+    vr : str
+        Value representation of the dictionary, for implicit VR.
+    members : dict or None
+        Of a sequence the wanted attributes of its first item; None for any other attribute.
+    many : bool
+        Whether the value is always a tuple.
+    """
+
+    keyword: str
+    vr: str
+    members: dict[int, Group] | None = None
+    many: bool = False
+
+
+def _read_groups(table: str) -> dict[int, Group]:
+    """Attributes of a table: a sequence begins a line without indent, its members follow with one."""
+    groups: dict[int, Group] = {}
+    levels: list[dict[int, Group]] = [groups]
+    for line in table.strip("\n").splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        tag, vr, many, keyword = line.split()
+        members: dict[int, Group] | None = {} if vr == "SQ" else None
+        levels[depth][int(tag, 16)] = Group(keyword, vr, members, many == "*")
+        if members is not None:
+            levels[depth + 1 :] = [members]
+    return groups
+
+
+#: Sequences of functional groups by tag, each with the wanted attributes of its first item.
+GROUPS = _read_groups("""
+00189112 SQ 1 MRTimingAndRelatedParametersSequence
+  00180080 DS 1 RepetitionTime
+  00181314 DS 1 FlipAngle
+00189114 SQ 1 MREchoSequence
+  00189082 FD 1 EffectiveEchoTime
+00189115 SQ 1 MRModifierSequence
+  00189079 FD 1 InversionTimes
+00189117 SQ 1 MRDiffusionSequence
+  00189075 CS 1 DiffusionDirectionality
+  00189087 FD 1 DiffusionBValue
+  00189076 SQ 1 DiffusionGradientDirectionSequence
+    00189089 FD * DiffusionGradientOrientation
+00189118 SQ 1 CardiacSynchronizationSequence
+  00209153 FD 1 NominalCardiacTriggerDelayTime
+  00209241 FL 1 NominalPercentageOfCardiacPhase
+00189226 SQ 1 MRImageFrameTypeSequence
+  00089007 CS * FrameType
+  00089208 CS 1 ComplexImageComponent
+00189329 SQ 1 CTImageFrameTypeSequence
+  00089007 CS * FrameType
+00189504 SQ 1 XRay3DFrameTypeSequence
+  00089007 CS * FrameType
+00189751 SQ 1 PETFrameTypeSequence
+  00089007 CS * FrameType
+00209111 SQ 1 FrameContentSequence
+  00189074 DT 1 FrameAcquisitionDateTime
+  00189151 DT 1 FrameReferenceDateTime
+  00209056 SH 1 StackID
+  00209128 UL 1 TemporalPositionIndex
+  00209156 US 1 FrameAcquisitionNumber
+00209113 SQ 1 PlanePositionSequence
+  00200032 DS * ImagePositionPatient
+00209116 SQ 1 PlaneOrientationSequence
+  00200037 DS * ImageOrientationPatient
+00209170 SQ 1 UnassignedSharedConvertedAttributesSequence
+  00541001 CS 1 Units
+  00541006 CS 1 SUVType
+00209171 SQ 1 UnassignedPerFrameConvertedAttributesSequence
+  00541001 CS 1 Units
+  00541006 CS 1 SUVType
+00209253 SQ 1 RespiratorySynchronizationSequence
+  00209245 FL 1 NominalPercentageOfRespiratoryPhase
+00209310 SQ 1 TemporalPositionSequence
+  0020930d FD 1 TemporalPositionTimeOffset
+00289110 SQ 1 PixelMeasuresSequence
+  00180050 DS 1 SliceThickness
+  00180088 DS 1 SpacingBetweenSlices
+  00280030 DS * PixelSpacing
+00289132 SQ 1 FrameVOILUTSequence
+  00281050 DS 1 WindowCenter
+  00281051 DS 1 WindowWidth
+  00281056 CS 1 VOILUTFunction
+00289145 SQ 1 PixelValueTransformationSequence
+  00281052 DS 1 RescaleIntercept
+  00281053 DS 1 RescaleSlope
+  00281054 LO 1 RescaleType
+00409092 SQ 1 ParametricMapFrameTypeSequence
+  00089007 CS * FrameType
+00409096 SQ 1 RealWorldValueMappingSequence
+  004008ea SQ 1 MeasurementUnitsCodeSequence
+    00080100 SH 1 CodeValue
+  00409224 FD 1 RealWorldValueIntercept
+  00409225 FD 1 RealWorldValueSlope
+20050014 LO 1 PhilipsCreator
+2005140f SQ 1 PhilipsFrameSequence
+  20050010 LO 1 PhilipsCreator
+  2005100e FL 1 PhilipsScaleSlope
+""")

@@ -109,9 +109,7 @@ def discover(source: Source) -> list[Location]:
     for name in names:
         for location in _expand(os.fspath(name)):
             folder, _, base = location.path.rpartition(os.sep)
-            if folder not in real_folders:
-                real_folders[folder] = os.path.realpath(folder or os.curdir)
-            real = os.path.join(real_folders[folder], base)  # noqa: PTH118 - hot for thousands of files
+            real = os.path.join(_real_folder(folder, real_folders), base)  # noqa: PTH118 - hot for thousands of files
             if os.path.islink(real):  # noqa: PTH114
                 real = os.path.realpath(real)
             key = (real, location.member or "")
@@ -120,8 +118,27 @@ def discover(source: Source) -> list[Location]:
     return sorted(found.values(), key=lambda item: (item.path, item.member or ""))
 
 
+def _real_folder(folder: str, known: dict[str, str]) -> str:
+    """The real path of a folder from that of its parent: of many folders within one another each is looked at once."""
+    waiting = []
+    while folder not in known:
+        parent, _, base = folder.rpartition(os.sep)
+        if not parent or base in ("", os.curdir, os.pardir):
+            known[folder] = os.path.realpath(folder or os.curdir)
+            break
+        waiting.append((folder, base))
+        folder = parent
+    real = known[folder]
+    for name, base in reversed(waiting):
+        real = os.path.join(real, base)  # noqa: PTH118 - hot for thousands of files
+        if os.path.islink(real):  # noqa: PTH114
+            real = os.path.realpath(real)
+        known[name] = real
+    return real
+
+
 def _expand(name: str) -> Iterator[Location]:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - unlike Path.expanduser it leaves an unknown user's name
     if path.is_dir():
         files = list(_walk(str(path)))
         if not files:
@@ -161,11 +178,11 @@ def _walk(folder: str) -> Iterator[Location]:
     pending, seen = [folder], set()
     while pending:
         here = pending.pop()
-        real = os.path.realpath(here)
-        if real in seen:
-            continue
-        seen.add(real)
         try:
+            state = os.stat(here)  # noqa: PTH116 - hot for thousands of folders
+            if (state.st_dev, state.st_ino) in seen:
+                continue
+            seen.add((state.st_dev, state.st_ino))
             entries = list(os.scandir(here))
         except OSError as error:
             raise InputNotFoundError(f"the directory cannot be read: {error.strerror}", file=here) from error

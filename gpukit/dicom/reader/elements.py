@@ -12,10 +12,12 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from gpukit.dicom.reader.attributes import BY_TAG, ESSENTIAL
+from gpukit.dicom.reader.attributes import BY_TAG, ESSENTIAL, LONG_VRS, PER_FRAME, SHARED, SHORT_VRS
 from gpukit.dicom.reader.byte_window import Window
 from gpukit.dicom.reader.deflated import Inflater
 from gpukit.dicom.reader.discovery import Location
+from gpukit.dicom.reader.file_meta import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, encoding_of, is_plausible, read_meta
+from gpukit.dicom.reader.frame_groups import GroupReader, Raw, Unreadable
 from gpukit.errors import FormatError, InputNotFoundError
 
 __all__ = [
@@ -30,24 +32,16 @@ __all__ = [
     "read_elements",
 ]
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 #: JPIP and such keep a deflated data set too, but reference pixels elsewhere.
 _DEFLATED_SETS = {DEFLATED, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
 
-#: VRs with a reserved field and a 32-bit length in explicit VR.
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_KNOWN = _LONG | frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS"}
-    | {b"ST", b"TM", b"UI", b"UL", b"US"}
-)
-LONG_VRS, SHORT_VRS = _LONG, _KNOWN - _LONG
+_KNOWN = LONG_VRS | SHORT_VRS
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _PIXEL_GROUP_END = 0x7FE00010
+
+_GROUPS = frozenset({SHARED, PER_FRAME})
 
 _MAX_VALUE = 1 << 18  # bytes of a wanted value; the longest are vectors of a few thousand numbers
 _MAX_DEPTH = 32
@@ -76,6 +70,10 @@ class Found:
         Byte order of the data set.
     deflated_from : int or None
         Byte of the file at which a deflated data set begins; offsets then count inflated bytes.
+    group_spans : dict
+        Offset and length of the sequences of functional groups by tag, where these are still to be read.
+    group_items : dict
+        Their raw items by tag, where they had to be read to find their end.
     """
 
     transfer_syntax: str
@@ -84,10 +82,19 @@ class Found:
     pixels: tuple[str, int, int | None, str] | None = None
     big_endian: bool = False
     deflated_from: int | None = None
+    group_spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    group_items: dict[int, list[Raw]] = field(default_factory=dict)
 
 
-def read_elements(location: Location) -> Found:
+def read_elements(location: Location, groups: GroupReader | None = None) -> Found:
     """Walk a file up to its pixels.
+
+    Parameters
+    ----------
+    location : Location
+        The file.
+    groups : GroupReader, optional
+        Reads functional groups; of the scan, so that files of a series share what it learnt.
 
     Raises
     ------
@@ -96,9 +103,10 @@ def read_elements(location: Location) -> Found:
     FormatError
         It is damaged: names the attribute and the byte.
     """
+    groups = groups or GroupReader()
     if location.member is not None:
         with location.open() as stream:
-            return _read_stream(stream, location)
+            return _read_stream(stream, location, groups)
     try:
         descriptor = os.open(location.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError as error:
@@ -107,34 +115,34 @@ def read_elements(location: Location) -> Found:
         size = os.fstat(descriptor).st_size
         if not hasattr(os, "pread"):
             with os.fdopen(os.dup(descriptor), "rb") as stream:
-                return _read_stream(stream, location)
-        return _read(Window(lambda n, offset: os.pread(descriptor, n, offset), size), location)
+                return _read_stream(stream, location, groups)
+        return _read(Window(lambda n, offset: os.pread(descriptor, n, offset), size), location, groups)
     except OSError as error:
         raise InputNotFoundError(f"cannot be read: {error.strerror}", file=location.path) from error
     finally:
         os.close(descriptor)
 
 
-def _read_stream(stream: BinaryIO, location: Location) -> Found:
+def _read_stream(stream: BinaryIO, location: Location, groups: GroupReader) -> Found:
     size = stream.seek(0, os.SEEK_END)
 
     def read(n: int, offset: int) -> bytes:
         stream.seek(offset)
         return stream.read(n)
 
-    return _read(Window(read, size), location)
+    return _read(Window(read, size), location, groups)
 
 
-def _read(window: Window, location: Location) -> Found:
+def _read(window: Window, location: Location, groups: GroupReader) -> Found:
     found = Found("")
     head = window.data
-    if head[128:132] == b"DICM" and (head[132:134] == b"\2\0" or not _plausible(head)):
+    if head[128:132] == b"DICM" and (head[132:134] == b"\2\0" or not is_plausible(head)):
         start = 132
-    elif _plausible(head):
+    elif is_plausible(head):
         start = 0
     else:
         raise NotDicomError("is not a DICOM file", file=str(location), fix="name DICOM files only")
-    position = _walk_meta(window, start, found, location)
+    position = read_meta(window, start, found.meta, location)
     syntax = found.meta.get(0x00020010, b"").rstrip(b"\0 ").decode("ascii", "replace")
     if syntax in _DEFLATED_SETS:
         window = _inflated(window, position, location)
@@ -144,62 +152,11 @@ def _read(window: Window, location: Location) -> Found:
         if start == 0 and not found.meta:
             raise NotDicomError("is not a DICOM file", file=str(location), fix="name DICOM files only")
         raise FormatError("the file ends before its data set", file=str(location), fix="copy the file again")
-    explicit, big = _encoding(window.data[index : index + 8], syntax)
+    explicit, big = encoding_of(window.data[index : index + 8], syntax)
     found.transfer_syntax = syntax or (BIG_ENDIAN if big else EXPLICIT if explicit else IMPLICIT)
     found.big_endian = big
-    _Walker(window, found, location, explicit=explicit, big=big).run(position)
+    _Walker(window, found, location, groups, explicit=explicit, big=big).run(position)
     return found
-
-
-def _plausible(head: bytes) -> bool:
-    """Whether bytes can be the first element of a data set without preamble: group 2 or 8, a VR or a sane length."""
-    if len(head) < 8:
-        return False
-    for order in "<>":
-        group, element = struct.unpack_from(order + "HH", head)
-        if group in (0x0002, 0x0008) and element < 0x3000:
-            if head[4:6] in _KNOWN:
-                return True
-            if group == 8 and struct.unpack_from(order + "I", head, 4)[0] <= 1024:
-                return True
-    return False
-
-
-def _encoding(first: bytes, syntax: str) -> tuple[bool, bool]:
-    """(explicit, big endian) of a data set, from its first element: what is there weighs more than what is claimed."""
-    explicit = first[4:6] in _KNOWN
-    group_little = int.from_bytes(first[:2], "little")
-    big = group_little >= 0x0100 and not group_little & 0xFF if syntax in ("", BIG_ENDIAN) else False
-    if syntax == BIG_ENDIAN and group_little == 0x0008:
-        big = False  # known writers claim big endian and write little
-    return explicit, big
-
-
-def _walk_meta(window: Window, position: int, found: Found, location: Location) -> int:
-    """Read group 2 (always explicit little endian, PS3.10 7.1); returns where the data set begins."""
-    while (index := window.at(position, 8)) >= 0:
-        group, element = struct.unpack_from("<HH", window.data, index)
-        if group != 2:
-            break
-        vr = window.data[index + 4 : index + 6]
-        if vr in _LONG:
-            index = window.at(position, 12)
-            length = struct.unpack_from("<I", window.data, index + 8)[0] if index >= 0 else _UNDEFINED
-            position += 12
-        elif vr in _KNOWN:
-            length = struct.unpack_from("<H", window.data, index + 6)[0]
-            position += 8
-        else:  # some write the file meta in implicit VR
-            length = struct.unpack_from("<I", window.data, index + 4)[0]
-            position += 8
-        if length > window.size - position:
-            raise FormatError(
-                "the file ends within its file meta information", file=str(location), attribute=f"0002,{element:04X}"
-            )
-        if length <= 1024 and (index := window.at(position, length)) >= 0:
-            found.meta[0x00020000 | element] = bytes(window.data[index : index + length])
-        position += length
-    return position
 
 
 def _inflated(window: Window, position: int, location: Location) -> Window:
@@ -211,8 +168,11 @@ def _inflated(window: Window, position: int, location: Location) -> Window:
 class _Walker:
     """The walk itself. One per file; keeps the count of elements."""
 
-    def __init__(self, window: Window, found: Found, location: Location, *, explicit: bool, big: bool) -> None:
+    def __init__(
+        self, window: Window, found: Found, location: Location, groups: GroupReader, *, explicit: bool, big: bool
+    ) -> None:
         self.window = window
+        self.groups = groups
         self.found = found
         self.location = location
         self.explicit = explicit
@@ -237,7 +197,7 @@ class _Walker:
             start = position
             if explicit:
                 group, element, vr, length = unpack(data, index)
-                if vr in _LONG:
+                if vr in LONG_VRS:
                     if position + 12 > size:
                         raise self._truncated(group << 16 | element, start)
                     length = long_length(data, index + 8)[0]
@@ -266,13 +226,23 @@ class _Walker:
                     raise self._truncated(tag, start)
                 return
             if length == _UNDEFINED:
+                if tag in _GROUPS and (end_of := self._functional_groups(tag, position, None)) is not None:
+                    position = end_of
+                    continue
                 position = self._skip_undefined(position, tag, implicit=not explicit or vr == b"UN", depth=1)
+                if tag in wanted:
+                    keep((tag, "SQ", b"\1"))
                 continue
             following = position + length
             if following > size:
                 raise self._truncated(tag, start)
+            if tag in _GROUPS:
+                self._functional_groups(tag, position, length)
             if tag in wanted:
-                if length <= _MAX_VALUE:
+                if wanted[tag].vr == "SQ":
+                    if length:
+                        keep((tag, "SQ", b"\1"))
+                elif length <= _MAX_VALUE:
                     if following > end:
                         if (index := window.at(position, length)) < 0:
                             raise self._truncated(tag, start)
@@ -294,6 +264,22 @@ class _Walker:
             position = following
         if position < size < 1 << 62 and any(window.read(size - position, position)):
             raise self._truncated(0, position)
+
+    def _functional_groups(self, tag: int, position: int, length: int | None) -> int | None:
+        """Note where functional groups lie, and read them where that is not enough; the byte after them, or None."""
+        if self.order == ">":
+            return None
+        if length is not None and self.found.deflated_from is None and self.location.member is None:
+            self.found.group_spans[tag] = position, length
+            return position + length
+        try:
+            read = self.groups.read(
+                self.window.read, position, length, explicit=self.explicit, size=self.window.size
+            )  # fmt: skip
+        except Unreadable:
+            return None
+        self.found.group_items[tag] = read.items
+        return read.end
 
     def _odd_vr(self, tag: int, vr: bytes, index: int, data: bytes, position: int) -> tuple[bytes, int, int]:
         """An element whose VR is none: an implicit one in an explicit data set, or an unknown VR."""
@@ -358,7 +344,7 @@ class _Walker:
                 if group == 0xFFFE:
                     length = long_length(data, index + 4)[0]
                     position += 8
-                elif vr in _LONG:
+                elif vr in LONG_VRS:
                     if len(data) < index + 12:
                         raise self._truncated(tag, position)
                     length = long_length(data, index + 8)[0]

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gpukit.dicom.reader.checked_dataset import check_access
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.elements import NotDicomError, read_elements
+from gpukit.dicom.reader.frame_groups import GroupReader
+from gpukit.dicom.reader.frame_values import FunctionalGroups
 from gpukit.dicom.reader.header_template import Repeats
 from gpukit.dicom.reader.values import Memory, decode_values
 from gpukit.errors import FormatError, GpukitError
@@ -66,12 +69,15 @@ class Header:
         Only the attributes of `gpukit.dicom.reader.attributes` are here; `dataset` has all.
     pixels : PixelSpan or None
         None where the file has no pixels.
+    groups : FunctionalGroups or None
+        Of a multi-frame image; None where the file has none, or none that can be read without the full data set.
     """
 
     location: Location
     transfer_syntax: str
     values: Mapping[str, Any]
     pixels: PixelSpan | None = None
+    groups: FunctionalGroups | None = field(default=None, compare=False, repr=False)
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def get(self, keyword: str, default: Any = None) -> Any:
@@ -195,6 +201,7 @@ class _Reader:
     def __init__(self) -> None:
         self.memory: Memory = {}
         self.repeats = Repeats(self.memory)
+        self.groups = GroupReader()
         #: Whether reading waits for a disk or network rather than for the processor.
         self.is_waiting = False
 
@@ -220,16 +227,19 @@ class _Reader:
             if known is not None:
                 values, syntax, (keyword, offset, length, vr) = known
                 return Header(location, syntax, values, PixelSpan(offset, length, keyword, vr))
-        found = read_elements(location)
+        found = read_elements(location, self.groups)
         values = decode_values(found, str(location), self.memory)
-        if location.member is None:
+        groups = None
+        if found.group_spans or found.group_items:
+            explicit = bool(found.values) and found.values[0][1] != ""
+            groups = FunctionalGroups(location, explicit, found.group_spans, found.group_items, self.groups)
+        elif location.member is None:
             self.repeats.learn(location.path, found, values)
         if found.pixels is None:
-            return Header(location, found.transfer_syntax, values)
+            return Header(location, found.transfer_syntax, values, groups=groups)
         keyword, offset, length, vr = found.pixels
-        return Header(
-            location, found.transfer_syntax, values, PixelSpan(offset, length, keyword, vr, found.deflated_from)
-        )
+        span = PixelSpan(offset, length, keyword, vr, found.deflated_from)
+        return Header(location, found.transfer_syntax, values, span, groups)
 
 
 def read_header(location: Location) -> Header:
@@ -246,12 +256,12 @@ def read_header(location: Location) -> Header:
 
 
 def read_dataset(location: Location) -> Dataset:
-    """Full header of a file without pixels, through pydicom."""
+    """Full header of a file without pixels, through pydicom; see `check_access` for what access to it raises."""
     from pydicom import dcmread
 
     try:
         with location.open() as stream:
-            return dcmread(stream, stop_before_pixels=True, force=True)
+            return check_access(dcmread(stream, stop_before_pixels=True, force=True), str(location))
     except GpukitError:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged files

@@ -10,7 +10,7 @@ from gpukit.dicom.reader.attributes import BY_TAG, ESSENTIAL
 from gpukit.dicom.reader.elements import Found
 from gpukit.errors import FormatError
 
-__all__ = ["MEDIA_INSTANCE", "Memory", "creator_key", "decode_changed", "decode_values"]
+__all__ = ["MEDIA_INSTANCE", "Memory", "Wrong", "creator_key", "decode", "decode_changed", "decode_values"]
 
 #: Values met before in this scan, by everything that decides them: most attributes of a series are the same in every
 #: file, so that they are decoded once and their text is held once.
@@ -91,12 +91,12 @@ def _decode_all(
         value = memory.get(key, memory)
         if value is memory:
             kind = vr if vr not in ("", "UN") else wanted.vr
-            value = _decode(raw, kind, wanted.many, ">" if big else "<", charset)
+            value = decode(raw, kind, wanted.many, ">" if big else "<", charset)
             if len(memory) < 200_000:
                 memory[key] = value
         if value is None:
             continue
-        if isinstance(value, _Wrong):
+        if isinstance(value, Wrong):
             if wanted.keyword in ESSENTIAL:
                 raise FormatError(value.why, file=file, attribute=wanted.keyword, fix="correct the file")
             continue
@@ -108,26 +108,26 @@ def _decode_all(
     return values
 
 
-class _Wrong:
+class Wrong:
     """A value that is not what its VR says."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
 
-def _decode(raw: bytes, vr: str, many: bool, order: str, charset: bytes) -> Any:
-    """Value, None where it is empty, or `_Wrong`."""
+def decode(raw: bytes, vr: str, many: bool, order: str, charset: bytes) -> Any:
+    """Value of an attribute's bytes: a tuple where `many`, None where it is empty, or `Wrong`."""
     if vr in _BINARY:
         code = _BINARY[vr]
         count = len(raw) // struct.calcsize(code)
         if not count:
-            return _Wrong(f"{len(raw)} bytes are too few for a value")
+            return Wrong(f"{len(raw)} bytes are too few for a value")
         numbers = struct.unpack_from(f"{order}{count}{code}", raw)
         if vr in ("FL", "FD") and not all(map(math.isfinite, numbers)):
-            return _Wrong("the value is not finite")
+            return Wrong("the value is not finite")
         return _shape(numbers, many)
     if vr in ("OB", "OW", "OF", "OD", "OL", "OV", "SQ"):
-        return 1  # only its presence is wanted
+        return 1 if raw or vr != "SQ" else None  # only its presence is wanted
     if vr in ("DS", "IS"):
         return _numbers(raw, vr, many)
     if vr == "AT":
@@ -150,12 +150,12 @@ def _numbers(raw: bytes, vr: str, many: bool) -> Any:
         try:
             number = float(part)
         except ValueError:
-            return _Wrong(f"{part.strip()[:32]!r} is no number")
+            return Wrong(f"{part.strip()[:32]!r} is no number")
         if not math.isfinite(number) or "_" in part:
-            return _Wrong(f"{part.strip()[:32]!r} is no finite number")
+            return Wrong(f"{part.strip()[:32]!r} is no finite number")
         if vr == "IS":
             if number != int(number) or abs(number) > 2**53:
-                return _Wrong(f"{part.strip()[:32]!r} is no whole number")
+                return Wrong(f"{part.strip()[:32]!r} is no whole number")
             numbers.append(int(number))
         else:
             numbers.append(number)
@@ -165,7 +165,7 @@ def _numbers(raw: bytes, vr: str, many: bool) -> Any:
 def _shape(numbers: tuple[Any, ...], many: bool) -> Any:
     if many:
         return numbers
-    return numbers[0] if len(numbers) == 1 else _Wrong(f"{len(numbers)} values where one is allowed")
+    return numbers[0] if len(numbers) == 1 else Wrong(f"{len(numbers)} values where one is allowed")
 
 
 def _text(raw: bytes, charset: bytes) -> str:

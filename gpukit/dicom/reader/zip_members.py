@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 
+from gpukit.documents.zip_structure import check_zip
 from gpukit.errors import FormatError, InputNotFoundError, TooLargeError
 
 __all__ = ["is_zip", "members", "read_member"]
@@ -69,8 +70,12 @@ def _directory(path: str) -> dict[str, _Entry]:
 @functools.lru_cache(maxsize=8)
 def _read_directory(path: str, _modified: int, size: int) -> dict[str, _Entry]:
     try:
+        with open(path, "rb") as stream:  # noqa: PTH123
+            check_zip(stream, path, strict=False)  # one file for each name, where every reader finds it
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
+    except FormatError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"the zip cannot be read: {error}", file=path) from error
     if len(infos) > MAX_MEMBERS:

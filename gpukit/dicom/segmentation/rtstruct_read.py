@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import scan
+from gpukit.dicom.segmentation.acquired_stack import AcquiredStack, acquired_stack
 from gpukit.dicom.segmentation.contour_raster import rasterise
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
 from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
@@ -24,6 +25,8 @@ __all__ = ["STORAGE", "Region", "outline_key", "read_regions", "read_rtstruct", 
 #: RT Structure Set Storage, PS3.4 B.5.
 STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
+#: Of millimetres, to which two outlines are compared.
+_DIGITS = 3
 #: How often an outline may pass its first corner and still be compared; bounds the work that a file can ask for.
 _MOST_STARTS = 64
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
@@ -100,7 +103,8 @@ def read_rtstruct(
     path : path or Location
         The RTSTRUCT file.
     volume : Volume
-        Gives the grid; contours are matched to its slices by their position in the patient, see `rasterise`.
+        Gives the grid; contours are matched to its slices by their position in the patient, see `rasterise`. Contours
+        on acquired slices of a volume with interpolated ones are drawn there, and interpolated like the volume.
     regions : sequence of int or None
         ROI numbers to draw; None draws all that enclose something.
 
@@ -124,12 +128,16 @@ def read_rtstruct(
     every = read_regions(path)
     chosen = _chosen(every, regions, name)
     array = np.zeros(volume.grid.shape, np.uint8 if max(r.value for r in chosen) < 256 else np.uint16)
+    stack = acquired_stack(volume)
+    acquired = None if stack is None else np.zeros(stack.grid.shape, array.dtype)
     notes: list[str] = list(volume.notes)
     drawn: list[Region] = []
     missed: list[GeometryError] = []
     for region in chosen:
+        on_acquired = stack is not None and all(stack.holds(contour) for contour in region.contours)
+        target = array if acquired is None or not on_acquired else acquired
         try:
-            inside, remarks = region_array(region, volume, name)
+            inside, remarks = region_array(region, volume, name, stack if on_acquired else None)
         except GeometryError as error:  # a marker or a couch must not cost the tumour
             named = f"region {region.number} ({region.name})"
             missed.append(error)
@@ -137,7 +145,7 @@ def read_rtstruct(
             continue
         drawn.append(region)
         notes += remarks
-        clash = array[inside]
+        clash = target[inside]
         if clash.any():
             other = next(r for r in chosen if r.value == int(clash[clash > 0][0]))
             raise SelectionError(
@@ -147,9 +155,14 @@ def read_rtstruct(
                 attribute="ROIContourSequence",
                 fix="read them one at a time",
             )
-        array[inside] = region.value
+        target[inside] = region.value
     if not drawn:
         raise missed[0]
+    if stack is not None and acquired is not None and acquired.any():
+        array = np.where(array == 0, stack.fill(acquired), array)
+        notes.append(stack.note)
+    else:
+        acquired = None
     return Segmentation(
         array=array,
         grid=volume.grid,
@@ -157,11 +170,17 @@ def read_rtstruct(
         sources=volume.sources,
         metadata=volume.metadata,
         notes=tuple(dict.fromkeys(notes)),
+        geometry=volume.geometry,
+        acquired=acquired,
     )
 
 
-def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.bool_], list[str]]:
+def region_array(
+    region: Region, volume: Volume, name: str, stack: AcquiredStack | None = None
+) -> tuple[NDArray[np.bool_], list[str]]:
     """Voxels of a volume's grid whose centre lies in a region, and what a user must know of how they were found.
+
+    With `stack` the voxels are those of the acquired slices, on its grid.
 
     Raises
     ------
@@ -177,7 +196,10 @@ def region_array(region: Region, volume: Volume, name: str) -> tuple[NDArray[np.
             attribute="ReferencedFrameOfReferenceUID",
             fix="give the series that it was drawn on, or one registered to it",
         )
-    inside, remarks = rasterise(region.contours, volume.grid)
+    if stack is None:
+        inside, remarks = rasterise(region.contours, volume.grid)
+    else:
+        inside, remarks = rasterise([stack.move(contour) for contour in region.contours], stack.grid)
     told = [f"region {region.number} ({region.name}): {remark}" for remark in remarks]
     if region.others:
         told.append(f"region {region.number} ({region.name}): {region.others} points or open lines enclose nothing")
@@ -263,7 +285,9 @@ def _regions(dataset: Dataset, name: str) -> tuple[Region, ...]:
 
 def _contours(items: Sequence[Dataset], name: str) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], int, int]:
     """Closed contours, the images they were drawn on, how many others there are, and how many repeat an outline."""
-    contours: dict[bytes, NDArray[np.float64]] = {}
+    contours: list[NDArray[np.float64]] = []
+    boxes: dict[bytes, NDArray[np.float64]] = {}  # contours of one outline lie in one box: few need to be compared
+    keys: dict[bytes, set[bytes]] = {}
     instances: set[str] = set()
     others = repeated = 0
     for contour in (one for item in items for one in item.get("ContourSequence") or ()):
@@ -275,10 +299,19 @@ def _contours(items: Sequence[Dataset], name: str) -> tuple[tuple[NDArray[np.flo
             others += 1
             continue
         # A contour that stands twice (some writers do) would cut itself out; XOR contours may mean that.
-        key = outline_key(points) if kind != "CLOSEDPLANAR_XOR" else f"{len(contours)}".encode()
-        repeated += key in contours
-        contours.setdefault(key, points)
-    return tuple(contours.values()), frozenset(instances - {""}), others, repeated
+        if kind != "CLOSEDPLANAR_XOR":
+            box = (np.round([points.min(axis=0), points.max(axis=0)], _DIGITS) + 0.0).tobytes()
+            if box in boxes:
+                alike = keys[box] if box in keys else {outline_key(boxes[box])}
+                keys[box] = alike
+                before = len(alike)
+                alike.add(outline_key(points))
+                if len(alike) == before:
+                    repeated += 1
+                    continue
+            boxes.setdefault(box, points)
+        contours.append(points)
+    return tuple(contours), frozenset(instances - {""}), others, repeated
 
 
 def outline_key(points: NDArray[np.float64]) -> bytes:
@@ -292,7 +325,7 @@ def outline_key(points: NDArray[np.float64]) -> bytes:
     points : array, (n, 3)
         LPS mm.
     """
-    corners = np.round(points, 3) + 0.0  # no negative zero
+    corners = np.round(points, _DIGITS) + 0.0  # no negative zero
     corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
     if len(corners) > 2:
         before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
@@ -304,7 +337,7 @@ def outline_key(points: NDArray[np.float64]) -> bytes:
         return b""
     order = np.lexsort(corners.T[::-1])
     first = corners[order[0]]
-    turns = []
+    turns: list[bytes] = []
     starts = np.flatnonzero((corners == first).all(axis=1))[:_MOST_STARTS]  # a keyhole passes a corner twice
     for start in starts.tolist():
         turned = np.roll(corners, -start, axis=0)

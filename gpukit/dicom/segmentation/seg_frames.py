@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,19 @@ class SegFrame:
     segment: int
     instances: tuple[str, ...]
 
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """LPS mm of its first pixel and of the last ones in its first row and column, ``(3, 3)``."""
+        rows, columns = self.shape
+        index = np.array([(0, 0), (columns - 1, 0), (0, rows - 1)], float)
+        return np.asarray(index @ self.affine[:3, :2].T + self.affine[:3, 3])
+
+    def at(self, position: NDArray[np.float64]) -> SegFrame:
+        """The same frame at another position, LPS mm of its first pixel."""
+        affine = self.affine.copy()
+        affine[:3, 3] = position
+        return replace(self, affine=affine)
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -88,8 +101,8 @@ class Slot:
         return np.expand_dims(inside.T if self.swap else inside, self.normal)
 
 
-def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | None) -> list[SegFrame]:
-    """Place and meaning of every frame, in stored order."""
+def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | None) -> list[SegFrame | None]:
+    """Place and meaning of every frame, in stored order; None for one of another frame of the volume's cine loop."""
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     count = int(dataset.get("NumberOfFrames") or len(groups) or 1)
@@ -99,8 +112,9 @@ def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | N
             file=name,
             attribute="PerFrameFunctionalGroupsSequence",
         )
-    positions = {} if volume is None else {(s.sop_instance_uid, s.frame): s.position for s in volume.sources}
-    frames = []
+    positions = _source_positions(volume)
+    pictures = set() if volume is None or volume.geometry.position else {one.sop_instance_uid for one in volume.sources}
+    frames: list[SegFrame | None] = []
     for number in range(1, count + 1):
         references = _references(groups[number - 1])
         identity = functional_group(dataset, "SegmentIdentificationSequence", number)
@@ -111,6 +125,9 @@ def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | N
         position = None if place is None else place.get("ImagePositionPatient")
         if not position:
             position = next((positions[key] for key in references if key in positions), None)
+        if position is None and any(uid in pictures for uid, _ in references):
+            frames.append(None)
+            continue
         if position is None:
             raise GeometryError(
                 f"frame {number} states no position in the patient" + _why_no_position(dataset, volume),
@@ -120,6 +137,19 @@ def frames_of(dataset: Dataset, name: str, *, labelmap: bool, volume: Volume | N
         affine, step = _frame_affine(dataset, number, position, name, volume)
         frames.append(SegFrame(affine, (rows, columns), step, segment, tuple(uid for uid, _ in references)))
     return frames
+
+
+def _source_positions(volume: Volume | None) -> dict[tuple[str, int | None], tuple[float, float, float]]:
+    """LPS mm of each source frame of a volume; of pictures without a place in the patient, that of their slice."""
+    if volume is None:
+        return {}
+    if volume.geometry.position:
+        return {(s.sop_instance_uid, s.frame): s.position for s in volume.sources}
+    places: dict[tuple[str, int | None], tuple[float, float, float]] = {}
+    for source in volume.sources:
+        x, y, z = volume.grid.to_world((0, 0, max(source.index, 0)))
+        places[source.sop_instance_uid, source.frame] = (float(x), float(y), float(z))
+    return places
 
 
 def _why_no_position(dataset: Dataset, volume: Volume | None) -> str:

@@ -36,6 +36,7 @@ __all__ = ["FrameGroups", "Head"]
 
 _REFERENCED_SERIES, _SOURCE_IMAGES, _SEGMENTS = 0x00081115, 0x00082112, 0x00620002
 _PER_FRAME = 0x52009230
+_TRACKING = (0x00620020, 0x00620021)
 _Code = tuple[str, str, str]
 
 
@@ -91,6 +92,12 @@ class Head:
         from highdicom.spatial import get_plane_sort_index, get_volume_positions
         from pydicom.valuerep import DSfloat
 
+        if not self._planes.placed:
+            pattern = _Pattern(self._template.PerFrameFunctionalGroupsSequence[0], self._character_set, self._notes)
+            return list(included), [
+                pattern.groups(None, number, [self._source(pattern, one) for one in self._planes.references[plane]])
+                for number, plane in enumerate(included, 1)
+            ]
         shared = self._template.SharedFunctionalGroupsSequence[0]
         orientation = shared.PlaneOrientationSequence[0].ImageOrientationPatient
         texts = [[_decimal(value) for value in position] for position in self._planes.positions]
@@ -161,6 +168,8 @@ class Head:
         # highdicom describes the background of a label map first
         known = [encode_item(one, self._character_set) for one in made[: 1 if self._kind == "labelmap" else 0]]
         pattern = parts(made[len(known)], self._character_set)
+        for tag in _TRACKING:  # the first label's own
+            pattern.pop(tag, None)
         codes: dict[_Code, bytes | None] = {}
         colors: dict[tuple[int, int, int], bytes] = {}
         for number, label in enumerate(labels, 1):
@@ -169,7 +178,7 @@ class Head:
                     codes[code] = _code(code)
             category, kind = codes[label.category], codes[label.type]
             name = text(0x00620005, "LO", short_text(label.name))
-            if category is None or kind is None or name is None:  # longer, or not in ASCII
+            if category is None or kind is None or name is None or label.tracking_uid:  # longer, not ASCII, or tracked
                 whole = describe([label], algorithm, self._kind)[0]
                 whole.SegmentNumber = label.value if self._kind == "labelmap" else number
                 known.append(encode_item(whole, self._character_set))
@@ -234,14 +243,22 @@ class _Pattern:
             whole[0x0062000A] = sequence(0x0062000A, [item(numbers(0x0062000B, "US", 0))])
         del whole[0x00089124]
         before, after = _around(whole, 0x00209111)
-        self._before, self._after = before, after[len(whole[0x00209113]) :]  # the position comes next
+        self._before, self._after = before, after[len(whole.get(0x00209113, b"")) :]  # the position comes next
         self._tail = sum(len(body) for tag, body in whole.items() if tag > 0x0062000A)
 
-    def groups(self, position: Sequence[str], number: int, sources: Sequence[bytes]) -> FrameGroups:
-        """Of frames at a position (decimal strings), the `number`th with frames, that come from encoded `sources`."""
+    def groups(self, position: Sequence[str] | None, number: int, sources: Sequence[bytes]) -> FrameGroups:
+        """Of frames at a position (decimal strings), the `number`th with frames, that come from encoded `sources`.
+
+        Frames without a position have a label instead: that number.
+        """
         index = numbers(0x00209157, "UL", *([0] * (self._indices - 1)), number)
-        content = sequence(0x00209111, [item(self._content[0] + index + self._content[1])])
-        place = sequence(0x00209113, [item(text(0x00200032, "DS", "\\".join(position)) or b"")])
+        tail = self._content[1]
+        place = b""
+        if position is None:
+            tail += text(0x00209453, "LO", str(number)) or b""
+        else:
+            place = sequence(0x00209113, [item(text(0x00200032, "DS", "\\".join(position)) or b"")])
+        content = sequence(0x00209111, [item(self._content[0] + index + tail)])
         derived = b""
         if sources:
             derivation = self._about[0] + sequence(_SOURCE_IMAGES, sources) + self._about[1]
@@ -249,7 +266,7 @@ class _Pattern:
         encoded = item(derived + self._before + content + place + self._after)
         index_at = None
         if self._indices > 1:
-            index_at = 8 + len(derived) + len(self._before) + len(content) - len(self._content[1]) - 4 * self._indices
+            index_at = 8 + len(derived) + len(self._before) + len(content) - len(tail) - 4 * self._indices
         return FrameGroups(encoded, (index_at, len(encoded) - self._tail - 2 if self._named else None))
 
 

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.dicom.modules.cielab import from_cielab
+from gpukit.dicom.modules.cine import frames_as_slices, is_cine
+from gpukit.dicom.modules.source_header import is_writable_uid
 from gpukit.dicom.reader.discovery import Location
 from gpukit.dicom.reader.headers import Header, scan
+from gpukit.dicom.segmentation.acquired_stack import acquired_stack
 from gpukit.dicom.segmentation.seg_frames import Slot, frames_of, own_grid, slot_in
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import GeometryStatus, Label, Segmentation, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,6 +28,8 @@ _STORAGE = {"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"}
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
 #: No label map of a real examination is bigger; a header that asks for more is damaged or hostile.
 _LARGEST = 16 << 30
+#: Characters of a tracking identifier that are kept.
+_LONGEST_NAME = 1024
 
 
 def read_seg(
@@ -44,8 +49,9 @@ def read_seg(
     path : path or Location
         The SEG file.
     volume : Volume or None
-        The segmented volume: the label map comes on its grid, planes that the object leaves out are background. None
-        gives a grid of the object's own, from its first to its last plane.
+        The segmented volume: the label map comes on its grid, planes that the object leaves out are background. Where
+        the volume has interpolated slices, and all frames lie on acquired ones, labels are interpolated like the
+        volume. None gives a grid of the object's own, from its first to its last plane.
     segments : sequence of int or None
         Numbers of the segments to read; None reads all.
     threshold : float
@@ -108,13 +114,21 @@ def _read(
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
     labels, every = _labels(dataset, name, segments)
     _check_pixels(header, dataset, name)
-    frames = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
-    if not frames:
+    if volume is not None and is_cine(volume):
+        volume = frames_as_slices(volume)
+    every_frame = frames_of(dataset, name, labelmap=kind == "LABELMAP", volume=volume)
+    if not every_frame:
         raise FormatError("the segmentation has no frames", file=name, attribute="NumberOfFrames")
+    frames = [frame for frame in every_frame if frame is not None]
+    stack = acquired_stack(volume)
+    if stack is not None and not all(stack.holds(frame.corners) for frame in frames):
+        stack = None  # it has frames on interpolated slices: it was made on this very grid, or on another one
     if volume is None:
         grid = own_grid(frames, name)
     else:
-        grid = volume.grid
+        grid = volume.grid if stack is None else stack.grid
+        if stack is not None:
+            frames = [frame.at(stack.move(frame.affine[:3, 3])[0]) for frame in frames]
         theirs, ours = dataset.get("FrameOfReferenceUID"), volume.metadata.get("FrameOfReferenceUID")
         known = {source.sop_instance_uid for source in volume.sources}
         if theirs and ours and theirs != ours and not any(known & set(frame.instances) for frame in frames):
@@ -128,13 +142,16 @@ def _read(
     dtype: Any = np.uint8 if highest < 256 else np.uint16
     if int(np.prod(grid.shape, dtype=object)) * np.dtype(dtype).itemsize > _LARGEST:
         raise TooLargeError(f"the header asks for a label map of {grid.shape} voxels", file=name, attribute="Rows")
-    slots = [slot_in(grid, frame, name) for frame in frames]
+    pairs = iter([(frame, slot_in(grid, frame, name)) for frame in frames])
     array = np.zeros(grid.shape, dtype)
     wanted = {label.value for label in labels}
     best = np.zeros(grid.shape, np.uint8) if kind == "FRACTIONAL" else None
     maximum = float(dataset.get("MaximumFractionalValue") or 255)
     clashes: set[tuple[int, int]] = set()
-    for frame, slot, stored in zip(frames, slots, _frames(header, dataset, len(frames), name), strict=True):
+    for number, stored in enumerate(_frames(header, dataset, len(every_frame), name)):
+        if every_frame[number] is None:
+            continue
+        frame, slot = next(pairs)
         if kind == "LABELMAP":
             undescribed = set(np.unique(stored).tolist()) - {label.value for label in every} - {0}
             if undescribed:
@@ -157,6 +174,10 @@ def _read(
             fix="read them one at a time, such as segments=[1]",
         )
     metadata = volume.metadata if volume is not None else _metadata(dataset)
+    notes = () if volume is None else volume.notes
+    acquired = None
+    if stack is not None and volume is not None:
+        acquired, array, grid, notes = array, stack.fill(array), volume.grid, (*notes, stack.note)
     return Segmentation(
         array=array,
         grid=grid,
@@ -164,7 +185,9 @@ def _read(
         algorithm=_algorithm(dataset),
         sources=volume.sources if volume is not None else (),
         metadata=metadata,
-        notes=volume.notes if volume is not None else (),
+        notes=notes,
+        geometry=volume.geometry if volume is not None else GeometryStatus(),
+        acquired=acquired,
     )
 
 
@@ -199,6 +222,7 @@ def _labels(dataset: Dataset, name: str, segments: Sequence[int] | None) -> tupl
                 category=_code(item.get("SegmentedPropertyCategoryCodeSequence")),
                 type=_code(item.get("SegmentedPropertyTypeCodeSequence")),
                 color=_color(item.get("RecommendedDisplayCIELabValue")),
+                **_tracking(item),
             )
         )
     if not every or len({label.value for label in every}) != len(every):
@@ -221,6 +245,13 @@ def _code(sequence: Any) -> tuple[str, str, str]:
     item = sequence[0]
     value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue") or ""
     return str(value), str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeMeaning") or "")
+
+
+def _tracking(item: Dataset) -> dict[str, str]:
+    """Name and UID of a segment's finding through time; a UID that nothing can repeat does not count."""
+    uid = str(item.get("TrackingUID") or "").strip()
+    identifier = str(item.get("TrackingID") or "").strip()[:_LONGEST_NAME]
+    return {"tracking_id": identifier, "tracking_uid": uid if is_writable_uid(uid) else ""}
 
 
 def _color(value: Any) -> tuple[int, int, int] | None:

@@ -21,6 +21,7 @@ __all__ = ["Kind", "describe", "make_object", "make_template"]
 
 Kind = Literal["binary", "labelmap", "fractional"]
 
+_SEGMENT_NUMBER, _FRAME_LABEL, _FRAME_CONTENT = 0x0062000B, 0x00209453, 0x00209111
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
@@ -132,7 +133,30 @@ def make_object(
     words = [word for one in described or labels for word in (one.name, one.category[2], one.type[2])]
     words += [str(value) for value in segmentation.algorithm.values()] + list(segmentation.notes)
     fit_character_set(result, header.get("SpecificCharacterSet"), [*words, series_description or ""])
+    if not planes.placed:
+        _take_place_away(result, header)
     return result
+
+
+def _take_place_away(result: Dataset, header: Dataset) -> None:
+    """Leave nothing of the stand-ins' geometry (PS3.3 A.51.5.1): frames are told apart by segment and label instead."""
+    from pydicom import Dataset
+
+    for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator", "DimensionOrganizationType"):
+        result.pop(keyword, None)
+    result.PatientOrientation = header.get("PatientOrientation") or ""  # type 2C, without a position
+    groups = [*result.SharedFunctionalGroupsSequence, *result.PerFrameFunctionalGroupsSequence]
+    for group in groups:
+        for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence"):
+            group.pop(keyword, None)
+    place = Dataset()
+    place.DimensionOrganizationUID = result.DimensionOrganizationSequence[0].DimensionOrganizationUID
+    place.DimensionIndexPointer, place.FunctionalGroupPointer = _FRAME_LABEL, _FRAME_CONTENT
+    place.DimensionDescriptionLabel = "Frame Label"
+    kept = [item for item in result.DimensionIndexSequence if item.DimensionIndexPointer == _SEGMENT_NUMBER]
+    result.DimensionIndexSequence = [*kept, place]
+    for group in result.PerFrameFunctionalGroupsSequence:
+        group.FrameContentSequence[0].DimensionIndexValues = [1] * (len(kept) + 1)
 
 
 def describe(labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
@@ -158,9 +182,17 @@ def describe(labels: Sequence[Label], algorithm: Any, kind: Kind) -> list[Any]:
             algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
             display_color=highdicom.color.CIELabColor(*to_cielab(label_color(label))),
+            **_tracking(label),
         )
         for number, label in enumerate(labels, 1)
     ]
+
+
+def _tracking(label: Label) -> dict[str, str]:
+    """Name and UID of a finding through time; the standard wants both, or neither (PS3.3 C.8.20.4)."""
+    if not label.tracking_uid:
+        return {}
+    return {"tracking_uid": label.tracking_uid, "tracking_id": label.tracking_id or label.name}
 
 
 def _stand_ins(header: Dataset, planes: Planes, shape: tuple[int, ...]) -> list[Dataset]:

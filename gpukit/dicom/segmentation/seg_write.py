@@ -18,7 +18,8 @@ from gpukit.dicom.pixels.rle_encoder import encode_frames
 from gpukit.dicom.segmentation.seg_header import Head
 from gpukit.dicom.segmentation.seg_stream import Masks, OverlappingMasks, write_binary, write_fractional, write_labelmap
 from gpukit.dicom.segmentation.seg_template import Kind, make_template
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 from gpukit.ops.label_rows import label_rows
 from gpukit.volume import Label, Segmentation
 
@@ -86,7 +87,7 @@ def _prepared(
 ) -> Callable[[BinaryIO], None]:
     """What writes the object, all having been checked but its size."""
     if find_spec("highdicom") is None:
-        raise DependencyError("writing a DICOM SEG needs highdicom", fix='pip install "gpukit[ai]"')
+        raise missing_package("writing a DICOM SEG needs highdicom", "dicom")
     sources = segmentation.sources
     if not sources:
         raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpukit.dicom.image.plane import PROJECTIONS, Plane, numbers
 from gpukit.dicom.image.stack import JITTER_MM, Levels, find_levels, stack_affine
+from gpukit.dicom.series.phase_times import phase_times
 from gpukit.dicom.series.phases import split_phases
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.geometry import Grid
@@ -34,6 +35,8 @@ class Layout:
     notes : tuple of str
     geometry : GeometryStatus
         Which parts of the grid the headers state.
+    times : tuple of float
+        Begin of each phase in seconds, the first at 0; empty where that is not known, or the phases are not moments.
     """
 
     planes: tuple[tuple[Plane, ...], ...]
@@ -42,6 +45,7 @@ class Layout:
     phases: tuple[str, ...]
     notes: tuple[str, ...]
     geometry: GeometryStatus = field(default_factory=GeometryStatus)
+    times: tuple[float, ...] = ()
 
     @property
     def first(self) -> Plane:
@@ -82,14 +86,9 @@ def arrange(planes: Sequence[Plane]) -> Layout:
         notes.append(note)
     affine = stack_affine(levels, orientation, spacing, thickness)
     grid = Grid((len(levels.members), first.rows, first.columns), affine)
-    return Layout(
-        tuple(tuple(planes[n] for n in phase) for phase in found.planes),
-        grid,
-        levels,
-        found.names,
-        tuple(notes),
-        geometry,
-    )
+    volumes = tuple(tuple(planes[n] for n in phase) for phase in found.planes)
+    times = phase_times(volumes, found.attributes)
+    return Layout(volumes, grid, levels, found.names, tuple(notes), geometry, times)
 
 
 def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
@@ -106,7 +105,7 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
     names = layout.phases or ("the only one",)
     text = str(wanted).strip()
     index: int | None = None
-    if text.lstrip("-").isdigit():
+    if text.removeprefix("-").isdecimal():
         index = int(text)
         if not 0 <= index < count:
             raise SelectionError(f"there is no phase {index}, only 0 to {count - 1}", attribute="phase")
@@ -119,7 +118,7 @@ def choose_phase(layout: Layout, wanted: str | int | None) -> Layout:
             raise SelectionError(f"{what} {text!r} among {listed}", attribute="phase")
         index = found[0]
     note = (f"phase {index} ({names[index]}) of {count}",) if count > 1 else ()
-    return replace(layout, planes=(layout.planes[index],), phases=(), notes=(*layout.notes, *note))
+    return replace(layout, planes=(layout.planes[index],), phases=(), notes=(*layout.notes, *note), times=())
 
 
 def _common_orientation(orientations: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
@@ -220,7 +219,8 @@ def _picture(planes: Sequence[Plane]) -> Layout:
     grid = Grid.from_axes((1, first.rows, first.columns), spacing=(spacing[1], spacing[0], min(spacing)))
     names = tuple(f"Frame {plane.index + 1}" for plane in planes) if len(planes) > 1 else ()
     geometry = GeometryStatus(position=False, spacing=is_stated, depth=False)
-    return Layout(tuple((plane,) for plane in planes), grid, None, names, (note,), geometry)
+    volumes = tuple((plane,) for plane in planes)
+    return Layout(volumes, grid, None, names, (note,), geometry, phase_times(volumes, ("Frame",)))
 
 
 def _detector_spacing(plane: Plane) -> tuple[tuple[float, float], bool, str]:

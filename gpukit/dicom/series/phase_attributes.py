@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpukit.dicom.image.plane import Plane, numbers
+from gpukit.dicom.reader.date_time import local_time, parse_da, parse_dt, parse_offset, parse_tm
 
 __all__ = ["ASCENDING", "CONSTANT", "LAST_RESORT", "MOMENTS", "Reader", "shown"]
 
@@ -61,20 +62,16 @@ def _moment(*pairs: tuple[str, str]) -> Reader:
     def read(plane: Plane) -> Any:
         for first, second in pairs:
             if not second:
-                if (value := plane.get(first)) is not None:
-                    whole, part = _DIGITS.findall(str(value))[0]
-                    return f"{whole[:14]:0<14}.{part[:6]:0<6}"
-            elif (time := plane.get(second)) is not None:
-                day = _DIGITS.findall(str(plane.get(first, "")))[0][0]
-                whole, part = _DIGITS.findall(str(time).replace(":", ""))[0]
-                return f"{day[:8]:0<8}{whole[:6]:0<6}.{part[:6]:0<6}"
+                if (moment := parse_dt(plane.get(first))) is not None:
+                    return f"{local_time(moment, parse_offset(plane.get('TimezoneOffsetFromUTC'))):%Y%m%d%H%M%S.%f}"
+            elif (clock := parse_tm(plane.get(second))) is not None:
+                day = parse_da(plane.get(first))
+                return f"{'00000000' if day is None else format(day, '%Y%m%d')}{clock:%H%M%S.%f}"
         return None
 
     return read
 
 
-#: Digits before and after a decimal point; a zone that follows is the same for all images of a series.
-_DIGITS = re.compile(r"^(\d*)\.?(\d*)")
 _MOMENT = re.compile(r"\d{14}\.\d{6}")
 
 #: What is constant within a volume, most telling first.
@@ -94,6 +91,11 @@ CONSTANT: tuple[tuple[str, Reader], ...] = (
     ("TemporalPositionTimeOffset", _number("TemporalPositionTimeOffset")),
     ("InversionTime", _number("InversionTime")),
     ("FlipAngle", _number("FlipAngle")),
+    ("EnergyWindow", _number("EnergyWindow")),
+    ("Detector", _number("Detector")),
+    ("NMPhase", _number("NMPhase")),
+    ("RRInterval", _number("RRInterval")),
+    ("TimeSlot", _number("TimeSlot")),
     ("PhilipsPhaseNumber", _number("PhilipsPhaseNumber")),
     ("KVP", _number("KVP")),
     ("ConvolutionKernel", _text("ConvolutionKernel")),

@@ -36,11 +36,14 @@ class Phases:
         What each volume is; empty for a single one.
     notes : tuple of str
         What was done that a user must know.
+    attributes : tuple of str
+        What told the volumes apart.
     """
 
     planes: tuple[tuple[int, ...], ...]
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
 
 def split_phases(planes: Sequence[Plane], levels: Levels) -> Phases:
@@ -91,12 +94,13 @@ def _parted(planes: Sequence[Plane], members: Sequence[Sequence[int]], notes: tu
     for size in (1, 2, 3):
         for chosen in combinations(varying, size):
             if (phases := _by_constant(members, chosen)) is not None:
-                return Phases(phases, _names(phases, varying, chosen), notes)
+                names = _names(phases, varying, chosen)
+                return Phases(phases, names, notes, tuple(name for name, _ in chosen))
     for name, read in ASCENDING:
         values = {n: read(planes[n]) for n in used}
         if (ranked := _by_rank(members, values)) is not None:
             texts = tuple(f"{name} {shown(values[phase[0]])}" for phase in ranked)
-            return Phases(ranked, texts, notes)
+            return Phases(ranked, texts, notes, (name,))
     return None
 
 
@@ -126,7 +130,8 @@ def _in_order(
         phases = sorted((phase for one in ranked if one is not None for phase in one), key=lambda p: order[p[0]])
         names = [_described(phase, alike, f"{name} {shown(order[phase[0]])}") for phase in phases]
         note = f"the {len(phases)} volumes are told apart by the order of {name} at each position"
-        return Phases(tuple(phases), tuple(names), (*notes, note))
+        attributes = (*(name for name, _ in alike), name)
+        return Phases(tuple(phases), tuple(names), (*notes, note), attributes)
     return None
 
 
@@ -230,12 +235,12 @@ def _incomplete(
         return None
     gaps, name, value, ks = best
     position = levels.positions[ks[0]]
-    there = planes[members[ks[0]][0]]
+    plane = planes[members[ks[0]][0]]
     where = ", ".join(f"{v:.2f}" for v in position)
     return MissingSlicesError(
         f"the volume with {name} {shown(value)} has no slice at ({where}) mm, where this file of another volume lies "
         f"({gaps} slices are missing in all)",
-        file=there.name,
+        file=plane.name,
         attribute=name,
         fix="add the missing files, or give the files of one volume only",
     )

@@ -14,10 +14,11 @@ import numpy as np
 from gpukit.buffers import prepared
 from gpukit.device import array_namespace, move, resolve
 from gpukit.dicom.image import pixel_value
-from gpukit.dicom.image.lut import apply_modality_tables, has_modality_table
-from gpukit.dicom.image.metadata import metadata_of
+from gpukit.dicom.image.lut import apply_modality_tables, has_modality_table, table_notes
+from gpukit.dicom.image.metadata import metadata_of, volume_scale
 from gpukit.dicom.image.plane import Plane
-from gpukit.dicom.image.voi_lut import voi_of
+from gpukit.dicom.image.value_scale import PHILIPS
+from gpukit.dicom.image.voi_lut import may_have_table, voi_of
 from gpukit.dicom.pixels.device_decode import decode
 from gpukit.dicom.pixels.image_pixel import NATIVE, available_memory
 from gpukit.dicom.reader.discovery import Source, discover
@@ -49,7 +50,7 @@ Tilt = Literal["remove", "keep"]
 Ready = Mapping[tuple[int, int], Any]
 
 
-_OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+_OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".hdr.gz")
 
 
 def collect_source(
@@ -90,6 +91,7 @@ def read_dicom(
     phase: str | int | None = None,
     tilt: Tilt = "remove",
     skip_damaged: bool = False,
+    raw_scale: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
     """Read one series; see `gpukit.open` for the parameters and errors."""
@@ -99,7 +101,7 @@ def read_dicom(
         raise InputError(f"{fill_gaps} is not a number of slices", attribute="fill_gaps", fix="give 0 or more")
     _, target = resolve(device)  # a device that cannot be used is told before the work, not after
     with prepared() as prepare:
-        return _read(source, target, series, fill_gaps, phase, tilt, skip_damaged, progress, prepare)
+        return _read(source, target, series, fill_gaps, phase, tilt, skip_damaged, raw_scale, progress, prepare)
 
 
 def _read(
@@ -110,6 +112,7 @@ def _read(
     phase: str | int | None,
     tilt: Tilt,
     skip_damaged: bool,
+    raw_scale: bool,
     progress: Progress | None,
     prepare: Callable[[int], None],
 ) -> Volume:
@@ -117,7 +120,8 @@ def _read(
         collection = collect_source(source, progress=progress, first=lambda header, n: prepare(_guess(header, n)))
     candidate, notes = select(collection, series, _name(source))
     notes = (*notes, *left_aside(collection, skip_damaged))
-    layout = choose_phase(arrange(candidate.planes), phase)
+    planes = [plane.as_displayed() for plane in candidate.planes] if raw_scale else candidate.planes
+    layout = choose_phase(arrange(planes), phase)
     notes = (*notes, *_unfitting(candidate, collection, layout, fill_gaps, chosen=series is not None))
     return volume_of(layout, device=target, fill=fill_gaps, tilt=tilt, notes=notes, progress=progress)
 
@@ -212,9 +216,19 @@ def volume_of(
         # new slices between uneven ones are made in main memory
         array: Any = _decode(planes, layout, "cpu" if uneven else device, progress, ready or {})
     unit, remark = pixel_value.value_unit(first)
-    if first.get("PhilipsScaleSlope") is not None and first.get("Modality") == "MR":
-        told.append("Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed")
-    padding, doubt = (None, "") if has_modality_table(first) else pixel_value.declared_padding(planes)
+    by_table = has_modality_table(first)
+    if first.scale_source == PHILIPS:
+        told.append(
+            "Philips' own scale slope (2005,100E) was applied: values are as measured, not as displayed "
+            "(--raw-scale gives those that are displayed)"
+        )
+    told += [note for plane in planes for note in plane.notes]
+    told += table_notes(first)
+    padding, doubt = None, ""
+    if not by_table:
+        padding = pixel_value.declared_padding(planes)
+        flat, doubt = pixel_value.mark_padding(array.reshape(-1, *array.shape[2:]), planes)
+        array = flat.reshape(array.shape)
     told += [text for text in (remark, doubt) if text]
     if padding is None and unit == ValueUnit.HU and (padding := pixel_value.corner_padding(array)) is not None:
         told.append(f"{padding[0]:g} HU in every corner is taken for padding")
@@ -258,6 +272,8 @@ def volume_of(
         notes=tuple(dict.fromkeys(told)),
         geometry=layout.geometry,
         acquired_slices=acquired,
+        phase_times=layout.times,
+        value_scale=volume_scale(planes, table=by_table),
     )
 
 
@@ -307,6 +323,7 @@ def _outside(array: Any, unit: str, padding: tuple[float, float] | None) -> tupl
 
 def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
     found = []
+    tables = may_have_table(layout.first)
     for t, phase in enumerate(layout.planes):
         for k, plane in enumerate(phase):
             header = plane.header
@@ -320,7 +337,7 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
                     position=plane.position or (0.0, 0.0, 0.0),
                     index=k,
                     phase=t,
-                    voi=voi_of(plane),
+                    voi=voi_of(plane, tables=tables),
                 )
             )
     return tuple(found)

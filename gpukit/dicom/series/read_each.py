@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpukit.device import resolve
@@ -63,6 +63,7 @@ def read_each(
     phase: str | int | None = None,
     skip_damaged: bool = False,
     apart: bool = False,
+    raw_scale: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Opened]:
     """Read every image series of a source, in the order and with the numbers of `gpukit.find_series`.
@@ -72,7 +73,7 @@ def read_each(
 
     Parameters
     ----------
-    source, device, fill_gaps, phase, skip_damaged, progress
+    source, device, fill_gaps, phase, skip_damaged, raw_scale, progress
         As for `gpukit.open`.
     apart : bool
         Images stand on their own: a file that cannot be read is an error of itself and costs no series, and a series
@@ -92,6 +93,8 @@ def read_each(
     with stage("reading"):
         collection = collect_source(source, progress=progress)
     candidates = collection.candidates
+    if raw_scale:
+        candidates = [replace(one, planes=[plane.as_displayed() for plane in one.planes]) for one in candidates]
     if not candidates:
         select(collection, None, str(source) if not isinstance(source, (list, tuple)) else f"{len(source)} inputs")
     notes = (f"left aside, being no images: {', '.join(collection.others)}",) if collection.others else ()

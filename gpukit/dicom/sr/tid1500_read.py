@@ -153,7 +153,8 @@ def _group(item: Dataset, file: str) -> ReportedGroup:
             elif code is not None and (concept == _FINDING or concept in _METHODS):
                 facts["finding" if concept == _FINDING else "method"] = code
     shared = {number.figures for number in numbers if number.figures}
-    if len(shared) == 1 and not figures:  # every number was taken from the same figures: they are the group's
+    if len(shared) == 1 and (not figures or {tuple(figures)} == shared):
+        # every number was taken from the same figures: they are the group's, whose region may be stated beside them
         figures = list(next(iter(shared)))
         numbers = [replace(number, figures=()) for number in numbers]
     facts["frame_of_reference_uid"] = facts.get("frame_of_reference_uid") or ""

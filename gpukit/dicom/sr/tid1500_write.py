@@ -14,13 +14,14 @@ from gpukit.dicom.modules.graphics import TO_CORNER, Figure, ImageReference, che
 from gpukit.dicom.modules.source_header import (
     REQUIRED,
     fit_character_set,
-    introduce_retired_classes,
+    introduce_source_classes,
     is_valid,
     new_series_number,
     short_text,
 )
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
-from gpukit.errors import DependencyError, InputError
+from gpukit.errors import InputError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -65,9 +66,11 @@ def build_measurement_report(
     """Measurement report: TID 1500 with a group for each finding.
 
     A group with figures becomes a Measurement Group (TID 1501) in which each number is *inferred from* spatial
-    coordinates that are *selected from* the image: the layout that web viewers draw from. A group with a segment, or
-    with regions on several images, becomes a volumetric ROI (TID 1411), one with neither refers to its images. What was
-    not found is a qualitative evaluation: its concept is the finding, its value Absent.
+    coordinates that are *selected from* the image: the layout that web viewers draw from. A group with a single outline
+    is a planar ROI (TID 1410) that has the same layout, and the outline as Image Region besides, where other readers
+    look for it. A group with a segment, or with regions on several images, becomes a volumetric ROI (TID 1411), one
+    with neither refers to its images. What was not found is a qualitative evaluation: its concept is the finding, its
+    value Absent.
 
     Parameters
     ----------
@@ -100,10 +103,10 @@ def build_measurement_report(
     try:
         import highdicom
     except ImportError as error:
-        raise DependencyError("writing an SR needs highdicom", fix='pip install "gpukit[ai]"') from error
+        raise missing_package("writing an SR needs highdicom", "dicom") from error
     from pydicom.uid import generate_uid
 
-    introduce_retired_classes()
+    introduce_source_classes(headers.values())
 
     from gpukit.version import __version__
 
@@ -263,6 +266,15 @@ def _group(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset])
             measurements=[_number(highdicom, number, group, headers, drawn=False) for number in group.numbers],
             **common,
         )
+    elif len(group.figures) == 1 and group.figures[0].encloses:
+        made = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=_outline(highdicom, group, headers),
+            measurements=[_number(highdicom, number, group, headers, drawn=False) for number in group.numbers] or None,
+            **common,
+        )
+        for item in made[0].ContentSequence:  # highdicom has one form or the other; the template may be extended
+            if item.ValueType == "NUM":
+                _infer(item, _coordinates(highdicom, group.figures[0], group, headers))
     else:
         drawn = bool(_figures(group))
         made = sr.MeasurementsAndQualitativeEvaluations(
@@ -359,6 +371,29 @@ def _region(highdicom: Any, image: ImageReference, figure: Figure, headers: Mapp
         graphic_type=sr.GraphicTypeValues[figure.type],
         graphic_data=np.maximum(np.asarray(figure.points, dtype=np.float64) + TO_CORNER, 0.0),
         source_image=sr.SourceImageForRegion(image.sop_class_uid, image.sop_instance_uid, _frames(image, headers)),
+    )
+
+
+def _infer(number: Any, coordinates: Sequence[Any]) -> None:
+    """Let a number be inferred from coordinates."""
+    from highdicom.sr import ContentSequence
+
+    if "ContentSequence" not in number:
+        number.ContentSequence = ContentSequence(coordinates)
+    else:
+        number.ContentSequence.extend(coordinates)
+
+
+def _outline(highdicom: Any, group: ReportedGroup, headers: Mapping[str, Dataset]) -> Any:
+    """The only figure of a group as its Image Region, on an image or in the patient."""
+    sr = highdicom.sr
+    (figure,) = group.figures
+    if len(figure.points[0]) == 2:
+        return _region(highdicom, group.images[0], figure, headers)
+    return sr.ImageRegion3D(
+        graphic_type=sr.GraphicTypeValues3D["POLYGON" if figure.type == "POLYLINE" else figure.type],
+        graphic_data=np.asarray(figure.points, dtype=np.float64),
+        frame_of_reference_uid=group.frame_of_reference_uid,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
-from gpukit.findings.measurement import Quantity
+from gpukit.findings.measurement import Detail, Quantity
 from gpukit.measure.region.regions import Part
 from gpukit.ops.ball import ball_means
 from gpukit.ops.distribution import distribution
@@ -21,7 +21,18 @@ from gpukit.ops.histogram import histogram
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["PEAK_RADIUS", "UCUM", "Bins", "binned", "describe", "peaks", "statistics_object", "texture", "voxels_in"]
+__all__ = [
+    "PEAK_RADIUS",
+    "UCUM",
+    "Bins",
+    "binned",
+    "describe",
+    "peaks",
+    "scale_details",
+    "statistics_object",
+    "texture",
+    "voxels_in",
+]
 
 #: Radius in mm of a ball of 1 ml.
 PEAK_RADIUS = (3 * 1000 / (4 * math.pi)) ** (1 / 3)
@@ -35,6 +46,7 @@ UCUM = {
     ValueUnit.CNTS: "{counts}",
     ValueUnit.CM2ML: "cm2/ml",
     ValueUnit.PROPCPS: "{propcps}",
+    ValueUnit.GY: "Gy",
 }
 _PERCENTAGES = (5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0)
 _MOST_BINS = 1_000_000
@@ -255,3 +267,16 @@ def voxels_in(part: Part) -> int:
 
 def _name(percentage: float) -> str:
     return f"p{percentage:g}".replace(".", "_")
+
+
+def scale_details(volume: Volume) -> tuple[Detail, ...]:
+    """How the values came about, where that is not what the image's own window refers to."""
+    scale = volume.value_scale
+    if scale is None or scale.source in ("", "RescaleSlope", "DoseGridScaling"):
+        return ()
+    return (
+        Detail("value_slope", scale.slope, "", scale.source),
+        Detail("value_intercept", scale.intercept, "", scale.source),
+        Detail("displayed_slope", scale.displayed_slope, "", "RescaleSlope"),
+        Detail("displayed_intercept", scale.displayed_intercept, "", "RescaleIntercept"),
+    )

@@ -15,7 +15,8 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import DependencyError, GeometryError, InputError
 from gpukit.findings.measurement import Detail, Measurement, Quantity
 from gpukit.measure.intensity.features import voxels_in
-from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
+from gpukit.measure.intensity.statistics import finished, single
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
 from gpukit.volume import Segmentation, Volume
@@ -78,7 +79,7 @@ def volumes(
         Which one ``volume`` is. *voxels*: their number times the volume of one (IBSI YEKZ). *mesh*: the volume enclosed
         by the surface half way between voxels inside and outside, by the divergence theorem (IBSI RNU0). *planimetric*:
         areas in the slices times the distance that each slice stands for, from the slices' own positions, so that it
-        is right for uneven slices too.
+        is right for uneven slices too; of slices that were interpolated only those that were acquired count.
     slice : int, (int, int) or "all"
         Slices that a box or other shape reaches through.
     labels, threshold, device
@@ -97,11 +98,11 @@ def volumes(
             notes=image.notes,
             geometry=image.geometry,
         )
-        at, inside = Opened(carrier, image), parts_of(carrier, image, labels=labels)
+        at, inside = MeasuredImage(carrier, image), parts_of(carrier, image, labels=labels)
     else:
-        at = opened(image, region, device=device)
+        at = open_measured(image, region, slice=slice, device=device)
         flat = isinstance(at.region, (Segmentation, str)) or not hasattr(at.region, "bounds")
-        inside = parts_of(at.volume, at.region, slice=None if flat else slice, labels=labels, threshold=threshold)
+        inside = parts_of(at.volume, at.region, slice=None if flat else at.slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:
             raise InputError("a volume needs a mask or thresholds", attribute="region", fix="give --roi or --threshold")
     if not at.volume.geometry.depth:
@@ -140,7 +141,7 @@ def _between(part: Part, volume: Volume, values: tuple[float | None, float | Non
     unit = str(volume.unit)
     details = [Detail(name, value, unit, "--threshold") for name, value in (("lowest", low), ("highest", high))
                if value is not None]  # fmt: skip
-    return replace(part, mask=inside), details
+    return replace(part, mask=inside, acquired=None), details
 
 
 def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], list[str]]:
@@ -176,25 +177,30 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
 
 
 def _planimetric(host: NDArray[np.bool_], part: Part, volume: Volume) -> float:
-    """Area of the voxels in each slice times the distance that the slice stands for, in ml."""
+    """Area of the voxels in each slice times the distance that the slice stands for, in ml.
+
+    Of a mask that was drawn on the acquired slices of a volume with interpolated ones, those slices alone count.
+    """
     grid = part.grid
     cross = np.cross(grid.affine[:3, 0], grid.affine[:3, 1])
     area = float(np.linalg.norm(cross))
     normal = cross / area
     nk = grid.shape[0]
     places = np.array([float(grid.to_world((0, 0, k)) @ normal) for k in range(nk)])
-    known = {s.index: s.position for s in volume.sources if s.phase == 0}
-    if nk > 1 and set(known) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
+    known = {} if volume.acquired_slices else {s.index: s.position for s in volume.sources if s.phase == 0}
+    counts, first = host.sum(axis=(1, 2)), part.start[0]
+    if part.acquired is not None:
+        places = np.asarray(volume.acquired_slices, float) * abs(float(grid.affine[:3, 2] @ normal))
+        counts, first = part.acquired.sum(axis=(1, 2)), 0
+    elif nk > 1 and set(known) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
         float(np.dot(np.subtract(known[nk - 1], known[0]), normal))), rel_tol=0.01
     ):  # fmt: skip
         places = np.array([float(np.dot(known[k], normal)) for k in range(nk)])
-    if nk == 1:
+    if len(places) == 1:
         steps = np.array([grid.voxel_volume / area])
     else:
         gaps = np.abs(np.diff(places))
         steps = np.concatenate([[gaps[0]], (gaps[:-1] + gaps[1:]) / 2, [gaps[-1]]])
-    counts = host.sum(axis=(1, 2))
-    first = part.start[0]
     return float((counts * steps[first : first + len(counts)]).sum()) * area / 1000
 
 

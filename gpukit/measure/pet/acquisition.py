@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from gpukit.dicom.reader.discovery import Location
-from gpukit.dicom.reader.headers import Header, read_header
+from gpukit.dicom.reader.date_time import joined, local_time, parse_da, parse_dt, parse_offset, parse_tm
+from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GpukitError, InputError
-from gpukit.measure.pet.times import SliceTimes, parse_da, parse_dt, parse_tm
-from gpukit.volume import Volume
+from gpukit.measure.pet.times import SliceTimes
+from gpukit.units import finite_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["PetFacts", "facts_of", "read_facts"]
+__all__ = [
+    "PetFacts", "facts_of", "injection_times", "nuclide_of", "number", "radiopharmaceutical",
+]  # fmt: skip
 
 #: Private decay-correction times: group, element, how the private creator begins, manufacturer, name.
 _PRIVATE_TIMES = (
@@ -25,7 +27,7 @@ _PRIVATE_TIMES = (
 )
 _PHILIPS = (0x7053, "Philips PET Private Group", "PHILIPS")
 #: Attributes that one series has once.
-_ONCE = ("PatientWeight", "PatientSize", "PatientSex", "Units", "SUVType", "DecayCorrection")
+_ONCE = ("PatientWeight", "PatientSize", "PatientSex", "Units", "SUVType", "DecayCorrection", "TimezoneOffsetFromUTC")
 _DOSE = ("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime",
          "RadiopharmaceuticalStartDateTime")  # fmt: skip
 
@@ -50,8 +52,12 @@ class PetFacts:
         RadionuclideTotalDose, RadionuclideHalfLife in s.
     nuclide : str
         Code value and meaning of the radionuclide.
-    start, start_time : str
-        RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime.
+    start, start_time : datetime or time or None
+        RadiopharmaceuticalStartDateTime in the zone of the series' times, and RadiopharmaceuticalStartTime.
+    zone : timezone or None
+        Of the times of the series; None where the file does not state it.
+    corrected_to : datetime or None
+        DecayCorrectionDateTime of an enhanced image.
     private_time : (datetime, str) or None
         A vendor's private decay-correction time, and its name.
     times : tuple of SliceTimes
@@ -71,35 +77,15 @@ class PetFacts:
     dose: float | None
     half_life: float | None
     nuclide: str
-    start: str
-    start_time: str
+    start: datetime | None
+    start_time: time | None
     private_time: tuple[datetime, str] | None
     times: tuple[SliceTimes, ...]
     suv_scales: tuple[float | None, ...]
     activity_scales: tuple[float | None, ...]
-
-
-def read_facts(volume: Volume) -> PetFacts:
-    """Facts of the series that a volume was read from, one slice a source.
-
-    Raises
-    ------
-    InputError
-        The volume was not read from DICOM PET, its files are gone, or they contradict each other.
-    """
-    if not volume.sources:
-        raise InputError(
-            "the volume was not read from DICOM: dose, times and weight are not known",
-            fix="give the DICOM series",
-        )
-    headers: dict[tuple[str, str | None], Header] = {}
-    listed = []
-    for source in volume.sources:
-        key = (source.path, source.member)
-        if key not in headers:
-            headers[key] = read_header(Location(source.path, source.member))
-        listed.append(headers[key])
-    return facts_of(listed)
+    zone: timezone | None = None
+    corrected_to: datetime | None = None
+    notes: tuple[str, ...] = ()
 
 
 def facts_of(headers: Sequence[Header]) -> PetFacts:
@@ -131,36 +117,85 @@ def facts_of(headers: Sequence[Header]) -> PetFacts:
 def _facts(headers: Sequence[Header], file: str) -> PetFacts:
     first = headers[0]
     dataset = first.dataset()
-    dose = _radiopharmaceutical(dataset, file)
-    other = _radiopharmaceutical(headers[-1].dataset(), file)
+    dose = radiopharmaceutical(dataset, file)
+    other = radiopharmaceutical(headers[-1].dataset(), file)
     for keyword in _DOSE:
         if str(dose.get(keyword, "")) != str(other.get(keyword, "")):
             raise InputError("differs between the first and the last slice", file=file, attribute=keyword)
     units = str(first.get("Units", "")).upper()
     vendor = str(first.get("Manufacturer", "")).upper()
     private = units in ("CNTS", "PROPCPS")
+    zone = _zone(first)
+    start, clock, notes = injection_times(dose, zone)
     return PetFacts(
         file=file,
         units=units,
         suv_type=str(first.get("SUVType", "")).upper(),
         decay_correction=str(first.get("DecayCorrection", "")).upper(),
         corrected=tuple(str(word).upper() for word in first.get("CorrectedImage", ())),
-        weight=_number(first.get("PatientWeight")),
-        size=_number(first.get("PatientSize")),
+        weight=number(first.get("PatientWeight"), file, "PatientWeight"),
+        size=number(first.get("PatientSize"), file, "PatientSize"),
         sex=str(first.get("PatientSex", "")).upper(),
-        dose=_number(dose.get("RadionuclideTotalDose")),
-        half_life=_number(dose.get("RadionuclideHalfLife")),
-        nuclide=_nuclide(dose),
-        start=str(dose.get("RadiopharmaceuticalStartDateTime") or "").strip(),
-        start_time=str(dose.get("RadiopharmaceuticalStartTime") or "").strip(),
-        private_time=_private_time(dataset, vendor),
-        times=tuple(_times(header) for header in headers),
+        dose=number(dose.get("RadionuclideTotalDose"), file, "RadionuclideTotalDose"),
+        half_life=number(dose.get("RadionuclideHalfLife"), file, "RadionuclideHalfLife"),
+        nuclide=nuclide_of(dose),
+        start=start,
+        start_time=clock,
+        private_time=_private_time(dataset, vendor, zone),
+        times=tuple(_times(header, zone) for header in headers),
         suv_scales=tuple(_scale(header, 0x00, vendor) if private else None for header in headers),
         activity_scales=tuple(_scale(header, 0x09, vendor) if private else None for header in headers),
+        zone=zone,
+        notes=notes,
     )
 
 
-def _radiopharmaceutical(dataset: Dataset, file: str) -> Dataset:
+def _zone(header: Header) -> timezone | None:
+    """Of the times without one: TimezoneOffsetFromUTC, else what the acquisition's own date-time states."""
+    zone = parse_offset(header.get("TimezoneOffsetFromUTC"))
+    moment = None if zone is not None else parse_dt(header.get("AcquisitionDateTime"))
+    return zone if moment is None or moment.utcoffset() is None else timezone(moment.utcoffset() or timedelta())
+
+
+#: Times of one moment that an object states twice may differ so much.
+_SAME = timedelta(seconds=60)
+_QUARTER = timedelta(minutes=15)  # zones differ by multiples of it
+
+
+def injection_times(dose: Dataset, zone: timezone | None) -> tuple[datetime | None, time | None, tuple[str, ...]]:
+    """RadiopharmaceuticalStartDateTime in the zone of the series, RadiopharmaceuticalStartTime, and notes.
+
+    A date-time that states an offset from UTC is converted to the zone of the other times (PS3.3 C.12.1.1.8). Where the
+    file does not state that zone, the time of day that stands beside it tells.
+    """
+    moment = parse_dt(str(dose.get("RadiopharmaceuticalStartDateTime") or ""))
+    clock = parse_tm(str(dose.get("RadiopharmaceuticalStartTime") or ""))
+    if moment is None or moment.tzinfo is None or zone is not None:
+        return (None if moment is None else local_time(moment, zone)), clock, ()
+    plain = moment.replace(tzinfo=None)
+    if clock is not None:
+        beside = min(
+            (datetime.combine(plain.date() + timedelta(days=n), clock) for n in (-1, 0, 1)),
+            key=lambda one: abs(one - plain),
+        )
+        quarters = round((beside - plain) / _QUARTER)
+        if abs(beside - plain - quarters * _QUARTER) <= _SAME:
+            return plain + quarters * _QUARTER, clock, ()
+    offset = f"{moment:%z}"
+    return plain, clock, (
+        f"RadiopharmaceuticalStartDateTime states the offset {offset} from UTC, and the file not that of its other "
+        "times (TimezoneOffsetFromUTC): they were taken to be in the same zone",
+    )  # fmt: skip
+
+
+def radiopharmaceutical(dataset: Dataset, file: str) -> Dataset:
+    """The item of what was injected; empty where there is none.
+
+    Raises
+    ------
+    InputError
+        There are several of different doses.
+    """
     from pydicom import Dataset
 
     items = dataset.get("RadiopharmaceuticalInformationSequence") or []
@@ -172,23 +207,26 @@ def _radiopharmaceutical(dataset: Dataset, file: str) -> Dataset:
     return items[0] if items else Dataset()
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or value == "" else float(value)
+def number(value: Any, file: str, attribute: str) -> float | None:
+    """A finite number, or None where the attribute is absent or empty."""
+    return None if value is None or value == "" else finite_number(value, file=file, attribute=attribute)
 
 
-def _nuclide(dose: Dataset) -> str:
+def nuclide_of(dose: Dataset) -> str:
+    """Code value and meaning of the radionuclide."""
     codes = dose.get("RadionuclideCodeSequence") or []
     words = [str(codes[0].get(key) or "") for key in ("CodeValue", "CodeMeaning")] if codes else []
     return " ".join(word for word in words if word)
 
 
-def _times(header: Header) -> SliceTimes:
+def _times(header: Header, zone: timezone | None) -> SliceTimes:
     series_day = parse_da(header.get("SeriesDate"))
     day = parse_da(header.get("AcquisitionDate")) or series_day or parse_da(header.get("StudyDate"))
-    acquisition = _joined(day, header.get("AcquisitionTime"))
+    acquisition = joined(day, header.get("AcquisitionTime"))
     if acquisition is None:
-        acquisition = parse_dt(header.get("AcquisitionDateTime"))
-    series = _joined(series_day or day, header.get("SeriesTime"))
+        moment = parse_dt(header.get("AcquisitionDateTime"))
+        acquisition = None if moment is None else local_time(moment, zone)
+    series = joined(series_day or day, header.get("SeriesTime"))
     alone = header.get("AcquisitionDate") is None or header.get("SeriesDate") is None
     if alone and series is not None and acquisition is not None:  # one date for both: midnight may lie between
         apart = acquisition - series
@@ -201,11 +239,6 @@ def _times(header: Header) -> SliceTimes:
         frame_reference=None if reference is None else float(reference) / 1000,
         duration=None if not duration else float(duration) / 1000,
     )
-
-
-def _joined(day: date | None, clock: Any) -> datetime | None:
-    found = parse_tm(clock)
-    return None if day is None or found is None else datetime.combine(day, found)
 
 
 def _private(dataset: Dataset, group: int, element: int, creator: str, maker: str, vendor: str) -> Any:
@@ -225,17 +258,18 @@ def _private(dataset: Dataset, group: int, element: int, creator: str, maker: st
     return None
 
 
-def _private_time(dataset: Dataset, vendor: str) -> tuple[datetime, str] | None:
+def _private_time(dataset: Dataset, vendor: str, zone: timezone | None) -> tuple[datetime, str] | None:
     for group, element, creator, maker, name in _PRIVATE_TIMES:
         value = _private(dataset, group, element, creator, maker, vendor)
         found = parse_dt(value)
         if found is not None:
-            return found, name
+            return local_time(found, zone), name
     return None
 
 
 def _scale(header: Header, element: int, vendor: str) -> float | None:
     group, creator, maker = _PHILIPS
     value = _private(header.dataset(), group, element, creator, maker, vendor)
-    number = None if value is None else float(str(value).strip())
-    return number if number else None
+    attribute = f"({group:04X},xx{element:02X})"
+    factor = None if value is None else finite_number(str(value), file=str(header.location), attribute=attribute)
+    return factor if factor else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, timezone
 from typing import NamedTuple
 
+from gpukit.dicom.reader.date_time import local_time, parse_dt, parse_tm
 from gpukit.errors import InputError
 from gpukit.measure.pet.acquisition import PetFacts
 from gpukit.measure.pet.body_size import SEXES
-from gpukit.measure.pet.times import parse_dt, parse_tm
 
 __all__ = ["Overrides", "Stated", "dose_of", "half_life_of", "height_of", "injection_of", "parse_activity",
            "reference_given", "sex_of",
@@ -194,9 +194,9 @@ def injection_of(
     """
     notes: list[str] = []
     if given is not None:
-        moment, clock, source = *_moment(given, "--injection-time"), "--injection-time"
+        moment, clock, source = *_moment(given, "--injection-time", facts.zone), "--injection-time"
     else:
-        moment, clock = parse_dt(facts.start), parse_tm(facts.start_time)
+        moment, clock = facts.start, facts.start_time
         source = "RadiopharmaceuticalStartDateTime" if moment is not None else "RadiopharmaceuticalStartTime"
         if moment is None and clock is None:
             raise InputError(
@@ -240,9 +240,11 @@ def injection_of(
     return seconds, moment, source, notes
 
 
-def reference_given(given: datetime | str, injection: datetime | None, acquired: datetime | None) -> datetime:
-    """The user's reference time; a time without a date is on the day of the acquisition."""
-    moment, clock = _moment(given, "--reference-time")
+def reference_given(
+    given: datetime | str, injection: datetime | None, acquired: datetime | None, zone: timezone | None = None
+) -> datetime:
+    """The user's reference time, in the zone of the series; a time without a date is on the day of the acquisition."""
+    moment, clock = _moment(given, "--reference-time", zone)
     if moment is not None:
         return moment
     near = acquired or injection
@@ -252,13 +254,19 @@ def reference_given(given: datetime | str, injection: datetime | None, acquired:
     return min(days, key=lambda day: abs(day - near))
 
 
-def _moment(given: datetime | str, option: str) -> tuple[datetime | None, time | None]:
-    if isinstance(given, datetime):
-        return given.replace(tzinfo=None), None
-    moment, clock = parse_dt(given), parse_tm(given)
+def _moment(given: datetime | str, option: str, zone: timezone | None) -> tuple[datetime | None, time | None]:
+    """The user's time, in the zone of the series."""
+    moment, clock = (given, None) if isinstance(given, datetime) else (parse_dt(given), parse_tm(given))
     if moment is None and clock is None:
-        raise InputError(f"{given!r} is no time", attribute=option, fix="write 10:35:00, 103500 or 2024-05-17T10:35:00")
-    return moment, clock
+        raise InputError(
+            f"{given!r} is not a time", attribute=option, fix="write 10:35:00, 103500 or 2024-05-17T10:35:00"
+        )
+    if moment is not None and moment.tzinfo is not None and zone is None:
+        raise InputError(
+            f"{given} states an offset from UTC, and the series not that of its times (TimezoneOffsetFromUTC)",
+            attribute=option, fix="give the scanner's local time, without an offset",
+        )  # fmt: skip
+    return (None if moment is None else local_time(moment, zone)), clock
 
 
 def _contradiction(facts: PetFacts, source: str, seconds: float) -> InputError:

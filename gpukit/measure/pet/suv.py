@@ -17,8 +17,9 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
 from gpukit.findings.measurement import Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import Bins, binned, describe, peaks, statistics_object
-from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single, size_of
-from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
+from gpukit.measure.intensity.statistics import finished, single, size_of
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.parameters import Overrides
 from gpukit.measure.pet.suv_factor import SuvScale, kind_of, suv_scale
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
@@ -118,14 +119,14 @@ def suvs(
         As in `gpukit.measure.intensity.statistics.roi`.
     """
     chosen = kind_of(kind)
-    at = opened(image, region, device=device)
+    at = open_measured(image, region, slice=None if slice == "each" else slice, device=device)
     values, scale = suv_volume(at.volume, chosen, overrides=overrides)
     at = replace(at, volume=values)
     given = histogram if isinstance(histogram, Bins) else Bins()
     if slice == "each":
         slices: list[Any] = list(range(values.grid.shape[0]))
     else:
-        slices = [slice]
+        slices = [at.slice]
     found = [part for k in slices for part in parts_of(values, at.region, slice=k, labels=labels, threshold=threshold)]
     return [
         _measured(part, at, scale, metabolic, statistics, given if histogram else None, bins or given, percentiles)
@@ -135,7 +136,7 @@ def suvs(
 
 def _measured(
     part: Part,
-    at: Opened,
+    at: MeasuredImage,
     scale: SuvScale,
     metabolic: str | float,
     full: bool,
@@ -157,7 +158,9 @@ def _measured(
     told = [*scale.notes, *notes, *told]
     done = finished("suv", part, at, quantities, details=(*scale.details, *details), notes=told, extra=extra)
     # what makes an object of its own is the metabolic volume, not the region that it was looked for in
-    return replace(done, mask=MaskBlock(active, part.start, part.grid, at.volume.sources, at.volume.metadata))
+    whole = at.volume
+    block = MaskBlock(active, part.start, part.grid, whole.sources, whole.metadata, whole.acquired_slices)
+    return replace(done, mask=block)
 
 
 def suv_volume(volume: Volume, kind: str = "bw", *, overrides: Overrides | None = None) -> tuple[Volume, SuvScale]:
@@ -209,7 +212,7 @@ def _per_slice(volume: Volume, scale: SuvScale) -> Any:
     if set(table) != {(t, k) for t in range(phases) for k in range(nk)}:
         raise InputError(
             "the slices were interpolated and have different factors to SUV", attribute="RescaleSlope",
-            fix="give the series without --fill-gaps",
+            fix="measure a shape in single slices, without --fill-gaps (fill_gaps=False)",
         )  # fmt: skip
     rows = [[[[table[t, k]]] for k in range(nk)] for t in range(phases)]
     return rows if volume.axes.startswith("t") else rows[0]

@@ -104,7 +104,7 @@ class _Work:
     def __init__(self, facts: PetFacts, kind: str, given: Overrides) -> None:
         self.facts, self.kind, self.given = facts, kind, given
         self.details: list[Detail] = []
-        self.notes: list[str] = []
+        self.notes: list[str] = list(facts.notes)
         self.weight = weight_of(facts, given.weight)
         self.height = height_of(facts, given.height)
         self.sex = sex_of(facts, given.sex) if given.sex is not None or facts.sex in ("M", "F", "O") else None
@@ -193,7 +193,9 @@ class _Work:
         given, facts = self.given.reference_time, self.facts
         if given is not None:
             acquired = [t.acquisition for t in facts.times if t.acquisition is not None]
-            return reference_given(given, None, min(acquired) if acquired else None), "--reference-time"
+            return reference_given(given, None, min(acquired) if acquired else None, facts.zone), "--reference-time"
+        if facts.corrected_to is not None:
+            return facts.corrected_to, "DecayCorrectionDateTime"
         reference, source, told = reference_time(facts.times, facts.private_time, half_life, facts.file)
         self.notes += told
         if len(facts.times) == 1:

@@ -1,57 +1,20 @@
-"""Dates and times of a PET series: DICOM's DA, TM and DT, and the time that pixel values were decay-corrected to."""
+"""Times of a PET series, and the time that pixel values were decay-corrected to."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from gpukit.errors import InputError
 
-__all__ = ["SliceTimes", "average_offset", "frame_average", "parse_da", "parse_dt", "parse_tm", "reference_time"]
+__all__ = ["SliceTimes", "average_offset", "frame_average", "reference_time"]
 
-_TM = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
-_DT = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})[T ]?(\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?)([+-]\d{2}:?\d{2})?")
 #: A vendor's private time farther than this from the acquisition is of another examination (dates were changed).
 _NEAR = timedelta(days=1)
 #: Reference times that slices of one series state may differ so much, in half-lives (1 % of the activity).
 _AGREE = 0.0145
-
-
-def parse_da(text: object) -> date | None:
-    """A DICOM date ``YYYYMMDD`` (or ``YYYY.MM.DD``, ``YYYY-MM-DD``); None where it is none."""
-    digits = re.sub(r"[.\-]", "", str(text or "").strip())
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date() if len(digits) == 8 else None
-    except ValueError:
-        return None
-
-
-def parse_tm(text: object) -> time | None:
-    """A DICOM time ``HHMMSS.FFFFFF`` or a shorter one, also with colons; None where it is none."""
-    match = _TM.fullmatch(str(text or "").strip())
-    if match is None:
-        return None
-    hour, minute, second = (int(part or 0) for part in match.groups()[:3])
-    try:
-        return time(hour, minute, min(second, 59), int((match[4] or "0").ljust(6, "0")))
-    except ValueError:
-        return None
-
-
-def parse_dt(text: object) -> datetime | None:
-    """A DICOM date-time with at least an hour, as local time; None where it is none.
-
-    DICOM's offset from UTC (``+0100``) says which local time is meant, and the times of the same object are in the same
-    one, so that it is left out.
-    """
-    match = _DT.fullmatch(str(text or "").strip())
-    if match is None:
-        return None
-    day, clock = parse_da("".join(match.groups()[:3])), parse_tm(match[4])
-    return None if day is None or clock is None else datetime.combine(day, clock)
 
 
 def average_offset(duration: float, half_life: float) -> float:

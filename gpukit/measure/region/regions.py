@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, InputError, SelectionError
@@ -44,6 +45,10 @@ class Part:
         Of the label, for a mask; else empty.
     label : int or None
         Its value.
+    tracking_id, tracking_uid : str
+        Name and UID of the label's finding through time.
+    acquired : array of bool or None, [a, j, i]
+        The label on the acquired slices of a volume with interpolated ones, on the CPU; a as `Volume.acquired_slices`.
     drawn : Box, Polygon, Ellipse or None
         A shape in one or more slices.
     graphics : tuple of Graphic
@@ -60,6 +65,9 @@ class Part:
     grid: Grid
     name: str = ""
     label: int | None = None
+    tracking_id: str = ""
+    tracking_uid: str = ""
+    acquired: NDArray[np.bool_] | None = None
     drawn: Box | Polygon | Ellipse | None = None
     graphics: tuple[Graphic, ...] = ()
     sources: tuple[SourceInstance, ...] = ()
@@ -257,7 +265,7 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
     parts = []
     empty = []
     for label in found.labels:
-        inside = found.array == label.value
+        inside = found.mask(label)
         box = []
         for axis in range(3):
             others = tuple(n for n in range(3) if n != axis)
@@ -277,6 +285,9 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
                 volume.grid,
                 name=label.name,
                 label=label.value,
+                tracking_id=label.tracking_id,
+                tracking_uid=label.tracking_uid,
+                acquired=_acquired(found, label.value),
                 sources=_sources(volume, k0, k1),
                 notes=notes,
             )
@@ -284,3 +295,11 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
     if empty and parts:
         parts[0] = replace(parts[0], notes=(*parts[0].notes, f"left out, without a voxel: label {', '.join(empty)}"))
     return parts
+
+
+def _acquired(found: Segmentation, value: int) -> NDArray[np.bool_] | None:
+    """Where a label was drawn on acquired slices; None where it was not drawn on those alone."""
+    if found.acquired is None:
+        return None
+    inside: NDArray[np.bool_] = np.asarray(found.acquired) == value
+    return inside if inside.any() else None

@@ -6,22 +6,26 @@ places in both, so that uneven steps, a missing slice or a tilted gantry cost no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpukit.dicom.image.frame import Frame
 from gpukit.dicom.reader.discovery import Source
 from gpukit.dicom.series.candidates import Candidate, select
 from gpukit.dicom.series.layout import Layout, arrange, choose_phase
 from gpukit.dicom.series.read import collect_source
-from gpukit.errors import GeometryError, GpukitError, InputError
+from gpukit.errors import GeometryError, GpukitError, InputError, SelectionError
 from gpukit.findings.measurement import Measurement, Row
+from gpukit.io.open import file_reader
 from gpukit.volume import SourceInstance, Volume
 
-__all__ = ["Space", "open_space", "space_of"]
+__all__ = ["Space", "open_space", "slice_frame", "slice_frames", "space_of"]
 
 
 Point = tuple[float, ...]
@@ -153,6 +157,37 @@ def open_space(source: Source | Volume | Space, *, series: str | int | None = No
     return space_from(candidate, (*notes, *problem_notes(collection.problems)))
 
 
+def slice_frames(source: Source, *, series: str | int | None = None, phase: str | int | None = None) -> list[Frame]:
+    """The slices of a series as frames, in the order of a volume's k; a slice by itself needs no even stack.
+
+    Raises
+    ------
+    SelectionError, InputNotFoundError, GeometryError, FormatError
+        As `gpukit.open`; gaps between slices are no error here.
+    """
+    collection = collect_source(source)
+    candidate, _ = select(collection, series, str(source))
+    layout = arrange(candidate.planes)
+    if len(layout.planes) > 1 and phase is None:
+        raise SelectionError("the series has several phases", attribute="phase", fix="choose one with --phase (phase=)")
+    planes = choose_phase(layout, 0 if phase is None else phase).planes[0]
+    return [Frame(plane.header, plane.index, plane) for plane in planes]
+
+
+def slice_frame(source: Source, k: int, *, series: str | int | None = None, phase: str | int | None = None) -> Frame:
+    """One of `slice_frames`, by its index from 0.
+
+    Raises
+    ------
+    SelectionError
+        There is no such slice, and as `slice_frames`.
+    """
+    frames = slice_frames(source, series=series, phase=phase)
+    if not 0 <= k < len(frames):
+        raise SelectionError(f"there is no slice {k}: they go from 0 to {len(frames) - 1}", attribute="slice")
+    return frames[k]
+
+
 def _series_row(name: str, measure: Callable[[], Measurement]) -> Row:
     try:
         return Row(file=name, measurement=measure())
@@ -195,8 +230,6 @@ def space_from(candidate: Candidate, notes: tuple[str, ...]) -> Space:
 
 
 def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
-    from gpukit.dicom.image.frame import Frame
-
     return tuple(Frame(plane.header, plane.index, plane).source for plane in layout.planes[0])
 
 
@@ -209,6 +242,6 @@ def problem_notes(problems: Sequence[tuple[str, GpukitError]]) -> tuple[str, ...
 
 
 def is_volume_file(source: Any) -> bool:
+    """Whether a source is one file of a volume format, which has no DICOM header to measure on."""
     items = [source] if isinstance(source, str) or not hasattr(source, "__iter__") else list(source)
-    endings = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
-    return len(items) == 1 and str(items[0]).lower().endswith(endings)
+    return len(items) == 1 and isinstance(items[0], (str, PathLike)) and file_reader(os.fspath(items[0])) is not None

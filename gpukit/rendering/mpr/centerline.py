@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpukit.errors import InputError, TooLargeError
 
-__all__ = ["frames_along", "smoothed", "unrolled", "walk"]
+__all__ = ["check_course", "frames_along", "smoothed", "unrolled", "walk"]
 
 Points = NDArray[np.float64]
 
@@ -20,12 +20,14 @@ _FINE = 64  # pieces that each span of the spline is measured in
 def walk(points: ArrayLike, step: float) -> Points:
     """Points at equal distances along the smooth curve through `points`.
 
-    The curve is a natural cubic spline over the lengths of the chords; it is measured along fine chords.
+    The curve is a natural cubic spline with centripetal knots, the square roots of the lengths of the chords (Lee:
+    Choosing nodes in parametric curve interpolation, CAD 21, 1989): two points that nearly coincide do not make a loop,
+    as they do with the lengths themselves. It is measured along fine chords.
 
     Parameters
     ----------
     points : array_like, (n, 3)
-        mm; neighbours that coincide count once.
+        mm; neighbours that coincide (within a millionth of the step) count once.
     step : float
         mm between the points returned, changed by less than a step's share so that both ends are met.
 
@@ -37,10 +39,10 @@ def walk(points: ArrayLike, step: float) -> Points:
         The curve is too long for such steps.
     """
     p = np.asarray(points, dtype=np.float64)
-    p = p[np.concatenate([[True], np.linalg.norm(np.diff(p, axis=0), axis=1) > 1e-6])]
+    p = p[np.concatenate([[True], np.linalg.norm(np.diff(p, axis=0), axis=1) > 1e-6 * step])]
     if len(p) < 2:
         raise InputError("a centreline needs two different points", attribute="centerline")
-    t = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(p, axis=0), axis=1))])
+    t = np.concatenate([[0.0], np.cumsum(np.sqrt(np.linalg.norm(np.diff(p, axis=0), axis=1)))])
     fine = np.unique(np.concatenate([np.linspace(a, b, _FINE + 1) for a, b in pairwise(t)]))
     curve = _spline(t, p, fine)
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
@@ -49,6 +51,34 @@ def walk(points: ArrayLike, step: float) -> Points:
         raise TooLargeError(f"the centreline is {length[-1]:.0f} mm long, too long for steps of {step:g} mm")
     at = np.interp(np.linspace(0.0, length[-1], count), length, fine)
     return _spline(t, p, at)
+
+
+def check_course(curve: Points) -> Points:
+    """The curve itself, if it has a direction everywhere.
+
+    Parameters
+    ----------
+    curve : array, (n, 3)
+        From `walk`.
+
+    Raises
+    ------
+    InputError
+        It doubles back: it turns by more than 120 degrees within a step.
+    """
+    chords = np.diff(curve, axis=0)
+    sizes = np.linalg.norm(chords, axis=1)
+    step = float(np.median(sizes))
+    cosines = (chords[1:] * chords[:-1]).sum(axis=1) / np.maximum(sizes[1:] * sizes[:-1], 1e-30 * step * step)
+    back = (cosines < -0.5) | (np.minimum(sizes[1:], sizes[:-1]) < 0.1 * step)
+    if back.any():
+        n = int(back.argmax()) + 1
+        along, place = float(sizes[:n].sum()), ",".join(f"{v:.4g}" for v in curve[n])
+        raise InputError(
+            f"the centreline doubles back after {along:.4g} mm, at {place} (LPS mm), where it has no direction",
+            attribute="centerline", fix="put its points in order and leave out those that go back",
+        )  # fmt: skip
+    return curve
 
 
 def smoothed(curve: Points, sigma: float) -> Points:
@@ -113,7 +143,7 @@ def unrolled(curve: Points, across: Points, step: float) -> tuple[Points, Points
     if down[-1] < step:
         raise InputError("the centreline runs along the lines of the picture", attribute="angle", fix="turn it")
     count = max(2, round(float(down[-1]) / step) + 1)
-    keep = np.concatenate([[True], np.diff(down) > 1e-9])
+    keep = np.concatenate([[True], np.diff(down) > 1e-9 * step])
     at = np.linspace(0.0, down[-1], count)
     rows = np.stack([np.interp(at, down[keep], shadow[keep, axis]) for axis in range(3)], axis=1)
     return rows, np.interp(at, down[keep], place[keep]), float(at[1])

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from gpukit.device import array_namespace
+from gpukit.ops._arrays import without_infinite
 from gpukit.volume import Volume
 
-__all__ = ["each", "phase_of"]
+__all__ = ["each", "finite", "phase_of"]
 
 
 def each(volume: Volume, do: Callable[[Volume], Volume]) -> Volume:
@@ -40,6 +41,12 @@ def each(volume: Volume, do: Callable[[Volume], Volume]) -> Volume:
     made = [do(replace(volume, array=volume.array[..., c], axes="kji")) for c in range(volume.array.shape[-1])]
     array = xp.stack([_as_colour(xp, one.array, volume.array.dtype) for one in made], axis=-1)
     return replace(made[0], array=array, axes="kjic", padding=None)
+
+
+def finite(volume: Volume) -> Volume:
+    """The volume with NaN in place of infinite voxels, which are not a measurement; itself where there are none."""
+    array = without_infinite(array_namespace(volume.array), volume.array)
+    return volume if array is volume.array else replace(volume, array=array)
 
 
 def phase_of(volume: Volume, t: int) -> Volume:

@@ -13,8 +13,8 @@ from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, InputError, SelectionError, TooLargeError
 from gpukit.geometry import Grid
 from gpukit.ops.sample import sample
-from gpukit.rendering.mpr.centerline import frames_along, smoothed, unrolled, walk
-from gpukit.rendering.mpr.components import each
+from gpukit.rendering.mpr.centerline import check_course, frames_along, smoothed, unrolled, walk
+from gpukit.rendering.mpr.components import each, finite
 from gpukit.rendering.mpr.planes import INTERPOLATIONS, SLABS, check_interpolation
 from gpukit.units import parse_length
 from gpukit.volume import Volume
@@ -96,6 +96,7 @@ def straighten(
     curve = walk(_world(volume.grid, centerline, frame), pixel)
     if sigma > 0:
         curve = walk(smoothed(curve, sigma), pixel)
+    check_course(curve)
     surface = _flat(curve, angle, wide, pixel) if mode == "straightened" else _unrolled(curve, angle, wide, pixel)
     samples = max(1, math.ceil(deep / pixel - 1e-6))
     layers = ((np.arange(samples) + 0.5) / samples - 0.5) * deep
@@ -106,7 +107,7 @@ def straighten(
         array = array_namespace(picture).reshape(picture, grid.shape)
         return replace(one, array=array, grid=grid, padding=None)
 
-    made = each(volume, draw)
+    made = each(finite(volume), draw)
     note = f"{mode} along a curve: positions are mm across and along it, not the patient's"
     return replace(made, notes=(*volume.notes, note), metadata=_facts(volume, mode, deep, slab, interpolation))
 
@@ -139,7 +140,10 @@ def _unrolled(curve: Any, angle: float, wide: float, pixel: float) -> _Surface:
     columns = _columns(reach, pixel, len(rows))
     offsets = middle + (np.arange(columns) - (columns - 1) / 2) * pixel
     tangent = np.gradient(rows, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    steps = np.diff(rows, axis=0, append=2 * rows[-1:] - rows[-2:-1])
+    sizes = np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent = np.where(sizes > 0.1 * along, tangent, steps)  # where the shadow of the curve turns back on itself
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6 * along)
     return _Surface(rows[:, None, :] + across * offsets[None, :, None], np.cross(across, tangent), along)
 
 

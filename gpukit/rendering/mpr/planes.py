@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.ops.resample import resample
-from gpukit.rendering.mpr.components import each
+from gpukit.rendering.mpr.components import each, finite
 from gpukit.rendering.mpr.sampling import named_cut, named_stack, real_type, sampled_cut, sampled_stack
 from gpukit.rendering.mpr.view import PLANES, View, is_aligned, turned_normal, view_along, view_of
 from gpukit.units import parse_length
@@ -116,6 +116,8 @@ def mpr(
     if angles is not None and len(planes) != 1:
         raise InputError("angles turn one plane", attribute="planes", fix="name one plane")
     view = _oblique(volume.grid, planes[0] if planes else "axial", normal, angles, frame)
+    if view is not None or depth or not is_aligned(volume.grid):
+        volume = finite(volume)
     piled = stack or spacing is not None
     if piled and any(given is not None for given in (point, slice, position)):
         raise InputError("a stack has all planes", attribute="point", fix="leave the place out, or the stack")
@@ -191,6 +193,7 @@ def mip(
     InputError, SelectionError
         An argument is out of its domain, or the volume has colours, which have no largest or smallest.
     """
+    volume = finite(volume)
     check_interpolation(interpolation)
     if method not in SLABS:
         raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")

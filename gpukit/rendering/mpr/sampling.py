@@ -30,7 +30,12 @@ def named_cut(volume: Volume, plane: str, centre: Any, depth: float | None, meth
 
 
 def _indexed(volume: Volume, codes: str, centre: Any, depth: float | None, method: str) -> Volume:
-    """Voxels along the volume's own axes, moved and reduced but not interpolated."""
+    """Voxels along the volume's own axes, moved and reduced but not interpolated.
+
+    A maximum or minimum is of the slices whose centers lie in the slab; a center on its far face belongs to the next
+    one, so that a slab of n slices' thickness has n slices wherever it lies. A mean has each slice with the share of it
+    that lies in the slab, as if slices were boxes.
+    """
     turned, axes, flips = volume.grid.reoriented(codes)
     count = turned.shape[0]
     at, step = float(turned.to_index(centre)[2]), turned.spacing[2]
@@ -40,15 +45,21 @@ def _indexed(volume: Volume, codes: str, centre: Any, depth: float | None, metho
         raise missed(volume.grid, centre)
     else:
         half = depth / step / 2
-        first, stop = max(0, int(np.ceil(at - half - 1e-6))), min(count, int(np.floor(at + half + 1e-6)) + 1)
+        low, high = (at - half, at + half) if method != "mean" or depth == 0.0 else (at - half - 0.5, at + half + 0.5)
+        # of a mean all slices that the slab meets, else those whose centers lie in it
+        first = max(0, int(np.floor(low + 1e-6)) + 1 if method == "mean" else int(np.ceil(low - 1e-6)))
+        stop = min(count, int(np.ceil(high - 1e-6)))
         if depth == 0.0 or first >= stop:  # thinner than the distance of slices: the nearest one
             first = min(max(int(np.floor(at + 0.5)), 0), count - 1)
             stop = first + 1
     xp = array_namespace(volume.array)
     along = axes[0]
     start, end = (count - stop, count - first) if flips[0] else (first, stop)
+    shares = _shares(at, None if depth is None else depth / step, first, stop) if method == "mean" else None
     if stop - first == 1 and method != "mean":
         picture = volume.array[tuple(start if a == along else _ALL for a in range(3))]
+    elif shares is not None:
+        picture = _weighted(volume, along, start, shares[::-1] if flips[0] else shares)
     else:
         picture = project(volume.array, along, method=method, start=start, stop=end, padding=volume.padding)
     if axes[1] > axes[2]:
@@ -57,9 +68,36 @@ def _indexed(volume: Volume, codes: str, centre: Any, depth: float | None, metho
     if turn:
         picture = xp.flip(picture, axis=turn)
     affine = turned.affine.copy()
-    affine[:3, 3] = turned.to_world((0, 0, (first + stop - 1) / 2))
-    affine[:3, 2] *= stop - first
+    middle, thick = (first + stop - 1) / 2, float(stop - first)
+    if shares is not None:
+        thick = float(sum(shares))
+        middle = max(first - 0.5, at - depth / step / 2) + thick / 2  # type: ignore[operator]
+    affine[:3, 3] = turned.to_world((0, 0, middle))
+    affine[:3, 2] *= thick
     return volume.with_array(xp.expand_dims(picture, axis=0), grid=Grid((1, turned.shape[1], turned.shape[2]), affine))
+
+
+def _shares(at: float, depth: float | None, first: int, stop: int) -> list[float] | None:
+    """How much of each slice from `first` lies in a slab of `depth` slices around `at`; None where all of each does."""
+    if not depth:
+        return None
+    low, high = at - depth / 2, at + depth / 2
+    shares = [max(0.0, min(high, k + 0.5) - max(low, k - 0.5)) for k in range(first, stop)]
+    return None if min(shares) > 1 - 1e-6 or max(shares) <= 0 else shares
+
+
+def _weighted(volume: Volume, along: int, start: int, shares: list[float]) -> Any:
+    """Mean of slices along an array axis, each with its share; what is no measurement takes no part."""
+    total: Any = None
+    weight: Any = None
+    xp = array_namespace(volume.array)
+    for n, share in enumerate(shares, start):
+        one = project(volume.array, along, method="mean", start=n, stop=n + 1, padding=volume.padding)
+        ok = ~xp.isnan(one)
+        part, counted = xp.where(ok, one * share, xp.zeros_like(one)), xp.astype(ok, one.dtype) * share
+        total, weight = (part, counted) if total is None else (total + part, weight + counted)
+    nothing = xp.full_like(total, float("nan"))
+    return xp.where(weight > 0, total / xp.where(weight > 0, weight, xp.ones_like(weight)), nothing)
 
 
 _ALL = slice(None)

@@ -191,7 +191,7 @@ def missed(grid: Grid, centre: ArrayLike) -> GeometryError:
 
 def _cut_out(corners: Vector, near: float, far: float) -> Vector:
     """Points that span what lies between two depths of a box, given its corners (in the order of `product`)."""
-    slack = 1e-9 * (1.0 + float(np.abs(corners).max()))
+    slack = 1e-9 * (min(1.0, float(np.ptp(corners))) + float(np.abs(corners).max()))
     found = [c for c in corners if near - slack <= c[2] <= far + slack]
     for a in range(8):
         for bit in (1, 2, 4):

@@ -12,19 +12,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpukit.device import array_namespace
+from gpukit.display.grayscale import gray_plane
+from gpukit.display.window import Window, as_voi, value_range
 from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.ops.project import project_slab
 from gpukit.ops.raycast import Labels
-from gpukit.rendering.mpr.centerline import frames_along, walk
-from gpukit.rendering.mpr.components import phase_of
+from gpukit.rendering.mpr.centerline import check_course, frames_along, walk
+from gpukit.rendering.mpr.components import finite, phase_of
 from gpukit.rendering.mpr.masked import masked
 from gpukit.rendering.mpr.view import View
 from gpukit.rendering.scene.camera import MARGIN, camera_view, check_size, draw_rays, extent, picture, ray_grid
 from gpukit.rendering.scene.overlays import labels_for
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, transfer_for
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Segmentation, Voi, Volume
 
 __all__ = ["METHODS", "azimuths", "fly", "rotate", "surface_look"]
 
@@ -52,8 +54,9 @@ def surface_look(threshold: float) -> Transfer:
     """A transfer function that shows the surface of a threshold, lit and opaque."""
     width = max(1e-6 * abs(threshold), 1e-6)
     return Transfer(
-        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0)
-    )
+        "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0),
+        is_relative=True,
+    )  # fmt: skip
 
 
 def rotate(
@@ -70,7 +73,7 @@ def rotate(
     background: Sequence[float] = (0.0, 0.0, 0.0),
     perspective: float = 0.0,
     oversampling: float = 1.0,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     clip: ArrayLike | None = None,
     mask: Segmentation | None = None,
     mask_mode: str | None = None,
@@ -97,8 +100,8 @@ def rotate(
         As in `render`; all but the size are for ``volume`` and (but for the transfer function) ``surface``.
     threshold : float or None
         For ``surface``: as in `gpukit.rendering.scene.surface.surface`.
-    window : (float, float), optional
-        For projections only: the values shown black and white; the range of the volume by default.
+    window : Voi or (float, float), optional
+        For projections only: a VOI function, or the values shown black and white; the range of the volume by default.
     clip : array_like, (n, 4), optional
         As in `render`; for ``volume`` and ``surface``.
     mask : Segmentation, optional
@@ -155,7 +158,7 @@ def fly(
     background: Sequence[float] = (0.0, 0.0, 0.0),
     perspective: float = 90.0,
     oversampling: float = 1.0,
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     field: float = 100.0,
     depth: float = 100.0,
     clip: ArrayLike | None = None,
@@ -226,13 +229,18 @@ def fly(
             rays = _ahead(place, view, (samples, height, width), field / max(width, height), depth / samples, 0.0)
             yield _projected(shown(n), rays, kind, window)
             continue
-        pixel = 2 * _NEAR * math.tan(math.radians(perspective) / 2) / max(width, height)
+        near = min(_NEAR, min(volume.grid.spacing))
+        pixel = 2 * near * math.tan(math.radians(perspective) / 2) / max(width, height)
         far = float((volume.grid.to_world(_corners(volume.grid)) - place).dot(view.away).max())
         samples = max(1, math.ceil(max(far, step) / step))
-        rays = _ahead(place, view, (samples, height, width), pixel, step, _NEAR)
-        array = draw_rays(shown(n), look(n), rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
+        rays = _ahead(place, view, (samples, height, width), pixel, step, near)
+        fitted, note = look(n).fitted(volume)
+        array = draw_rays(shown(n), fitted, rays, volume.grid.to_index(place), shade, clip=clip, labels=labels)
         plane = Grid((1, height, width), rays.affine)
-        yield replace(volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=())
+        yield replace(
+            volume, array=array, grid=plane, axes="kjic", unit=ValueUnit.RGB, padding=None, phases=(),
+            notes=(*volume.notes, note) if note else volume.notes,
+        )  # fmt: skip
 
 
 # --- cameras ----------------------------------------------------------------------------------------------------------
@@ -258,7 +266,7 @@ def _cameras(grid: Grid, path: ArrayLike, frame: str, frames: int) -> tuple[Any,
             f"point {n + 1} of the path lies outside the volume, at voxel {', '.join(f'{v:.4g}' for v in index[n])}",
             attribute="path", fix="check whether the points are voxels or LPS mm",
         )  # fmt: skip
-    curve = walk(grid.to_world(index), min(grid.spacing) / 2)
+    curve = check_course(walk(grid.to_world(index), min(grid.spacing) / 2))
     across, _ = frames_along(curve)
     tangents = np.gradient(curve, axis=0)
     at = np.linspace(0, len(curve) - 1, frames)
@@ -331,6 +339,7 @@ def _scene(
     opacity: float | None,
 ) -> tuple[Volume, Labels | None]:
     """The volume to draw, and labels to draw with it, both made once for all pictures."""
+    volume = finite(volume)
     if mask is None:
         return volume, None
     if kind is not None:
@@ -375,33 +384,30 @@ def _look(volume: Volume, method: str, transfer: str | Transfer | None, threshol
 
 
 def _range(volume: Volume) -> tuple[float, float]:
-    from gpukit.ops.statistics import statistics
-
-    xp = array_namespace(volume.array)
-    _, nj, ni = volume.grid.shape
-    found = statistics(xp.reshape(volume.array, (-1, nj, ni)), padding=volume.padding)
-    return (found.min, found.max) if found.n and found.max > found.min else (0.0, 1.0)
+    return value_range(volume.array, volume.padding) or (0.0, 1.0)
 
 
-def _black(volume: Volume, low: float) -> float:
-    """A value of the volume's type that the window shows black."""
+def _black(volume: Volume, voi: Voi) -> float:
+    """A value of the volume's type that is shown black: no measurement, else far below the window."""
     xp = array_namespace(volume.array)
     if xp.isdtype(volume.array.dtype, "real floating"):
-        return low
+        return math.nan
+    if volume.padding is not None:
+        return volume.padding[0]
     info = xp.iinfo(volume.array.dtype)
-    return float(min(max(math.floor(low), info.min), info.max))
+    low, high = voi.limits
+    return float(min(max(math.floor(low - 4 * abs(high - low)), info.min), info.max))
 
 
-def _projected(volume: Volume, rays: Grid, method: str, window: tuple[float, float]) -> Volume:
+def _projected(volume: Volume, rays: Grid, method: str, window: Window) -> Volume:
     """A projection along the rays, as 8 bit; black where nothing is."""
-    low, high = window
+    voi = as_voi(window)
     picture = project_slab(
-        volume.array, volume.grid.matrix_from(rays), rays.shape, method=method, fill=_black(volume, low),
+        volume.array, volume.grid.matrix_from(rays), rays.shape, method=method, fill=_black(volume, voi),
         padding=volume.padding,
     )  # fmt: skip
     xp = array_namespace(picture)
-    grey = xp.clip((xp.astype(picture, xp.float32) - low) / (high - low), 0.0, 1.0)
-    grey = xp.astype(xp.round(xp.where(xp.isnan(grey), xp.zeros_like(grey), grey) * 255.0), xp.uint8)
+    grey = gray_plane(volume, picture, voi)
     affine = rays.affine.copy()
     affine[:3, 3] = rays.to_world((0, 0, (rays.shape[0] - 1) / 2))
     return replace(

@@ -181,6 +181,7 @@ def picture(
         raise InputError(f"a perspective has 0 to {_WIDEST:g} degrees, not {perspective:g}", attribute="perspective")
     if not 0.1 <= oversampling <= 16:
         raise InputError(f"oversampling must be 0.1 to 16, not {oversampling:g}", attribute="oversampling")
+    look, note = look.fitted(volume)
     view = camera_view(azimuth, elevation)
     across, down, depth = extent(volume.grid, view)
     if field_of_view is not None:
@@ -200,8 +201,9 @@ def picture(
     if eye is None:
         affine[:3, 3] = rays.to_world((0, 0, (samples - 1) / 2))
     return replace(
-        volume, array=array, grid=Grid((1, height, width), affine), axes="kjic", unit=ValueUnit.RGB, padding=None
-    )
+        volume, array=array, grid=Grid((1, height, width), affine), axes="kjic", unit=ValueUnit.RGB, padding=None,
+        notes=(*volume.notes, note) if note else volume.notes,
+    )  # fmt: skip
 
 
 def draw_rays(

@@ -12,8 +12,10 @@ import numpy as np
 
 from gpukit.device import move
 from gpukit.documents.atomic import atomic_path, check_output
-from gpukit.errors import DependencyError, DeviceError, InputError, SelectionError
+from gpukit.errors import DeviceError, InputError, SelectionError
+from gpukit.extras import missing_package
 from gpukit.ops.isosurface import Mesh
+from gpukit.ops.windowing import Window, as_voi
 from gpukit.rendering.scene.camera import camera_view, check_size, extent
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, transfer_for
 from gpukit.volume import Volume
@@ -50,7 +52,7 @@ def show(
     transfer: str | Transfer | None = None,
     threshold: float | None = None,
     parts: Sequence[Part] = (),
-    window: tuple[float, float] | None = None,
+    window: Window | None = None,
     azimuth: float = 0.0,
     elevation: float = 0.0,
     size: tuple[int, int] = (900, 700),
@@ -74,7 +76,7 @@ def show(
         For ``surface``, as in `gpukit.rendering.scene.surface.surface`.
     parts : sequence of Part
         More surfaces, with names and colours, such as those of labels.
-    window : (float, float) or None
+    window : Voi, (float, float) or None
         For ``planes``: the values shown black and white; None takes the range.
     azimuth, elevation : float
         Where the camera starts, as in `gpukit.rendering.scene.camera.render`.
@@ -113,7 +115,7 @@ def show(
     try:
         import pyvista
     except ImportError as error:
-        raise DependencyError("a window needs pyvista", fix='pip install "gpukit[viz]"') from error
+        raise missing_package("a window needs pyvista", "show") from error
     plotter = pyvista.Plotter(off_screen=screenshot is not None, window_size=[width, height], title="gpukit")
     try:
         plotter.set_background(list(background))
@@ -207,13 +209,11 @@ def _add_body(pyvista: Any, plotter: Any, volume: Volume, look: Transfer) -> Non
     body.user_matrix = affine
 
 
-def _add_planes(
-    pyvista: Any, plotter: Any, volume: Volume, window: tuple[float, float] | None, *, movable: bool
-) -> None:
+def _add_planes(pyvista: Any, plotter: Any, volume: Volume, window: Window | None, *, movable: bool) -> None:
     image, affine = _image(pyvista, volume)
     placed = image.cast_to_structured_grid().transform(affine, inplace=False)
     placed.set_active_scalars("values")
-    how = {"cmap": "gray", "clim": list(window) if window else None, "show_scalar_bar": False}
+    how = {"cmap": "gray", "clim": list(as_voi(window).limits) if window else None, "show_scalar_bar": False}
     for normal in ("x", "y", "z"):
         if movable:
             plotter.add_mesh_slice(placed, normal=normal, **how)

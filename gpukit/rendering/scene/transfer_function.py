@@ -26,6 +26,7 @@ _KEYS = {"schema_version", "description", "unit", "percentiles", "shading", "poi
 _LIGHT = ("ambient", "diffuse", "specular", "shininess")
 #: Entries of the table that a function is sampled into.
 _ENTRIES = 4096
+_SMALLEST = 10.0  # mm across, below which opacity is counted in shares of the volume
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Transfer:
         Factors of the opacity by size of the gradient in value (or share, with `percentiles`) per mm, by rising
         gradient, linear between and constant beyond them: borders are drawn denser than what they bound. Empty
         for none.
+    is_relative: bool
+        Opacity and gradients were chosen for bodies of centimetres, and `fitted` changes them for smaller volumes: so
+        those that come with gpukit, and not those of a user.
     """
 
     name: str
@@ -59,6 +63,26 @@ class Transfer:
     percentiles: tuple[float, float] | None = None
     shading: tuple[float, float, float, float] | None = None
     gradient_opacity: tuple[tuple[float, float], ...] = ()
+    is_relative: bool = False
+
+    def fitted(self, volume: Volume) -> tuple[Transfer, str]:
+        """The look for a volume of its size, and a note where that is another one.
+
+        A volume of less than 10 mm across lets all light pass at an extinction that suits a body. Lengths are then
+        counted as if the volume were 10 mm across.
+        """
+        grid = volume.grid
+        across = float(np.linalg.norm(grid.affine[:3, :3] @ np.asarray(grid.shape[::-1], float)))
+        if not self.is_relative or across >= _SMALLEST or across <= 0:
+            return self, ""
+        factor = _SMALLEST / across
+        points = tuple((value, color, mu * factor) for value, color, mu in self.points)
+        sizes = tuple((size * factor, share) for size, share in self.gradient_opacity)
+        note = (
+            f"the volume is {across:.4g} mm across: the opacity of {self.name} is per {1 / factor:.4g} mm instead of "
+            "per mm"
+        )
+        return replace(self, points=points, gradient_opacity=sizes, is_relative=False), note
 
     def factors(self, window: tuple[float, float]) -> tuple[NDArray[np.float64], tuple[float, float]] | None:
         """Gradient opacity as `gpukit.ops.raycast` takes it, for the `window` of a volume."""
@@ -130,7 +154,7 @@ def find_transfer(name: str) -> Transfer:
             f"there is no transfer function {name!r}", attribute="transfer",
             fix=f"use one of {', '.join(names_of_transfers())}, or a .json file",
         )  # fmt: skip
-    return read_transfer(_FOLDER / f"{name}.json")
+    return replace(read_transfer(_FOLDER / f"{name}.json"), is_relative=True)
 
 
 def transfer_for(volume: Volume) -> Transfer:

@@ -169,5 +169,72 @@ def test_a_real_bundle_for_another_task(data):
     # An X-ray on black: most of the picture dark, a hand in the middle clearly brighter than the corners.
     pictures = hands.sigmoid()[:, 0]
     assert pictures[:, 24:40, 24:40].mean() > pictures[:, :8, :8].mean() + 0.1
-    with pytest.raises(ModelError, match=r"output is 'magnitude', and segmenting needs 'segmentation'"):
+    with pytest.raises(ModelError, match=r"output has the format 'magnitude'"):
         find_model(folder)
+
+
+SIGMOID = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
+SOFTMAX = {"_target_": "Activationsd", "keys": "pred", "softmax": True}
+
+
+def discrete(**arguments):
+    return {"_target_": "AsDiscreted", "keys": "pred", **arguments}
+
+
+@pytest.mark.parametrize(
+    ("steps", "threshold"),
+    [
+        ([SIGMOID, discrete(threshold=0.3)], 0.3),
+        ([SIGMOID, discrete(threshold=True, logit_thresh=0.7)], 0.7),
+        ([SIGMOID, {"_target_": "AsDiscreted", "keys": ["label", "pred"], "threshold": [0.5, 0.2]}], 0.2),
+        ([SIGMOID, {"_target_": "AsDiscreted", "keys": "label", "threshold": 0.9}], 0.5),
+        ([SIGMOID], 0.5),
+        ([SOFTMAX, discrete(argmax=True)], 0.5),
+    ],
+)
+def test_the_threshold_is_the_bundles(tmp_path, steps, threshold):
+    assert find_model(bundle(tmp_path / "b", postprocessing=steps)).segments.threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([SIGMOID, discrete(threshold=1.5)], "needs one between 0 and 1"),
+        ([SIGMOID, discrete(argmax=True)], "largest of probabilities that a sigmoid made"),
+        ([SOFTMAX, discrete(threshold=0.3)], "threshold after a softmax"),
+    ],
+)
+def test_steps_that_would_give_other_labels_are_refused(tmp_path, steps, message):
+    with pytest.raises(ModelError, match=message):
+        find_model(bundle(tmp_path / "b", postprocessing=steps))
+
+
+def test_spacing_before_orientation_is_along_the_stored_axes(tmp_path):
+    steps = [
+        {"_target_": "Spacingd", "keys": "image", "pixdim": [1.0, 2.0, 3.0]},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+    ]
+    assert find_model(bundle(tmp_path / "a", preprocessing=steps)).volume_input.spacing_first
+    assert not find_model(bundle(tmp_path / "b", preprocessing=steps[::-1])).volume_input.spacing_first
+    for name, more in (("c", steps[0]), ("d", steps[1])):
+        with pytest.raises(ModelError, match="a second time"):
+            find_model(bundle(tmp_path / name, preprocessing=[*steps, more]))
+
+
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize("key", ["device", "sw_device"])
+def test_expressions_of_keys_without_an_effect_are_not_evaluated(tmp_path, key, trust):
+    inferer = {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], key: "$torch.device('cpu')"}
+    assert find_model(bundle(tmp_path / "b", inferer=inferer), trust=trust).inference.patch == (16, 16, 16)
+
+
+@pytest.mark.parametrize(("task", "output"), [("classify", "o.json"), ("detect", "o.json"), ("enhance", "o.nii.gz")])
+def test_a_bundle_for_another_task_is_not_advised_to_segment(tmp_path, run, volume, task, output):
+    folder = bundle(tmp_path / "b")
+    meta = json.loads((folder / "configs" / "metadata.json").read_text())
+    meta["network_data_format"]["outputs"]["pred"]["format"] = "labels"
+    (folder / "configs" / "metadata.json").write_text(json.dumps(meta))
+    save(volume, tmp_path / "mr.nii.gz")
+    refused = run("ai", task, tmp_path / "mr.nii.gz", "--model", folder, "--output", tmp_path / output)
+    assert refused.returncode == 1 and "model.json" in refused.stderr
+    assert "segmenting needs" not in refused.stderr and "bundle for segmentation" not in refused.stderr

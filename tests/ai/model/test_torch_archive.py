@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")
 
-from support.models import description, made_volume, save, unet, write_model
+from support.models import description, external, made_volume, save, unet, write_model
 
 from gpukit.ai import find_model, segment
 from gpukit.ai.registry.packages import add
@@ -187,27 +187,6 @@ def test_a_checkpoint_of_a_training_loop_is_read(tmp_path, volume):
     state = {f"net.{key}": value for key, value in unet().state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3}, folder / "weights.ckpt")
     assert (segment(volume, folder).array == segment(volume, write_model(tmp_path / "plain")).array).all()
-
-
-def external(folder: Path, place: str, numbers: bytes = b"") -> Path:
-    """A folder with a graph y = convolution(x, w), whose w lies in a file beside it."""
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
-    write_model(folder, format="onnx", weights="w.onnx", network=None)
-    (folder / "weights.safetensors").unlink()
-    real, make = onnx.TensorProto.FLOAT, onnx.helper
-    tensor = make.make_tensor("w", real, [3, 1, 1, 1, 1], [1.0, 2.0, 3.0])
-    tensor.ClearField("float_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", place), ("offset", "0"), ("length", "12")):
-        tensor.external_data.add(key=key, value=value)
-    sides = [make.make_tensor_value_info(name, real, ["n", n, "x", "y", "z"]) for name, n in (("x", 1), ("y", 3))]
-    graph = make.make_graph([make.make_node("Conv", ["x", "w"], ["y"])], "g", sides[:1], sides[1:], [tensor])
-    (folder / "w.onnx").write_bytes(
-        make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    )
-    if numbers:
-        (folder / place).write_bytes(numbers)
-    return folder
 
 
 def test_a_graphs_numbers_in_another_file_belong_to_it(tmp_path, volume, monkeypatch):

@@ -12,9 +12,11 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +42,7 @@ from gpukit.errors import (
     OutputExistsError,
     TooLargeError,
 )
+from gpukit.remote import least_pace
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -329,6 +332,15 @@ def secure(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(self.headers.get("Authorization"))
+            if self.path.startswith("/drip"):  # for ever, a byte now and then
+                with suppress(OSError):
+                    if self.path == "/drip-body.zip":
+                        self.send_response(200)
+                        self.end_headers()
+                    while True:
+                        self.wfile.write(b"x")
+                        time.sleep(0.05)
+                return
             there = {"/plain": "http://127.0.0.1:1/x", "/else": "https://localhost:1/x"}.get(self.path)
             self.send_response(302 if there else 200)
             if there:
@@ -372,6 +384,17 @@ def test_models_come_by_https(store: Store, secure: str, model: Path, tmp_path: 
             add(store, f"{secure}/{path}", version="2")
         assert "a%40b" not in str(caught.value) and "a@b" not in str(caught.value)
     assert [e.id for e in store.entries()] == ["tiny@0.1"]
+
+
+@pytest.mark.parametrize("path", ["drip-body.zip", "drip-head.zip"])
+def test_a_server_that_drips_is_given_up(store: Store, secure: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes long before any single wait ends; what counts is the time of the whole answer."""
+    monkeypatch.setattr(least_pace, "PATIENCE", 1.0)
+    begun = time.monotonic()
+    with pytest.raises(InputNotFoundError, match="was given up"):
+        add(store, f"{secure}/{path}")
+    assert time.monotonic() - begun < 10
+    assert store.entries() == []
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(

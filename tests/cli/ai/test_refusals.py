@@ -108,9 +108,7 @@ def test_an_unreadable_file_is_a_row_and_the_others_are_done(did: Did, tmp_path:
     stated = {row["file"]: row["probability"] for row in rows if row["class"] == "upper"}
     for file in (CT, MR):
         assert float(stated[file]) == pytest.approx(upper(file), abs=1e-5)
-    assert [row["error"] for row in rows if row["error"]] == [
-        "text.dcm: is not a DICOM file. Leave it out of the input"
-    ]
+    assert [row["error"] for row in rows if row["error"]] == ["text.dcm: is not a DICOM file. Name DICOM files only"]
     assert err.count("text.dcm") == 1
 
 

@@ -1,4 +1,4 @@
-"""Siemens mosaics: tiles put back where the slices were."""
+"""Mosaics of Siemens and United Imaging: tiles put back where the slices were."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
 from support.dicom_files import ds, new_slice, rotation
+from support.oracles.dcm2niix import converted, same_voxels_in_place
 
 import gpukit as gk
 from gpukit.dicom.image.mosaic import csa_values
@@ -108,3 +110,80 @@ def test_a_real_private_header_says_what_the_standard_attributes_say(data: Path)
         row, column = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
         # Here the slices follow each other against the cross product: the case that a guess would mirror.
         assert np.allclose(normal, -np.cross(row, column), atol=1e-4)
+
+
+def write_grid(
+    path: Path, array: np.ndarray, affine: np.ndarray, *, reverse: bool, places: bool = True, number: int = 0, **more
+) -> None:
+    """`array` [k, j, i] on `affine` as a UIH grid: row by row, with no more rows of tiles than needed."""
+    count, rows, columns = array.shape
+    across = int(np.ceil(np.sqrt(count)))
+    tiled = np.zeros((rows * int(np.ceil(count / across)), columns * across), np.uint16)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    order = range(count - 1, -1, -1) if reverse else range(count)
+    corners = [affine[:3, 3] + k * affine[:3, 2] for k in order]
+    for tile, k in enumerate(order):
+        top, left = tile // across * rows, tile % across * columns
+        tiled[top : top + rows, left : left + columns] = array[k]
+    dataset = new_slice(tiled, modality="MR", series="3", number=number)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "VFRAME"]
+    dataset.Manufacturer = "UIH"
+    dataset.ImagePositionPatient = ds(corners[0])
+    dataset.ImageOrientationPatient = ds((affine[:3, :2] / spacing[:2]).T)
+    dataset.PixelSpacing = ds([spacing[1], spacing[0]])
+    dataset.SliceThickness = f"{spacing[2]:.10g}"
+    for keyword, value in more.items():
+        setattr(dataset, keyword, value)
+    block = dataset.private_block(0x0065, "Image Private Header", create=True)
+    block.add_new(0x50, "DS", str(count))
+    if places:
+        items = []
+        for corner in corners:
+            item = Dataset()
+            item.ImagePositionPatient = ds(corner)
+            items.append(item)
+        block.add_new(0x51, "SQ", items)
+    dataset.save_as(path, enforce_file_format=True)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 12])
+def test_tiles_of_a_uih_grid_lie_where_dcm2niix_puts_them(tmp_path: Path, count: int, reverse: bool) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = rotation((20, -10, 35)) * (2.0, 2.5, 4.0)
+    affine[:3, 3] = (3, -50, 12)
+    array = np.arange(count * 12, dtype=np.uint16).reshape(count, 3, 4)
+    write_grid(tmp_path / "m.dcm", array, affine, reverse=reverse)
+    volume = gk.open(tmp_path / "m.dcm", device="cpu")
+    assert np.array_equal(np.asarray(volume.array), array)
+    assert np.allclose(volume.grid.affine, affine, atol=1e-6)
+    same_voxels_in_place(volume, converted(tmp_path / "m.dcm", tmp_path))
+
+
+def test_uih_grids_are_the_volumes_of_a_series(tmp_path: Path) -> None:
+    array = np.arange(60, dtype=np.uint16).reshape(5, 3, 4)
+    for t in range(3):
+        write_grid(
+            tmp_path / f"{t}.dcm", array + 100 * t, np.eye(4), reverse=False, number=t, AcquisitionTime=f"1000{t:02d}"
+        )
+    volume = gk.open(tmp_path, device="cpu")
+    assert volume.axes == "tkji" and volume.shape == (3, 5, 3, 4)
+    assert np.array_equal(np.asarray(volume.array)[2], array + 200)
+
+
+def test_a_uih_grid_without_places_is_never_mirrored_by_a_guess(tmp_path: Path) -> None:
+    array = np.arange(60, dtype=np.uint16).reshape(5, 3, 4)
+    write_grid(tmp_path / "m.dcm", array, np.eye(4), reverse=False, places=False)
+    with pytest.raises(GeometryError, match="direction its slices follow"):
+        gk.open(tmp_path / "m.dcm", device="cpu")
+
+
+@pytest.mark.parametrize("tiles", ["7", "0", "-3", "1000000"])
+def test_a_uih_grid_that_does_not_fit_is_refused(tmp_path: Path, tiles: str) -> None:
+    array = np.arange(60, dtype=np.uint16).reshape(5, 3, 4)
+    write_grid(tmp_path / "m.dcm", array, np.eye(4), reverse=False)
+    dataset = dcmread(tmp_path / "m.dcm")
+    dataset[0x0065, 0x1050].value = tiles
+    dataset.save_as(tmp_path / "m.dcm")
+    with pytest.raises((FormatError, GeometryError), match="do not tile"):
+        gk.open(tmp_path / "m.dcm", device="cpu")

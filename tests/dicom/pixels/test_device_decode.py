@@ -237,7 +237,7 @@ class Stretching(DaliDecoder):
 def test_a_decoder_that_changes_values_is_found_out(tmp_path: Path, rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     values = write_compressed(tmp_path, rng)
     liar = Stretching("torch-cpu")
-    monkeypatch.setattr(liar, "available", lambda: module.Availability(True))
+    monkeypatch.setattr(liar, "available", lambda: module.Availability(usable=True))
     others = tuple(d for d in module.decoders() if d.name != "dali")
     monkeypatch.setattr(module, "decoders", lambda: (*others, liar))
     opened = gk.open(tmp_path, device="torch-cpu")

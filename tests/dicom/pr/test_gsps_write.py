@@ -123,6 +123,45 @@ def test_pixels_are_counted_from_the_corner_of_the_first_one() -> None:
     assert item.GraphicAnnotationUnits == "PIXEL"
 
 
+@pytest.mark.parametrize(
+    ("windows", "shown"),
+    [
+        (([40, -600], [400, 1500], ["SOFT", "LUNG"]), (40, 400, "SOFT")),
+        (([40, -600], [0.5, 1500], ["SOFT", "LUNG"]), (-600, 1500, "LUNG")),  # LINEAR needs a width of 1 (C.11.2.1.2)
+        (([40, -600, 300], [400, 1500, 2000], "ONE"), (40, 400, None)),
+        (([40, -600], 400, None), (40, 400, None)),
+    ],
+)
+def test_an_image_of_several_windows_gives_a_valid_state_with_its_first(tmp_path: Path, windows, shown) -> None:
+    """An item of the Softcopy VOI LUT Sequence holds one window (PS3.3 C.11.8); DCMTK is the judge."""
+    image = header(CT)
+    image.WindowCenter, image.WindowWidth = windows[:2]
+    if windows[2]:
+        image.WindowCenterWidthExplanation = windows[2]
+    path = tmp_path / "state.dcm"
+    write_gsps([on(image, LINE)], {str(image.SOPInstanceUID): image}, path)
+    assert "Test passed" in dcmtk("dcmpschk", path)
+    assert not errors_of(path)
+    (item,) = pydicom.dcmread(path).SoftcopyVOILUTSequence
+    assert (item.WindowCenter, item.WindowWidth, item.get("WindowCenterWidthExplanation")) == shown
+
+
+def test_an_image_of_several_tables_gives_a_valid_state_with_its_first(tmp_path: Path) -> None:
+    image = header(CT)
+    tables = []
+    for first in (0, 100):
+        table = pydicom.Dataset()
+        table.LUTDescriptor, table.LUTData = [256, first, 16], list(range(0, 65536, 256))
+        table["LUTDescriptor"].VR, table["LUTData"].VR = "US", "US"
+        tables.append(table)
+    image.VOILUTSequence = tables
+    path = tmp_path / "state.dcm"
+    write_gsps([on(image, LINE)], {str(image.SOPInstanceUID): image}, path)
+    assert "Test passed" in dcmtk("dcmpschk", path)
+    (item,) = pydicom.dcmread(path).SoftcopyVOILUTSequence
+    assert [table.LUTDescriptor[1] for table in item.VOILUTSequence] == [0]
+
+
 def test_dark_is_shown_bright_where_the_image_says_so() -> None:
     image = header(CT)
     image.PhotometricInterpretation = "MONOCHROME1"
@@ -136,6 +175,16 @@ def test_pixels_that_are_no_squares_are_shown_as_they_are() -> None:
     area = state_of(image, on(image, LINE)).DisplayedAreaSelectionSequence[0]
     assert [float(v) for v in area.PresentationPixelSpacing] == [0.5, 1.25]
     assert "PresentationPixelAspectRatio" not in area
+
+
+def test_spacing_at_the_detector_is_not_shown_as_spacing_of_the_patient() -> None:
+    """PS3.3 10.7.1.3: a measurement in mm of a viewer would be too long by the magnification."""
+    image = header(CT)
+    del image.PixelSpacing
+    image.ImagerPixelSpacing = [0.1, 0.2]
+    area = state_of(image, on(image, LINE)).DisplayedAreaSelectionSequence[0]
+    assert "PresentationPixelSpacing" not in area
+    assert [int(v) for v in area.PresentationPixelAspectRatio] == [1, 2]
 
 
 def test_the_shutter_takes_no_overlay_that_the_image_has_and_can_be_left_out() -> None:

@@ -243,3 +243,29 @@ def test_a_stream_will_do(small: Volume) -> None:
     stream = BytesIO()
     write_seg(segmentation_of(small), stream)
     assert pydicom.dcmread(BytesIO(stream.getvalue())).Modality == "SEG"
+
+
+def test_segments_that_overlap_are_each_whole(tmp_path: Path) -> None:
+    """By highdicom, which knows nothing of gpukit's planes (Segments Overlap, PS3.3 C.8.20.2)."""
+    import highdicom
+
+    from gpukit.volume import one_map
+
+    pixels = np.zeros((6, 10, 13), np.int16)  # 13 columns: a row is not whole bytes
+    write_series(tmp_path / "ct", pixels, np.diag([1.0, 1.0, 2.0, 1.0]))
+    volume = gpukit.open(tmp_path / "ct", device="cpu")
+    whole, core = np.zeros(pixels.shape, bool), np.zeros(pixels.shape, bool)
+    whole[1:5, 2:8, 3:11], core[2:4, 4:6, 5:8] = True, True
+    array, planes = one_map([core, whole], [1, 4], np.zeros(pixels.shape, np.uint8))
+    segmentation = replace(segmentation_of(volume, array), labels=LABELS[:2], planes=planes, probabilities=None)
+    gpukit.save(segmentation, tmp_path / "seg.dcm")
+    header = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert header.SegmentsOverlap == "YES"
+    assert errors_of(tmp_path / "seg.dcm") == []
+    order = {uid: k for k, uid in enumerate(s.sop_instance_uid for s in sorted(volume.sources, key=lambda s: s.index))}
+    read = highdicom.seg.segread(tmp_path / "seg.dcm").get_pixels_by_source_instance(list(order))
+    assert (read[..., 0] == core).all() and (read[..., 1] == whole).all()
+    for number, mask in ((1, core), (2, whole)):
+        assert (read_seg(tmp_path / "seg.dcm", volume, segments=[number]).array != 0).tolist() == mask.tolist()
+    with pytest.raises(InputError, match="labels overlap"):
+        gpukit.save(segmentation, tmp_path / "map.dcm", format="dicom-seg-labelmap")

@@ -141,13 +141,16 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken(tmp_pat
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
+def test_a_slope_of_zero_is_taken_as_one(tmp_path: Path) -> None:
+    """As dcm2niix does; some write 0 where they mean that nothing is to be scaled."""
+
     def flat(dataset, k) -> None:
-        dataset.RescaleSlope = "0"
+        dataset.RescaleSlope, dataset.RescaleIntercept = "0", "-24"
 
     write_series(tmp_path, block(1), AFFINE, change=flat)
-    with pytest.raises(FormatError, match="RescaleSlope"):
-        gk.open(tmp_path, device="cpu")
+    volume = gk.open(tmp_path, device="cpu")
+    assert np.array_equal(volume.array, block(1) - 24)
+    assert any("RescaleSlope is 0" in note for note in volume.notes)
 
 
 def test_no_patient_in_a_volume(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,46 @@ def test_highdicom_reads_the_same_numbers(tmp_path: Path) -> None:
     (number,) = groups[0].get_measurements()
     assert (number.value, number.unit.value) == (42.354618, "mm")
     np.testing.assert_array_equal(number.referenced_coordinates[0].value, [[10.5, 10.5], [60.5, 50.5]])
+
+
+OUTLINES = {
+    "polygon": POLYGON,
+    "ellipse": replace(
+        POLYGON, figures=(Figure("ELLIPSE", ((70.0, 70.0), (110.0, 70.0), (90.0, 60.0), (90.0, 80.0))),)
+    ),
+    "circle": replace(POLYGON, figures=(Figure("CIRCLE", ((90.0, 30.0), (100.0, 30.0))),)),
+    "in space": replace(
+        SPATIAL, figures=(Figure("POLYLINE", ((0.0, 0.0, 3.0), (9.0, 0.0, 3.0), (9.0, 5.0, 3.0), (0.0, 0.0, 3.0))),)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OUTLINES)
+def test_readers_of_planar_regions_find_an_outline(tmp_path: Path, name: str) -> None:
+    """TID 1410 has the region in the group, (111030, DCM, Image Region); web viewers look below the number."""
+    group = OUTLINES[name]
+    path = written(tmp_path / "sr.dcm", group)
+    assert not errors_of(path)
+    (planar,) = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
+    points = np.asarray(group.figures[0].points)
+    np.testing.assert_allclose(planar.roi.value, points + 0.5 if points.shape[1] == 2 else points)
+    (back,) = read_measurement_report(path)
+    assert back.figures == group.figures and not any(number.figures for number in back.numbers)
+    # without the form of web viewers too, as other programs write it
+    report = pydicom.dcmread(path)
+    (found,) = [item for item in report.ContentSequence if item.ValueType == "CONTAINER" and "ContentSequence" in item
+                and any("ContentSequence" in child for child in item.ContentSequence)]  # fmt: skip
+    for item in found.ContentSequence[0].ContentSequence:
+        if item.ValueType == "NUM":
+            del item.ContentSequence
+    report.save_as(tmp_path / "other.dcm")
+    (other,) = read_measurement_report(tmp_path / "other.dcm")
+    assert other.figures == group.figures
+
+
+def test_lines_and_points_are_no_region(tmp_path: Path) -> None:
+    path = written(tmp_path / "sr.dcm", length_of(), BIDIRECTIONAL, COBB)
+    assert "111030" not in [e.value for e in pydicom.dcmread(path).iterall() if e.keyword == "CodeValue"]
 
 
 def drawn_by_a_web_viewer(path: Path, folder: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,13 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from support.pet_files import DOSE, HALF_LIFE, INJECTED, SCANNED, WEIGHT, da, expected, pet, tm
 
+from gpukit.dicom.reader.date_time import parse_da, parse_dt, parse_tm
 from gpukit.errors import InputError
-from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.parameters import parse_activity
 from gpukit.measure.pet.suv import Overrides, suv, suv_volume
 from gpukit.measure.pet.suv_factor import suv_scale
-from gpukit.measure.pet.times import average_offset, frame_average, parse_da, parse_dt, parse_tm
+from gpukit.measure.pet.times import average_offset, frame_average
 
 
 def factor(folder: Path, change=None, kind: str = "bw", slices: int = 3, **given) -> float:
@@ -340,7 +341,7 @@ def test_what_is_no_activity(text) -> None:
 def test_dates_and_times_as_files_have_them() -> None:
     assert parse_dt("20240229101112.5") == datetime(2024, 2, 29, 10, 11, 12, 500000)
     assert parse_dt("2024-02-29T10:11:12") == datetime(2024, 2, 29, 10, 11, 12)
-    assert parse_dt("20240229101112+0100") == datetime(2024, 2, 29, 10, 11, 12)
+    assert parse_dt("20240229101112+0100") == datetime(2024, 2, 29, 9, 11, 12, tzinfo=UTC)
     assert parse_dt("20230229101112") is None and parse_dt("2024") is None
     assert parse_tm("1011") == datetime(1, 1, 1, 10, 11).time() and parse_tm("24") is None and parse_tm("") is None
     assert parse_da("2024.02.29") == datetime(2024, 2, 29).date() and parse_da("20241301") is None

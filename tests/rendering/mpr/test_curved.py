@@ -13,6 +13,7 @@ from gpukit.files.markups import read_centerline
 from gpukit.geometry import Grid
 from gpukit.rendering.mpr.centerline import frames_along, smoothed, unrolled, walk
 from gpukit.rendering.mpr.curved import straighten
+from gpukit.rendering.scene.animation import fly
 from gpukit.volume import Volume
 
 
@@ -257,6 +258,86 @@ def test_what_is_no_centerline(name: str, text: str, tmp_path: Path) -> None:
         read_centerline(tmp_path / name)
     with pytest.raises(InputNotFoundError):
         read_centerline(tmp_path / "missing.txt")
+
+
+SLICER = {"type": "Curve", "coordinateSystem": "LPS", "controlPoints": [
+    {"position": [1, 2, 3]}, {"position": [4, 5, 6]}, {"position": [7, 8, 10]}]}  # fmt: skip
+MICRO = {**SLICER, "coordinateUnits": ["um", "UCUM", "micrometer"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "points", "frame"),
+    [
+        ("a.mrk.json", json.dumps({"markups": [MICRO]}), [[1e-3, 2e-3, 3e-3], [4e-3, 5e-3, 6e-3], [7e-3, 8e-3, 1e-2]],
+         "patient"),
+        ("a.mrk.json", json.dumps({"markups": [{**SLICER, "coordinateUnits": "cm"}]}),
+         [[10, 20, 30], [40, 50, 60], [70, 80, 100]], "patient"),
+        ("a.mrk.json", json.dumps({"markups": [{**SLICER, "type": "ClosedCurve"}]}),
+         [[1, 2, 3], [4, 5, 6], [7, 8, 10], [1, 2, 3]], "patient"),
+        ("a.mrk.json", json.dumps({"markups": [{**SLICER, "controlPoints": []}, SLICER]}),
+         [[1, 2, 3], [4, 5, 6], [7, 8, 10]], "patient"),
+        ("a.fcsv", "vtkMRMLMarkupsFiducialNode_0,-1,-2,3,0,0,0,1,1,1,0,F-1,,\n_1,-4,-5,6,0,0,0,1,1,1,0,F-2,,\n",
+         [[1, 2, 3], [4, 5, 6]], "patient"),
+        ("a.csv", '"1.0","2.0","3.0"\n"4","5","6"\n', [[1, 2, 3], [4, 5, 6]], None),
+        ("a.csv", '"x";"y";"z"\n1,5;2;3,25\n4;5,0;6\n', [[1.5, 2, 3.25], [4, 5, 6]], None),
+        ("a.txt", "1,5 2,25 3\n4 5 6\n", [[1.5, 2.25, 3], [4, 5, 6]], None),
+        ("a.csv", "1, 2, 3\n4, 5, 6\n", [[1, 2, 3], [4, 5, 6]], None),
+    ],
+)  # fmt: skip
+def test_points_are_read_as_slicer_and_spreadsheets_mean_them(
+    name: str, text: str, points: list[list[float]], frame: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    read, said = read_centerline(tmp_path / name)
+    np.testing.assert_allclose(read, points, rtol=1e-12)
+    assert said == frame
+
+
+@pytest.mark.parametrize(
+    ("markups", "what"),
+    [
+        ([SLICER, SLICER], "holds 2 lists"),
+        ([{**SLICER, "type": "Plane"}], "type Plane is not a line"),
+        ([{**SLICER, "coordinateUnits": "furlong"}], "'furlong' is not a known unit"),
+    ],
+)
+def test_what_slicer_means_otherwise_is_refused(markups: list[object], what: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mrk.json").write_text(json.dumps({"markups": markups}))
+    with pytest.raises(FormatError, match=what):
+        read_centerline(tmp_path / "a.mrk.json")
+
+
+@pytest.mark.parametrize("apart", [0.01, 0.1, 0.3])
+def test_points_clicked_twice_make_no_loops(apart: float) -> None:
+    """A spline over the lengths of the chords gave 60 mm for a straight line of 50."""
+    rng = np.random.default_rng(3)
+    points = np.repeat(np.array([[30, 30, k] for k in range(5, 56, 10)], float), 2, axis=0)
+    points[1::2] += apart * rng.normal(size=(6, 3)) / 2
+    curve = walk(points, 1.0)
+    length = np.linalg.norm(np.diff(curve, axis=0), axis=1).sum()
+    polyline = np.linalg.norm(np.diff(points, axis=0), axis=1).sum()
+    assert 49.5 < length < polyline + 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mode", ["straightened", "stretched"])
+def test_a_centerline_that_doubles_back_is_refused_before_anything_is_drawn(mode: str) -> None:
+    volume = Volume(array=np.ones((40, 20, 20), np.float32), grid=Grid.from_axes((40, 20, 20)))
+    back = [[10, 10, 5], [10, 10, 15], [10, 10, 25], [10, 10, 15.0], [10, 10, 6]]
+    with pytest.raises(InputError, match=r"doubles back after .* mm, at 10,10,"):
+        straighten(volume, back, mode=mode, width=5)
+    with pytest.raises(InputError, match="doubles back"):
+        next(fly(volume, back, frames=3, size=(8, 8), method="mip"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_shadow_that_turns_back_is_drawn() -> None:
+    """An S in one plane, seen along that plane: its shadow goes to and fro on one line, and the picture has no gaps."""
+    volume = Volume(array=np.ones((60, 60, 60), np.float32), grid=Grid.from_axes((60, 60, 60)))
+    turns = np.linspace(0, np.pi, 12)
+    curve = [[30, 20 + 12 * np.sin(t), 10 + 12 * (1 - np.cos(t))] for t in turns]
+    made = straighten(volume, curve, mode="stretched", width=6, angle=90, thickness=2, slab="mean")
+    assert np.isfinite(np.asarray(made.array)).all()
 
 
 def test_bad_arguments() -> None:

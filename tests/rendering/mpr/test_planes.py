@@ -58,15 +58,41 @@ def test_slices_are_counted_away_from_the_viewer(direction: np.ndarray) -> None:
 
 def test_slab_holds_the_planes_whose_centres_lie_in_it() -> None:
     volume = painted(turned_grid(np.eye(3)), numbered)
-    (slab,) = gk.mpr(volume, planes=("axial",), thickness="6mm")  # planes are 3 mm apart: 1, 2 and 3 of 0..4
-    assert np.array_equal(slab.array[0], expected("axial", z=3))
+    # planes are 3 mm apart: 6 mm around plane 2 have the centers of 1 and 2, and that of 3 on the far face
+    (slab,) = gk.mpr(volume, planes=("axial",), thickness="6mm")
+    assert np.array_equal(slab.array[0], expected("axial", z=2))
     (mean,) = gk.mpr(volume, planes=("axial",), thickness=6, slab="mean")
     assert np.array_equal(mean.array[0], expected("axial", z=2))
     (low,) = gk.mpr(volume, planes=("axial",), thickness=6, slab="minip")
     assert np.array_equal(low.array[0], expected("axial", z=1))
-    assert low.grid.spacing == pytest.approx((2, 1, 9))
+    assert low.grid.spacing == pytest.approx((2, 1, 6))
     (thin,) = gk.mpr(volume, planes=("axial",), thickness=0.5, slice=1)
     assert np.array_equal(thin.array[0], expected("axial", z=1))
+
+
+@pytest.mark.parametrize("count", [9, 10])
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4, 5])
+def test_a_slab_is_as_thick_as_it_says_in_even_and_odd_stacks(count: int, thickness: int) -> None:
+    """Slices of 1 mm with the values k^2: a mean is the integral over the slab, a maximum that of so many slices."""
+    values = np.broadcast_to((np.arange(count, dtype=np.float32) ** 2)[:, None, None], (count, 2, 2))
+    volume = gk.Volume(array=values, grid=Grid.from_axes((count, 2, 2)))
+    low, high = (count - 1) / 2 - thickness / 2, (count - 1) / 2 + thickness / 2  # faces of the slab, in slices
+    shares = np.clip(np.minimum(high, np.arange(count) + 0.5) - np.maximum(low, np.arange(count) - 0.5), 0, 1)
+    (mean,) = gk.mpr(volume, planes=("axial",), thickness=thickness, slab="mean")
+    assert float(mean.array[0, 0, 0]) == pytest.approx((shares * np.arange(count) ** 2).sum() / thickness)
+    (most,) = gk.mpr(volume, planes=("axial",), thickness=thickness, slab="mip")
+    (least,) = gk.mpr(volume, planes=("axial",), thickness=thickness, slab="minip")
+    assert most.array[0, 0, 0] ** 0.5 - least.array[0, 0, 0] ** 0.5 + 1 == thickness
+    for slab in (mean, most, least):
+        assert slab.grid.spacing[2] == pytest.approx(thickness)
+    assert mean.grid.to_world((0, 0, 0))[2] == pytest.approx((count - 1) / 2)
+
+
+def test_padding_takes_no_part_in_a_mean_with_shares() -> None:
+    values = np.array([10, -5, 30, 40], np.int16).reshape(4, 1, 1)
+    volume = gk.Volume(array=values, grid=Grid.from_axes((4, 1, 1)), padding=(-5.0, -5.0))
+    (slab,) = gk.mpr(volume, planes=("axial",), thickness=3, slab="mean")  # half of 0 and 3, all of 1 and 2
+    assert float(slab.array[0, 0, 0]) == pytest.approx((0.5 * 10 + 30 + 0.5 * 40) / 2)
 
 
 def rotation(seed: int) -> np.ndarray:

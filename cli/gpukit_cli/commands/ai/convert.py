@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from gpukit_cli.commands.ai.options import Trust, find
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import Force, Json, numbers
+
+if TYPE_CHECKING:
+    from gpukit.ai.registry.compare import Conversion
 
 __all__ = ["register"]
 
@@ -41,50 +44,75 @@ def convert(
 
     The description is written beside the result. Nothing is written where they differ by more than the tolerance.
     """
-    from gpukit.ai.registry.convert import TARGETS, formats_before
-    from gpukit.ai.registry.convert import convert as run
-    from gpukit.ai.registry.savedmodel import convert_saved_model, is_saved_model
-
-    wanted = None if size is None else tuple(int(n) for n in numbers(size))
-    folder = Path(model)
-    stem = folder.absolute().name if folder.is_dir() else folder.stem
-    if Path(f"{stem}.json").exists():  # the original's description, most likely
-        stem += f"-{to}"
-    target = output or Path(f"{stem}{TARGETS[to][0]}")
-    if is_saved_model(folder) and to == "onnx":
-        done = convert_saved_model(folder, target, description=description, size=wanted, trust=trust, force=force)
-    elif is_saved_model(folder):
-        with TemporaryDirectory(prefix="gpukit-") as scratch:
-            graph = Path(scratch) / "graph.onnx"
-            convert_saved_model(folder, graph, description=description, size=wanted, trust=trust)
-            done = run(find(str(graph)), to, target, size=wanted, force=force)
-    else:
-        if description is not None:
-            raise typer.BadParameter("--description is for a SavedModel; others have theirs beside them")
-        done = run(find(model, trust=trust, formats=formats_before(to)), to, target, size=wanted, force=force)
-    for note in done.notes:
+    target = output or _target(Path(model), to)
+    sizes = None if size is None else tuple(int(n) for n in numbers(size))
+    conversion = _run(model, to, target, sizes, description, trust=trust, force=force)
+    for note in conversion.notes:
         warn(note)
-    stored = None
-    if add:
-        from gpukit.ai.registry.packages import add as bring
-        from gpukit.ai.registry.store import Store
-        from gpukit.errors import OutputExistsError
-
-        try:
-            stored = bring(Store(), str(done.weights), force=force).id
-        except OutputExistsError as error:
-            raise OutputExistsError(
-                error.what, fix=f"{done.weights} is written; `gpukit ai models add {done.weights} --force` replaces it"
-            ) from error
+    stored = _store(conversion, force=force) if add else None
     if as_json:
         content = {
-            "weights": str(done.weights), "description": str(done.description), "difference": done.difference,
-            "tolerance": done.tolerance, "compared": done.checked, "notes": list(done.notes), "stored": stored,
+            "weights": str(conversion.weights), "description": str(conversion.description),
+            "difference": conversion.difference, "tolerance": conversion.tolerance, "compared": conversion.checked,
+            "notes": list(conversion.notes), "stored": stored,
         }  # fmt: skip
-        return emit(json_text("conversion", content))
-    text = f"difference {done.difference:.1e} of the output's range, at most {done.tolerance:.0e} is accepted\n"
-    text += f"compared {done.checked}\n{done.weights}\n{done.description}\n"
-    return emit(text + (f"{stored}\n" if stored else ""))
+        return emit(json_text("conversion", content), summary=True)
+    limits = f"difference {conversion.difference:.1e} of the output's range, at most {conversion.tolerance:.0e}"
+    text = f"{limits} is accepted\ncompared {conversion.checked}\n{conversion.weights}\n{conversion.description}\n"
+    return emit(text + (f"{stored}\n" if stored else ""), summary=True)
+
+
+def _target(model: Path, to: str) -> Path:
+    """The model's name with the format's suffix, beside no description that is the original's."""
+    from gpukit.ai.registry.convert import TARGETS
+
+    stem = model.absolute().name if model.is_dir() else model.stem
+    if Path(f"{stem}.json").exists():  # the original's description, most likely
+        stem += f"-{to}"
+    return Path(f"{stem}{TARGETS[to][0]}")
+
+
+def _run(
+    model: str,
+    to: str,
+    target: Path,
+    size: tuple[int, ...] | None,
+    description: Path | None,
+    *,
+    trust: bool,
+    force: bool,
+) -> Conversion:
+    """Convert; a SavedModel goes through ONNX."""
+    from gpukit.ai.registry.convert import convert as run
+    from gpukit.ai.registry.convert import formats_before
+    from gpukit.ai.registry.savedmodel import convert_saved_model, is_saved_model
+
+    folder = Path(model)
+    if not is_saved_model(folder):
+        if description is not None:
+            raise typer.BadParameter("--description is for a SavedModel; others have theirs beside them")
+        return run(find(model, trust=trust, formats=formats_before(to)), to, target, size=size, force=force)
+    if to == "onnx":
+        return convert_saved_model(folder, target, description=description, size=size, trust=trust, force=force)
+    with TemporaryDirectory(prefix="gpukit-") as scratch:
+        graph = Path(scratch) / "graph.onnx"
+        convert_saved_model(folder, graph, description=description, size=size, trust=trust)
+        return run(find(str(graph)), to, target, size=size, force=force)
+
+
+def _store(conversion: Conversion, *, force: bool) -> str:
+    """Put the result into the store of models; return its name there."""
+    from gpukit.ai.registry.packages import add
+    from gpukit.ai.registry.store import Store
+    from gpukit.errors import OutputExistsError
+
+    try:
+        return add(Store(), str(conversion.weights), force=force).id
+    except OutputExistsError as error:
+        weights = conversion.weights
+        raise OutputExistsError(
+            error.what, fix=f"{weights} is written; `gpukit ai models add {weights} --force` replaces it"
+        ) from error
 
 
 def register(app: typer.Typer) -> None:

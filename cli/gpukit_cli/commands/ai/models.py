@@ -68,7 +68,7 @@ def add(
             version=version, license=license_, tags=tag or (), alias=alias, force=force,
             progress=lambda done, total: progress("fetching", done, total),
         )  # fmt: skip
-    emit(json_text("model", _facts(entry)) if as_json else f"{entry.id}\n")
+    emit(json_text("model", _facts(entry)) if as_json else f"{entry.id}\n", summary=True)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def remove(name: Name) -> None:
     store = Store()
     entry = store.get(name)
     store.remove(entry)
-    emit(f"{entry.id}\n")
+    emit(f"{entry.id}\n", summary=True)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def export_(
     from gpukit.ai.registry.store import Store
 
     store = Store()
-    emit(f"{export(store, store.get(name), output, force=force)}\n")
+    emit(f"{export(store, store.get(name), output, force=force)}\n", summary=True)
 
 
 @app.command("import")

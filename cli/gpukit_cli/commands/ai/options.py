@@ -5,21 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gpukit_cli.commands.profile_option import Wanted
 from gpukit_cli.failures import warn
 from gpukit_cli.output import emit
-from gpukit_cli.params import numbers, source_of
+from gpukit_cli.params import Force, Json, numbers, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
     from gpukit.dicom.series.read_each import Opened
     from gpukit.volume import Volume
+    from gpukit_cli.commands.series_options import Reading
 
 __all__ = [
+    "Ending",
+    "OneModel",
+    "Running",
+    "Weights",
     "Models",
     "Precision",
     "Runtime",
@@ -55,6 +62,28 @@ Trust = Annotated[
         "only where you know its origin.",
     ),
 ]
+
+OneModel = Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="As for `gpukit ai segment`.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", metavar="LIST", help="Of the models, for --ensemble weighted or vote.")
+]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a network runs."""
+
+    runtime: Runtime = None
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is printed, and what may be overwritten."""
+
+    profile: Wanted = False
+    force: Force = False
+    as_json: Json = False
 
 
 def find(model: str, *, trust: bool = False, runtime: str | None = None, formats: Sequence[str] | None = None) -> Any:
@@ -149,7 +178,7 @@ def deliver(text: Callable[[str], str], kind: str, output: Path | None, *, as_js
     here = output is None or str(output) == "-"
     emit(text(kind), output, force=force)
     if as_json and not here:
-        emit(text("json"))
+        emit(text("json"), summary=True)
 
 
 #: Bytes of volumes that wait for the network, at most (one may be larger): some batches of radiographs.
@@ -160,11 +189,7 @@ _READ_AHEAD = 256 << 20
 def each_volume(
     inputs: Sequence[Path],
     *,
-    device: str | None,
-    series: str | None,
-    phase: str | None,
-    fill_gaps: bool | int,
-    skip_damaged: bool,
+    reading: Reading,
     apart: bool,
     progress: Progress,
     failures: list[dict[str, str]],
@@ -182,9 +207,10 @@ def each_volume(
 
     files = [path for path in inputs if file_reader(str(path)) is not None]
     others = [path for path in inputs if path not in files]
-    options: dict[str, Any] = {"device": device, "phase": phase}
-    only = {**options, "series": series, "fill_gaps": fill_gaps, "skip_damaged": skip_damaged}
-    if (others and series is not None) or (len(files) == 1 and not others):
+    options: dict[str, Any] = {"device": reading.device, "phase": reading.phase}
+    limits = {"fill_gaps": reading.gaps, "skip_damaged": reading.skip_damaged, "raw_scale": reading.raw_scale}
+    only = {**options, "series": reading.series, **limits}
+    if (others and reading.series is not None) or (len(files) == 1 and not others):
         source = source_of(others or files)
         volume = gpukit.open(source, **only, progress=progress)
         for note in volume.notes:
@@ -196,9 +222,9 @@ def each_volume(
         if stage == "headers":  # later stages would take turns with those of the network
             progress(stage, done, total)
 
-    options |= {"fill_gaps": fill_gaps, "skip_damaged": skip_damaged, "apart": apart, "progress": tell}
+    options |= {**limits, "apart": apart, "progress": tell}
     each = itertools.chain(_volumes(files, only), _series(others, options))
-    with Ahead(each, depth=64, cost=_bytes, most=_READ_AHEAD, around=lambda: side_stream(device)) as opened:
+    with Ahead(each, depth=64, cost=_bytes, most=_READ_AHEAD, around=lambda: side_stream(reading.device)) as opened:
         yield _named(opened, len(files), _shown(others or files), progress, failures)
 
 

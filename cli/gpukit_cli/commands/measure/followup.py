@@ -11,15 +11,17 @@ from gpukit_cli.commands.measure.options import (
     CalibrationText,
     FrameText,
     Names,
+    OverlayPicture,
     PolygonPoints,
     Result,
     calibration_given,
     shape_given,
 )
+from gpukit_cli.commands.measure.region_options import Opening
 from gpukit_cli.failures import warn
 from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit
-from gpukit_cli.params import Device, Inputs, Phase, Series, command_with_lists, point, source_of
+from gpukit_cli.params import Inputs, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,11 +47,10 @@ def bidirectional(
         typer.Option("--label", metavar="LABEL", help="A label of the mask, number or name; may be given again."),
     ] = None,
     frame: FrameText = None,
-    series: Series = None,
-    phase: Phase = None,
+    opening: Opening,
     calibration: CalibrationText = None,
     names: Names,
-    device: Device = None,
+    overlay: OverlayPicture = None,
     result: Result,
 ) -> None:
     """Longest diameter of a lesion and the longest one perpendicular to it, of a polygon or of each label of a mask."""
@@ -59,7 +60,7 @@ def bidirectional(
         raise typer.BadParameter("give the lesion as a --polygon of a frame, or as a --mask of a series")
     if mask is not None and (frame is not None or given is not None):
         raise typer.BadParameter("--frame and --calibration are for a --polygon: a mask belongs to a whole series")
-    if mask is None and (label or series is not None or phase is not None):
+    if mask is None and (label or opening.series is not None or opening.phase is not None):
         raise typer.BadParameter("--label, --series and --phase are for a --mask")
     with Progress() as progress:
         if mask is None:
@@ -73,8 +74,8 @@ def bidirectional(
                 source_of(inputs), lambda f: measure(f, shape, calibration=given), frames=frame, progress=progress
             )
         else:
-            rows = _of_mask(inputs, mask, label, series, phase, device, progress)
-    result.write(names.given_to(rows), chosen)
+            rows = _of_mask(inputs, mask, label, opening, progress)
+    result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
 @with_groups
@@ -144,16 +145,13 @@ def _of_mask(
     inputs: list[Path],
     mask: Path,
     labels: list[str] | None,
-    series: str | None,
-    phase: str | None,
-    device: str | None,
+    opening: Opening,
     progress: Any,
 ) -> list[Row]:
     """A row for each label."""
-    import gpukit
     from gpukit.io.masks import open_masks
 
-    volume = gpukit.open(source_of(inputs), device=device, series=series, phase=phase, progress=progress)
+    volume = opening.open(inputs, progress)
     parts = open_masks(mask, volume, labels=labels or None)
     for note in dict.fromkeys(note for part in parts for note in part.notes):
         warn(note)
@@ -169,9 +167,12 @@ def _row(file: str, part: Segmentation, n: int) -> Row:
     from gpukit.volume import Volume
 
     label = part.labels[n]
-    on = Volume(array=part.array, grid=part.grid, sources=part.sources, metadata=part.metadata)
+    on = Volume(
+        array=part.array, grid=part.grid, sources=part.sources, metadata=part.metadata, geometry=part.geometry
+    )  # fmt: skip
     try:
         found = measure(on, part, label=label.value)
     except GpukitError as error:
         return Row(file=file, error=str(error))
-    return Row(file=file, measurement=replace(found, label=label.name))
+    named = replace(found, label=label.name, tracking_id=label.tracking_id, tracking_uid=label.tracking_uid)
+    return Row(file=file, measurement=named)

@@ -89,6 +89,14 @@ class Names:
         """The rows with these names."""
         from dataclasses import replace
 
+        from gpukit.findings.compare import segment_number
+
+        segments = {segment_number(row.measurement) for row in rows if row.measurement is not None}
+        if self.tracking_uid and len(segments) > 1:
+            raise typer.BadParameter(
+                f"--tracking-uid is the UID of one finding, and {len(segments)} labels were measured: choose one with "
+                "--labels"
+            )
         return [
             row
             if row.measurement is None

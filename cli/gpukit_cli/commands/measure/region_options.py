@@ -17,6 +17,7 @@ from gpukit_cli.params import (
     FillGaps,
     MaxGap,
     Phase,
+    RawScale,
     Series,
     SkipDamaged,
     box,
@@ -43,6 +44,7 @@ __all__ = [
     "is_shape",
     "is_volume_file",
     "labels_given",
+    "on_series",
     "row_of",
     "slices_given",
 ]
@@ -192,6 +194,7 @@ class Opening:
     skip_damaged: SkipDamaged = False
     device: Device = None
     max_gap: MaxGap = None
+    raw_scale: RawScale = False
 
     def open(self, inputs: list[Path], progress: Progress) -> Volume:
         """The series that the options choose."""
@@ -199,7 +202,8 @@ class Opening:
 
         return gpukit.open(
             source_of(inputs), device=self.device, series=self.series, phase=self.phase,
-            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged, progress=progress,
+            fill_gaps=gaps_of(self.fill_gaps, self.max_gap), skip_damaged=self.skip_damaged,
+            raw_scale=self.raw_scale, progress=progress,
         )  # fmt: skip
 
 
@@ -245,6 +249,48 @@ def checked(parse: Callable[[str], Any], text: str) -> Any:
         return parse(text)
     except GpukitError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def on_series(
+    opening: Opening,
+    inputs: list[Path],
+    region: Any,
+    at: Any,
+    progress: Progress,
+    measure: Callable[[Any, Any], list[Measurement]],
+) -> list[Measurement]:
+    """What ``measure(image, slice)`` gives on a series.
+
+    A shape, or a point, in single slices of an unevenly spaced series is measured on these slices, each on its own.
+
+    Parameters
+    ----------
+    at : int, (int, int), "all", "each" or None
+        Which slices the region lies in.
+    """
+    from gpukit.errors import MissingSlicesError
+
+    try:
+        return measure(opening.open(inputs, progress), at)
+    except MissingSlicesError:
+        flat = is_shape(region) or isinstance(region, tuple)
+        if opening.fill_gaps or not flat or not (at == "each" or isinstance(at, int)):
+            raise
+    from dataclasses import replace
+
+    from gpukit.measure.intensity.measured_image import alone_note
+    from gpukit.measure.spatial.series_space import slice_frame, slice_frames
+
+    which: dict[str, Any] = {"series": opening.series, "phase": opening.phase}
+    if at == "each":
+        frames = dict(enumerate(slice_frames(source_of(inputs), **which)))
+    else:
+        frames = {at: slice_frame(source_of(inputs), at, **which)}
+    return [
+        replace(measured, notes=(*measured.notes, alone_note(k)))
+        for k, frame in frames.items()
+        for measured in measure(frame, None)
+    ]
 
 
 # --- input and output ------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,11 +27,12 @@ from gpukit_cli.commands.measure.region_options import (
     is_shape,
     is_volume_file,
     labels_given,
+    on_series,
     row_of,
     slices_given,
 )
 from gpukit_cli.groups import with_groups
-from gpukit_cli.params import Device, Inputs, Phase, Series, SkipDamaged, command_with_lists, point, source_of
+from gpukit_cli.params import Inputs, command_with_lists, point, source_of
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -81,10 +83,11 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
 
                 rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
             else:
-                opened = opening.open(inputs, progress)
-                made = rois(
-                    opened, where, slice=None if slice_ is None else slices_given(slice_), labels=labels_given(labels),
-                    threshold=mask_threshold, **options,
+                made = on_series(
+                    opening, inputs, where, None if slice_ is None else slices_given(slice_), progress,
+                    lambda image, at: rois(
+                        image, where, slice=at, labels=labels_given(labels), threshold=mask_threshold, **options
+                    ),
                 )  # fmt: skip
                 rows = [row_of(inputs, measured) for measured in made]
         statistics.draw(rows, result.force)
@@ -94,11 +97,34 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
     return with_groups(command)
 
 
+@dataclass(frozen=True)
+class Injection:
+    """Facts of the patient and the injection, instead of those of the header."""
+
+    weight: Annotated[float | None, typer.Option("--weight", metavar="KG", help="Instead of PatientWeight.")] = None
+    height: Annotated[float | None, typer.Option("--height", metavar="CM", help="Instead of PatientSize.")] = None
+    sex: Annotated[str | None, typer.Option("--sex", metavar="M|F|O", help="Instead of PatientSex.")] = None
+    dose: Annotated[
+        str | None, typer.Option("--dose", metavar="TEXT", help="Instead of RadionuclideTotalDose, such as 370MBq.")
+    ] = None
+    injection_time: Annotated[
+        str | None, typer.Option("--injection-time", metavar="TIME", help="Such as 10:35:00, or with a date.")
+    ] = None
+    reference_time: Annotated[
+        str | None, typer.Option("--reference-time", metavar="TIME", help="To which values were decay-corrected.")
+    ] = None
+    half_life: Annotated[float | None, typer.Option("--half-life", metavar="S", help="In seconds.")] = None
+
+
 @with_groups
 def suv(
     inputs: Inputs,
-    *,
     region: Region,
+    injection: Injection,
+    statistics: Statistics,
+    opening: Opening,
+    names: Names,
+    result: Result,
     kind: Annotated[
         str, typer.Option("--type", metavar="NAME", help="bw, lbm, lbm-james-128, lbm-morgan, bsa or ibw.")
     ] = "bw",
@@ -110,30 +136,10 @@ def suv(
             help="For metabolic volume: an SUV such as 2.5, or such as 41% of the maximum.",
         ),
     ] = "41%",
-    weight: Annotated[float | None, typer.Option("--weight", metavar="KG", help="Instead of PatientWeight.")] = None,
-    height: Annotated[float | None, typer.Option("--height", metavar="CM", help="Instead of PatientSize.")] = None,
-    sex: Annotated[str | None, typer.Option("--sex", metavar="M|F|O", help="Instead of PatientSex.")] = None,
-    dose: Annotated[
-        str | None, typer.Option("--dose", metavar="TEXT", help="Instead of RadionuclideTotalDose, such as 370MBq.")
-    ] = None,
-    injection_time: Annotated[
-        str | None, typer.Option("--injection-time", metavar="TIME", help="Such as 10:35:00, or with a date.")
-    ] = None,
-    reference_time: Annotated[
-        str | None, typer.Option("--reference-time", metavar="TIME", help="To which values were decay-corrected.")
-    ] = None,
-    half_life: Annotated[float | None, typer.Option("--half-life", metavar="S", help="In seconds.")] = None,
     slice_: SliceText = None,
     labels: LabelList = None,
     mask_threshold: MaskShare = 0.5,
-    statistics: Statistics,
-    series: Series = None,
-    phase: Phase = None,
-    skip_damaged: SkipDamaged = False,
-    device: Device = None,
-    names: Names,
     overlay: OverlayPicture = None,
-    result: Result,
 ) -> None:
     """Standardized uptake values of a PET: max, peak, mean, metabolic volume, total lesion glycolysis.
 
@@ -147,16 +153,15 @@ def suv(
     from gpukit.measure.pet.suv_factor import kind_of
 
     kind = checked(kind_of, kind)
-    given = Overrides(
-        weight=weight, height=height, sex=sex, dose=dose, injection_time=injection_time, reference_time=reference_time,
-        half_life=half_life,
-    )  # fmt: skip
+    given = Overrides(**asdict(injection))
     with Progress() as progress:
-        volume = Opening(series, phase, False, skip_damaged, device).open(inputs, progress)
-        at: Any = slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None
-        made = suvs(
-            volume, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
-            threshold=mask_threshold, **numbers,
+        made = on_series(
+            opening, inputs, where, slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None,
+            progress,
+            lambda image, at: suvs(
+                image, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
+                threshold=mask_threshold, **numbers,
+            ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
     statistics.draw(rows, result.force)
@@ -196,11 +201,13 @@ def volume(
         raise typer.BadParameter(f"--method {method}: there are {', '.join(METHODS)}")
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
-        opened = opening.open(inputs, progress)
         # the words of both were looked at above; mypy sees text where `volumes` names the words
-        made = volumes(
-            opened, where, values=values, method=method, slice=slices_given(slice_) if slice_ else "all",  # type: ignore[arg-type]
-            labels=labels_given(labels), threshold=mask_threshold,
+        made = on_series(
+            opening, inputs, where, slices_given(slice_) if slice_ else "all", progress,
+            lambda image, at: volumes(
+                image, where, values=values, method=method, slice=at, labels=labels_given(labels),  # type: ignore[arg-type]
+                threshold=mask_threshold,
+            ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in made]
     result.write(names.given_to(rows), chosen, overlay=overlay)
@@ -214,14 +221,13 @@ def pixel(
         str, typer.Option("--point", metavar="X,Y[,K]", help="Column and row, and slice of a series, from 0.")
     ],
     frame: FrameText = None,
-    series: Series = None,
-    phase: Phase = None,
-    device: Device = None,
+    opening: Opening,
     result: Result,
 ) -> None:
     """Stored and rescaled value of the pixel at a point: of every frame for X,Y, of a series for X,Y,K."""
     chosen = result.check()
     place = point(at)
+    from gpukit.measure.intensity.statistics import nearest_pixel
     from gpukit.measure.intensity.statistics import pixel as measure
 
     with Progress() as progress:
@@ -229,12 +235,16 @@ def pixel(
             from gpukit.measure.batch import each_frame
 
             rows = each_frame(
-                source_of(inputs), lambda f: measure(f, place, device=device), frames=frame, progress=progress
+                source_of(inputs), lambda f: measure(f, place, device=opening.device), frames=frame, progress=progress
             )
         else:
             if frame is not None:
                 raise typer.BadParameter("--frame is for points X,Y; points X,Y,K belong to a series")
-            rows = [row_of(inputs, measure(Opening(series, phase, device=device).open(inputs, progress), place))]
+            made = on_series(
+                opening, inputs, place, int(nearest_pixel(place[2])) if len(place) == 3 else None, progress,
+                lambda image, k: [measure(image, place if k is not None else place[:2], device=opening.device)],
+            )  # fmt: skip
+            rows = [row_of(inputs, measured) for measured in made]
     result.write(rows, chosen)
 
 

@@ -33,7 +33,8 @@ def document(
     `gpukit report create` writes a structured report from measurements.
     """
     from gpukit.report.find import find_reports
-    from gpukit.report.run import format_of, options_of, write_each
+    from gpukit.report.options import format_of
+    from gpukit.report.run import options_of, write_each
 
     source = [str(path) for path in files]
     folder = result.output if result.output is not None and _is_folder(result.output) else None

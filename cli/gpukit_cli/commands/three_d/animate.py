@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +23,7 @@ from gpukit_cli.commands.three_d.appearance_options import (
     pixels_of,
 )
 from gpukit_cli.commands.three_d.planes import Window, picture_file
+from gpukit_cli.failures import warn
 from gpukit_cli.groups import with_groups
 from gpukit_cli.output import emit, json_text
 from gpukit_cli.params import (
@@ -44,55 +46,73 @@ _MOVIES = (".gif", ".apng", ".mp4")
 _USUAL = {"mip": "angio", "minip": "lung", "average": None}
 
 
-@with_groups
-def animate(
-    inputs: Inputs,
-    *,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="PATH", help="A folder for frame_0000.png ..., or .gif, .apng, .mp4."),
-    ],
-    method: Annotated[str, typer.Option("--method", metavar="WORD", help=", ".join(_METHODS) + ".")] = "volume",
+@dataclass(frozen=True)
+class Motion:
+    """How the camera moves, and what it shows."""
+
+    method: Annotated[str, typer.Option("--method", metavar="WORD", help=", ".join(_METHODS) + ".")] = "volume"
     rotation: Annotated[
         float | None,
         typer.Option("--rotation", metavar="DEGREES", help="How far to go, towards the patient's left side [360]."),
-    ] = None,
+    ] = None
     path: Annotated[
         Path | None,
         typer.Option("--path", metavar="FILE", help="Fly along a centreline instead: text, CSV, JSON, Slicer markups."),
-    ] = None,
+    ] = None
     frame: Annotated[
         str | None,
         typer.Option("--frame", metavar="WORD", help="What path and clipping count in: voxel (i,j,k from 0), patient."),
-    ] = None,
-    frames: Annotated[int, typer.Option("--frames", metavar="N", help="How many pictures.")] = 60,
-    fps: Annotated[float, typer.Option("--fps", metavar="N", help="Pictures a second of a .gif, .apng, .mp4.")] = 20.0,
-    transfer_function: TransferFile = None,
-    preset: TransferName = None,
+    ] = None
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help="How many pictures.")] = 60
+    fps: Annotated[float, typer.Option("--fps", metavar="N", help="Pictures a second of a .gif, .apng, .mp4.")] = 20.0
+    camera_angle: Camera = "0,0"
+    field: Annotated[
+        str | None,
+        typer.Option("--field", metavar="LENGTH", help="Of a projection along a path: how wide it is [100mm]."),
+    ] = None
+    depth: Annotated[
+        str | None,
+        typer.Option("--depth", metavar="LENGTH", help="Of a projection along a path: how far it looks [100mm]."),
+    ] = None
+
+    @property
+    def is_solid(self) -> bool:
+        """Whether bodies are drawn, and not projections."""
+        return self.method in ("volume", "surface")
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How the body looks."""
+
+    transfer_function: TransferFile = None
+    preset: TransferName = None
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="VALUE", help="Of --method surface [CT: 200 HU, else Otsu]."),
-    ] = None,
-    camera_angle: Camera = "0,0",
-    size: Size = "512x512",
-    background: Background = "black",
+    ] = None
+    size: Size = "512x512"
+    background: Background = "black"
     perspective: Annotated[
         float | None,
         typer.Option(
             "--perspective", metavar="DEGREES", help="Opening of the camera; 0 is a parallel view [0, path: 90]."
         ),
-    ] = None,
-    oversampling: Oversampling = 1.0,
+    ] = None
+    oversampling: Oversampling = 1.0
+
+
+@with_groups
+def animate(
+    inputs: Inputs,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="PATH", help="A folder for frame_0000.png ..., or .gif, .apng, .mp4."),
+    ],
+    motion: Motion,
+    look: Appearance,
     clipping: scene_options.Clipping,
     masked: scene_options.Masked,
-    field: Annotated[
-        str | None,
-        typer.Option("--field", metavar="LENGTH", help="Of a projection along a path: how wide it is [100mm]."),
-    ] = None,
-    depth: Annotated[
-        str | None,
-        typer.Option("--depth", metavar="LENGTH", help="Of a projection along a path: how far it looks [100mm]."),
-    ] = None,
     contrast: Window,
     opening: Opening,
     force: Force = False,
@@ -104,74 +124,60 @@ def animate(
     how labels look for volume and surface; a window is for the projections, which show the inside of a --mask. Frames
     are written as they come; all have one scale. With --phase all each frame shows the next phase, over and over.
     """
-    azimuth, elevation = numbers(camera_angle, count=2)
-    pixels, shade = pixels_of(size), color_of(background)
-    _check(method, transfer_function or preset, threshold, contrast)
-    solid = method in ("volume", "surface")
-    if not solid and (perspective or background != "black" or oversampling != 1.0):
-        raise typer.BadParameter("a background, perspective and oversampling need --method volume or surface")
-    if path is not None and (rotation is not None or camera_angle != "0,0"):
-        raise typer.BadParameter("--path excludes --rotation and --camera-angle")
-    if path is None and (field is not None or depth is not None):
-        raise typer.BadParameter("--field and --depth need a --path")
-    if path is None and frame is not None and not clipping.is_given:
-        raise typer.BadParameter("--frame needs a --path, --clip-box or --clip-plane")
-    if not solid and clipping.is_given:
-        raise typer.BadParameter("--clip-box and --clip-plane need --method volume or surface")
-    if not solid and masked.is_styled:
-        raise typer.BadParameter("--mask-mode, --label-color and --label-opacity need --method volume or surface")
-    masked.check()
-    if threshold is not None and masked.mask_mode == "alone":
-        raise typer.BadParameter("--mask-mode alone draws no surface: no --threshold")
-    if solid and (field is not None or depth is not None):
-        raise typer.BadParameter("--field and --depth are for projections: mip, minip, average")
-    if frame not in (None, "voxel", "patient"):
-        raise typer.BadParameter(f"{frame!r} is no frame: write voxel or patient")
-    if not 1 <= frames <= 10_000:
-        raise typer.BadParameter(f"--frames must be 1 to 10000, not {frames}")
+    _check(motion, look, clipping, masked, contrast)
     single = output.name.lower().endswith(_MOVIES)
-    targets = [picture_file(output, endings=_MOVIES, force=force)] if single else _frames(output, frames, force=force)
-    wide = length(field) if field is not None else 100.0
-    deep = length(depth) if depth is not None else 100.0
-    look = look_of(transfer_function, preset)
+    if single:
+        targets = [picture_file(output, endings=_MOVIES, force=force)]
+    else:
+        targets = _frames(output, motion.frames, force=force)
+    transfer = look_of(look.transfer_function, look.preset)
     from gpukit.files.markups import read_centerline
-    from gpukit.rendering.scene.animation import fly, rotate
 
     if output.name.lower().endswith(".mp4"):
         from gpukit.files.movie import find_encoder
 
         find_encoder()  # before anything is read
-    points, says = read_centerline(path) if path is not None else (None, None)
-    if clipping.is_given and says is not None and says != (frame or "voxel"):
-        raise typer.BadParameter(f"{path} is in {says}: write --frame {says}, and the clipping in that frame too")
+    points, space = read_centerline(motion.path) if motion.path is not None else (None, None)
+    if clipping.is_given and space is not None and space != (motion.frame or "voxel"):
+        raise typer.BadParameter(
+            f"{motion.path} is in {space}: write --frame {space}, and the clipping in that frame too"
+        )
     with Progress() as progress:
         body = opening.one_phase(inputs, progress)
-        window = None
-        if not solid:
-            window = contrast.of(body, usual=_USUAL[method])
-        cut = clipping.planes(body, frame or "voxel")
-        found = masked.open(body)
-        shades = masked.colors(found) if found is not None and masked.label_color else None
-        if points is not None:
-            pictures = fly(
-                body, points, frame=frame or says or "voxel", method=method, frames=frames, size=pixels, transfer=look,
-                threshold=threshold, background=shade, perspective=90.0 if perspective is None else perspective,
-                oversampling=oversampling, window=window, field=wide, depth=deep,
-                clip=cut, mask=found, mask_mode=masked.mask_mode, label_colors=shades,
-                label_opacity=masked.label_opacity,
-            )  # fmt: skip
-        else:
-            pictures = rotate(
-                body, method=method, rotation=360.0 if rotation is None else rotation, frames=frames, azimuth=azimuth,
-                elevation=elevation, size=pixels, transfer=look, threshold=threshold, background=shade,
-                perspective=perspective or 0.0, oversampling=oversampling, window=window, clip=cut, mask=found,
-                mask_mode=masked.mask_mode, label_colors=shades, label_opacity=masked.label_opacity,
-            )  # fmt: skip
-        _write(_counted(pictures, frames, progress), targets, single, fps, force)
+        mask = masked.open(body)
+        options: dict[str, Any] = {
+            "method": motion.method, "frames": motion.frames, "size": pixels_of(look.size), "transfer": transfer,
+            "threshold": look.threshold, "background": color_of(look.background), "oversampling": look.oversampling,
+            "window": None if motion.is_solid else contrast.of(body, usual=_USUAL[motion.method]),
+            "clip": clipping.planes(body, motion.frame or "voxel"), "mask": mask, "mask_mode": masked.mask_mode,
+            "label_colors": masked.colors(mask) if mask is not None and masked.label_color else None,
+            "label_opacity": masked.label_opacity,
+        }  # fmt: skip
+        pictures = _pictures(body, points, motion.frame or space or "voxel", motion, look, options)
+        _write(_counted(pictures, motion.frames, progress, body), targets, single, motion.fps, force)
+    files = [str(file) for file in targets]
     if as_json:
-        emit(json_text("animate", {"files": [str(file) for file in targets], "frames": frames, "method": method}))
+        text = json_text("animate", {"files": files, "frames": motion.frames, "method": motion.method})
     else:
-        emit("".join(f"{file}\n" for file in targets))
+        text = "".join(f"{file}\n" for file in files)
+    emit(text, summary=True)
+
+
+def _pictures(
+    body: Volume, points: Any, frame: str, motion: Motion, look: Appearance, options: dict[str, Any]
+) -> Iterable[Volume]:
+    """Frames along the path, or around the body."""
+    from gpukit.rendering.scene.animation import fly, rotate
+
+    if points is not None:
+        field, depth = (100.0 if text is None else length(text) for text in (motion.field, motion.depth))
+        perspective = 90.0 if look.perspective is None else look.perspective
+        return fly(body, points, frame=frame, perspective=perspective, field=field, depth=depth, **options)
+    azimuth, elevation = numbers(motion.camera_angle, count=2)
+    return rotate(
+        body, rotation=360.0 if motion.rotation is None else motion.rotation, azimuth=azimuth, elevation=elevation,
+        perspective=look.perspective or 0.0, **options,
+    )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -179,15 +185,55 @@ def register(app: typer.Typer) -> None:
     app.command()(animate)
 
 
-def _check(method: str, look: object, threshold: float | None, contrast: Window) -> None:
+def _check(
+    motion: Motion, look: Appearance, clipping: scene_options.Clipping, masked: scene_options.Masked, contrast: Window
+) -> None:
+    """Options that would do nothing are mistakes."""
+    numbers(motion.camera_angle, count=2)
+    method, solid = motion.method, motion.is_solid
     if method not in _METHODS:
-        raise typer.BadParameter(f"{method!r} is no method: there are {', '.join(_METHODS)}")
-    if look and method != "volume":
-        raise typer.BadParameter("a transfer function needs --method volume")
-    if threshold is not None and method != "surface":
-        raise typer.BadParameter("--threshold needs --method surface")
-    if method in ("volume", "surface") and contrast.is_given:
-        raise typer.BadParameter("a window needs --method mip, minip or average")
+        raise typer.BadParameter(f"{method!r} is not a method: there are {', '.join(_METHODS)}")
+    has_path, has_field = motion.path is not None, motion.field is not None or motion.depth is not None
+    plain = not look.perspective and look.background == "black" and look.oversampling == 1.0
+    refusals = (
+        (
+            bool(look.transfer_function or look.preset) and method != "volume",
+            "a transfer function needs --method volume",
+        ),
+        (look.threshold is not None and method != "surface", "--threshold needs --method surface"),
+        (solid and contrast.is_given, "a window needs --method mip, minip or average"),
+        (not solid and not plain, "a background, perspective and oversampling need --method volume or surface"),
+        (
+            has_path and (motion.rotation is not None or motion.camera_angle != "0,0"),
+            "--path excludes --rotation and --camera-angle",
+        ),
+        (not has_path and has_field, "--field and --depth need a --path"),
+        (
+            not has_path and motion.frame is not None and not clipping.is_given,
+            "--frame needs a --path, --clip-box or --clip-plane",
+        ),
+        (not solid and clipping.is_given, "--clip-box and --clip-plane need --method volume or surface"),
+        (
+            not solid and masked.is_styled,
+            "--mask-mode, --label-color and --label-opacity need --method volume or surface",
+        ),
+        (
+            look.threshold is not None and masked.mask_mode == "alone",
+            "--mask-mode alone draws no surface: no --threshold",
+        ),
+        (solid and has_field, "--field and --depth are for projections: mip, minip, average"),
+        (
+            motion.frame not in (None, "voxel", "patient"),
+            f"{motion.frame!r} is not a frame: write voxel or patient",
+        ),
+        (not 1 <= motion.frames <= 10_000, f"--frames must be 1 to 10000, not {motion.frames}"),
+    )
+    for is_wrong, sentence in refusals:
+        if is_wrong:
+            raise typer.BadParameter(sentence)
+    pixels_of(look.size)
+    color_of(look.background)
+    masked.check()
 
 
 def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
@@ -207,9 +253,12 @@ def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
     return targets
 
 
-def _counted(pictures: Iterable[Volume], count: int, progress: Progress) -> Iterator[Volume]:
+def _counted(pictures: Iterable[Volume], count: int, progress: Progress, body: Volume) -> Iterator[Volume]:
     progress("drawing", 0, count)
     for n, picture in enumerate(pictures):
+        for note in picture.notes if n == 0 else ():
+            if note not in body.notes:
+                warn(note)
         yield picture
         progress("drawing", n + 1, count)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,26 +21,28 @@ from gpukit_cli.params import (
 )
 from gpukit_cli.progress import Progress
 
+if TYPE_CHECKING:
+    from gpukit.volume import Volume
+
 __all__ = ["register"]
 
 _ENDINGS = (".png", ".nii", ".nii.gz", ".mha", ".nrrd", ".dcm")
 _MODES = ("straightened", "stretched")
 
 
-@with_groups
-def curved_mpr(
-    inputs: Inputs,
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha, .nrrd or .dcm.")],
+@dataclass(frozen=True)
+class Curve:
+    """The curve, and the plane along it."""
+
     centerline: Annotated[
         Path, typer.Option("--centerline", metavar="FILE", help="Points: text, CSV, JSON or a 3D Slicer markups file.")
-    ],
+    ]
     frame: Annotated[
         str | None,
         typer.Option(
             "--frame", metavar="WORD", help="What the points are in: voxel (i,j,k from 0) or patient (LPS mm)."
         ),
-    ] = None,
+    ] = None
     mode: Annotated[
         str,
         typer.Option(
@@ -47,22 +50,43 @@ def curved_mpr(
             metavar="WORD",
             help="straightened (the curve becomes a line) or stretched (it keeps its bends).",
         ),
-    ] = "straightened",
+    ] = "straightened"
     smoothing: Annotated[
         str, typer.Option("--smoothing", metavar="LENGTH", help="Smooths the curve along itself, such as 5mm.")
-    ] = "0mm",
-    width: Annotated[str, typer.Option("--width", metavar="LENGTH", help="Across the curve.")] = "80mm",
-    angle: Annotated[float, typer.Option("--angle", metavar="DEGREES", help="Turns the plane around the curve.")] = 0.0,
+    ] = "0mm"
+    width: Annotated[str, typer.Option("--width", metavar="LENGTH", help="Across the curve.")] = "80mm"
+    angle: Annotated[float, typer.Option("--angle", metavar="DEGREES", help="Turns the plane around the curve.")] = 0.0
+
+
+@dataclass(frozen=True)
+class Slab:
+    """What lies behind one another."""
+
     thickness: Annotated[
         str | None, typer.Option("--thickness", metavar="LENGTH", help="A slab around the plane, such as 5mm.")
-    ] = None,
+    ] = None
     slab: Annotated[
         str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
-    ] = None,
-    interpolation: Interpolation = "linear",
-    preset: Preset = None,
+    ] = None
+    interpolation: Interpolation = "linear"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the picture looks."""
+
+    preset: Preset = None
+    scale: Annotated[bool, typer.Option("--scale/--no-scale", help="Rulers in mm beside a PNG.")] = True
+
+
+@with_groups
+def curved_mpr(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=".png, .nii.gz, .mha, .nrrd or .dcm.")],
+    curve: Curve,
+    slabs: Slab,
+    shown: Shown,
     contrast: Window,
-    scale: Annotated[bool, typer.Option("--scale/--no-scale", help="Rulers in mm beside a PNG.")] = True,
     opening: Opening,
     force: Force = False,
     as_json: Json = False,
@@ -71,57 +95,59 @@ def curved_mpr(
 
     A PNG has rulers in mm beside it: along the curve on its left, across the curve below it.
     """
-    if slab is not None and thickness is None:
+    if slabs.slab is not None and slabs.thickness is None:
         raise typer.BadParameter("--slab needs a --thickness")
-    if mode not in _MODES:
-        raise typer.BadParameter(f"{mode!r} is no mode: there are {', '.join(_MODES)}")
+    if curve.mode not in _MODES:
+        raise typer.BadParameter(f"{curve.mode!r} is no mode: there are {', '.join(_MODES)}")
     target = picture_file(output, endings=_ENDINGS, force=force)
-    wide, deep = length(width), None if thickness is None else length(thickness)
-    sigma = 0.0 if smoothing.strip().rstrip("m").strip() in ("0", "0.0") else length(smoothing)
+    wide, deep = length(curve.width), None if slabs.thickness is None else length(slabs.thickness)
+    sigma = 0.0 if curve.smoothing.strip().rstrip("m").strip() in ("0", "0.0") else length(curve.smoothing)
     from gpukit.errors import InputError
     from gpukit.files.markups import read_centerline
     from gpukit.rendering.mpr.curved import straighten
 
-    points, said = read_centerline(centerline)
-    if frame is not None and said is not None and frame != said:
+    points, said = read_centerline(curve.centerline)
+    if curve.frame is not None and said is not None and curve.frame != said:
         raise InputError(
-            f"the centreline says that it is in the {said} frame", file=centerline, fix="leave --frame out"
+            f"the centreline says that it is in the {said} frame", file=curve.centerline, fix="leave --frame out"
         )
     with Progress() as progress:
         volume = opening.one_phase(inputs, progress)
-        window = contrast.of(volume, preset=preset)
+        window = contrast.of(volume, preset=shown.preset)
         made = straighten(
             volume,
             points,
-            frame=frame or said or "voxel",
-            mode=mode,
+            frame=curve.frame or said or "voxel",
+            mode=curve.mode,
             smoothing=sigma,
             width=wide,
-            angle=angle,
+            angle=curve.angle,
             thickness=deep,
-            slab=slab or "mip",
-            interpolation=interpolation,
+            slab=slabs.slab or "mip",
+            interpolation=slabs.interpolation,
         )
-        asked = window if preset is not None or contrast.window_center is not None else None
+        asked = window if shown.preset is not None or contrast.is_given else None
         files = write(
-            made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=interpolation,
-            window=window, header_window=asked, force=force, rulers=scale, squares=False,
+            made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=slabs.interpolation,
+            window=window, header_window=asked, force=force, rulers=shown.scale, squares=False,
         )  # fmt: skip
     if not as_json:
-        return emit("".join(f"{path}\n" for path in files))
-    across, along, _ = made.grid.spacing
-    report = {
-        "path": str(files[0]),
-        "paths": [str(path) for path in files],
-        "mode": mode,
-        "shape": made.grid.shape[1:],
-        "pixel_mm": (across, along),
-        "across_mm": across * made.grid.shape[2],
-        "along_mm": along * (made.grid.shape[1] - 1),
-        "origin": _origin(target, scale),
-        "window": window,
-    }
-    return emit(json_text("curved-mpr", report))
+        return emit("".join(f"{path}\n" for path in files), summary=True)
+    content = {
+        **_facts(made, files), "mode": curve.mode, "origin": _origin(target, shown.scale),
+        "window": None if window is None else window.limits,
+    }  # fmt: skip
+    return emit(json_text("curved-mpr", content), summary=True)
+
+
+def _facts(plane: Volume, files: list[Path]) -> dict[str, Any]:
+    """Files of the flattened plane, and its size."""
+    across, along, _ = plane.grid.spacing
+    return {
+        "path": str(files[0]), "paths": [str(path) for path in files], "shape": plane.grid.shape[1:],
+        "pixel_mm": (across, along), "across_mm": across * plane.grid.shape[2],
+        "along_mm": along * (plane.grid.shape[1] - 1),
+    }  # fmt: skip
 
 
 def _origin(target: Path, scale: bool) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def export(
                 gpukit.save(volume, target, format=kind, force=force)
                 files.append({"format": kind, "path": str(target)})
             progress("writing", done + 1, len(targets))
-    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files))
+    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files), summary=True)
 
 
 def _write_surfaces(made: list[surface.Made], kind: str, target: Path, force: bool) -> list[dict[str, object]]:
@@ -121,6 +122,7 @@ def _report(volume: Volume, files: list[dict[str, object]], made: list[surface.M
             "device": volume.device,
             "phases": volume.phases,
             "instances": len({source.sop_instance_uid for source in volume.sources}),
+            "value_scale": None if volume.value_scale is None else asdict(volume.value_scale),
             "notes": volume.notes,
             "threshold": made[0].facts["threshold"] if made else None,
         },

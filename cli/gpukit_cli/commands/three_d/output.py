@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from gpukit.volume import Volume
+    from gpukit.volume import Voi, Volume
 
 __all__ = ["ENDINGS", "KINDS", "Target", "aim", "write"]
 
@@ -122,8 +120,8 @@ def write(
     target: Target,
     *,
     interpolation: str,
-    window: tuple[float, float] | None,
-    header_window: tuple[float, float] | None = None,
+    window: Voi | None,
+    header_window: Voi | None = None,
     force: bool,
     rulers: bool = False,
     squares: bool = True,
@@ -139,10 +137,10 @@ def write(
         From `aim`.
     interpolation : str
         Between the pixels of a PNG that are not square.
-    window : (float, float) or None
-        Values shown black and white in a PNG.
-    header_window : (float, float) or None
-        What the header of a DICOM image shows, where the user chose it.
+    window : Voi or None
+        How a PNG is shown where its image does not name a window, or where the user chose one.
+    header_window : Voi or None
+        How all images are shown, where the user chose it.
     force : bool
         Overwrite.
     rulers : bool
@@ -153,27 +151,24 @@ def write(
         Of this result among those of one run: derived series get series numbers of their own.
     """
     import gpukit
-    from gpukit.display.grayscale import value_range
     from gpukit.display.picture import write_picture
-    from gpukit.display.window import header_window as picture_window
     from gpukit.rendering.mpr.components import phase_of
     from gpukit.rendering.mpr.planes import squared
 
     path = target.path
     is_png, is_dicom = path.name.lower().endswith(".png") or target.kind == "png", target.kind == "dicom"
-    if is_png and window is None and not volume.axes.endswith("c") and (target.is_folder or volume.phases):
-        # pictures of one series are compared: all of them in one window
-        window = picture_window(volume.metadata) or value_range(volume)
+    if is_png:
+        window = _shared_window(volume, target, window, header_window)
     if volume.axes.startswith("t") and (is_png or is_dicom):
         stem, suffix = (path, "") if target.is_folder else (path.with_suffix(""), path.suffix)
-        made = []
+        files = []
         for t in range(volume.array.shape[0]):
-            one = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
-            made += write(
-                phase_of(volume, t), one, interpolation=interpolation, window=window, header_window=header_window,
+            phase = Target(stem.with_name(f"{stem.name}_phase_{t:03d}{suffix}"), target.kind)
+            files += write(
+                phase_of(volume, t), phase, interpolation=interpolation, window=window, header_window=header_window,
                 force=force, rulers=rulers, squares=squares, number=number + 10 * t,
             )  # fmt: skip
-        return made
+        return files
     path.parent.mkdir(exist_ok=True)
     if target.is_folder and is_dicom:
         from gpukit.dicom.derived.derivation import Derivation
@@ -187,30 +182,33 @@ def write(
     if not is_png:
         return [gpukit.save(volume, path, force=force)]
     flat = squared(volume, interpolation=interpolation) if squares else volume
-    if not target.is_folder:
+    if target.is_folder:
+        _write_pictures(flat, path, window, force=force)
+    else:
         write_picture(flat, path, window=window, rulers=rulers, force=force)
-        return [path]
-    _write_pictures(flat, path, window, force=force)
     return [path]
 
 
-def _write_pictures(volume: Volume, folder: Path, window: tuple[float, float] | None, *, force: bool) -> None:
+def _shared_window(volume: Volume, target: Target, window: Voi | None, header_window: Voi | None) -> Voi | None:
+    """The window of all pictures of a result; None where each has that of its image."""
+    from gpukit.display.window import as_voi, own_voi, value_range
+
+    if volume.axes.endswith("c"):
+        return window
+    if header_window is not None or own_voi(volume) is not None:
+        return header_window
+    if window is None and (target.is_folder or volume.phases):
+        # pictures of one series are compared: all of them in one window
+        return as_voi(value_range(volume.array, volume.padding) or (0.0, 1.0))
+    return window
+
+
+def _write_pictures(volume: Volume, folder: Path, window: Voi | None, *, force: bool) -> None:
     """One picture a slice; the folder appears whole or not at all."""
     from gpukit.display.picture import write_picture
-    from gpukit.errors import OutputError
+    from gpukit.documents.atomic import new_folder
 
     _check_folder(folder, "png", force=force)
-    temporary = Path(tempfile.mkdtemp(prefix=".gpukit-", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         for k in range(volume.grid.shape[0]):
             write_picture(volume, temporary / f"{k:04d}.png", window=window, slice=k)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=folder) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

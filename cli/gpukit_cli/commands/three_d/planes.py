@@ -26,7 +26,7 @@ from gpukit_cli.params import (
 from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
-    from gpukit.volume import Volume
+    from gpukit.volume import Voi, Volume
 
 __all__ = ["Interpolation", "Preset", "Window", "picture_file", "register"]
 
@@ -87,48 +87,61 @@ class Window:
         """Whether either is."""
         return self.window_center is not None or self.window_width is not None
 
-    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> tuple[float, float] | None:
-        """Centre and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
-        from gpukit.display.window import window_of
+    def of(self, volume: Volume, *, preset: str | None = None, usual: str | None = None) -> Voi | None:
+        """Center and width: these, else the preset's, else the usual ones of such pictures, else the series' own."""
+        from gpukit.display.window import choose
 
-        return window_of(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
+        return choose(volume, preset=preset, center=self.window_center, width=self.window_width, usual=usual)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Which planes."""
+
+    planes: Annotated[
+        str | None, typer.Option("--planes", metavar="LIST", help=f"Any of {','.join(_PLANES)} [default: all three].")
+    ] = None
+    plane_normal: Normal = None
+    angles: Angles = None
+    plane_point: Point = None
+    frame: Frame = "voxel"
+    slice_: Annotated[
+        int | None,
+        typer.Option("--slice", metavar="N", help="Number of the plane from 0: from the feet, front or left side."),
+    ] = None
+    position: Annotated[
+        float | None, typer.Option("--position", metavar="MM", help="LPS mm of the plane: axial z, coronal y, ...")
+    ] = None
+    stack: Annotated[
+        bool, typer.Option("--stack", help="All planes of the volume, as far apart as its voxels (see --spacing).")
+    ] = False
+    spacing: Spacing = None
+
+
+@dataclass(frozen=True)
+class Slab:
+    """What lies behind one another."""
+
+    thickness: Thickness = None
+    slab: Annotated[
+        str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
+    ] = None
+    interpolation: Interpolation = "linear"
 
 
 @with_groups
 def mpr(
     inputs: Inputs,
-    *,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="PATH", help="A folder, or for one plane a file (.png, .nii.gz, .dcm)."),
     ],
-    planes: Annotated[
-        str | None, typer.Option("--planes", metavar="LIST", help=f"Any of {','.join(_PLANES)} [default: all three].")
-    ] = None,
-    plane_normal: Normal = None,
-    angles: Angles = None,
-    plane_point: Point = None,
-    frame: Frame = "voxel",
-    slice_: Annotated[
-        int | None,
-        typer.Option("--slice", metavar="N", help="Number of the plane from 0: from the feet, front or left side."),
-    ] = None,
-    position: Annotated[
-        float | None, typer.Option("--position", metavar="MM", help="LPS mm of the plane: axial z, coronal y, ...")
-    ] = None,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="All planes of the volume, as far apart as its voxels (see --spacing).")
-    ] = False,
-    spacing: Spacing = None,
-    thickness: Thickness = None,
-    slab: Annotated[
-        str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
-    ] = None,
-    interpolation: Interpolation = "linear",
-    preset: Preset = None,
+    cut: Planes,
+    slabs: Slab,
     contrast: Window,
-    kind: Format = None,
     opening: Opening,
+    preset: Preset = None,
+    kind: Format = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -138,17 +151,17 @@ def mpr(
     axial and coronal pictures; head or front is up. Planes along the axes of the volume are not interpolated, except to
     give a PNG square pixels. --format dicom writes a derived series for each plane.
     """
-    if plane_normal is not None and (planes is not None or angles is not None):
+    if cut.plane_normal is not None and (cut.planes is not None or cut.angles is not None):
         raise typer.BadParameter("--planes or --angles and --plane-normal exclude one another")
-    if slab is not None and thickness is None:
+    if slabs.slab is not None and slabs.thickness is None:
         raise typer.BadParameter("--slab needs a --thickness")
-    bases = names(planes or ("axial" if angles else ",".join(_PLANES)), known=_PLANES, what="plane")
-    is_oblique = plane_normal is not None or angles is not None
+    bases = names(cut.planes or ("axial" if cut.angles else ",".join(_PLANES)), known=_PLANES, what="plane")
+    is_oblique = cut.plane_normal is not None or cut.angles is not None
     wanted = ("oblique",) if is_oblique else bases
-    normal, point = _three(plane_normal), _three(plane_point)
-    turns = None if angles is None else numbers(angles, count=2)
-    depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
-    piled = stack or apart is not None
+    normal, point = _three(cut.plane_normal), _three(cut.plane_point)
+    turns = None if cut.angles is None else numbers(cut.angles, count=2)
+    depth, apart = (None if text is None else length(text) for text in (slabs.thickness, cut.spacing))
+    piled = cut.stack or apart is not None
     targets = aim(output, wanted, _kind(kind), stacked=piled, apart=True, force=force)
     import gpukit
 
@@ -161,22 +174,51 @@ def mpr(
             normal=normal,
             angles=turns,
             point=point,
-            frame=frame,
-            slice=slice_,
-            position=position,
-            stack=stack,
+            frame=cut.frame,
+            slice=cut.slice_,
+            position=cut.position,
+            stack=cut.stack,
             spacing=apart,
             thickness=depth,
-            slab=slab or "mip",
-            interpolation=interpolation,
+            slab=slabs.slab or "mip",
+            interpolation=slabs.interpolation,
         )
-        asked = window if preset is not None or contrast.window_center is not None else None
-        files = _write(made, targets, interpolation, window, asked, force, progress)
+        asked = window if preset is not None or contrast.is_given else None
+        files = _write(made, targets, slabs.interpolation, window, asked, force, progress)
     _tell("mpr", wanted, made, files, window, as_json)
 
 
-def projection(method: str, what: str, usual: str | None) -> Callable[..., None]:
-    """The command that shows `method` of the voxels behind one another."""
+@dataclass(frozen=True)
+class ProjectionPlane:
+    """Which plane, and how deep."""
+
+    plane: Annotated[
+        str, typer.Option("--plane", metavar="WORD", help=f"Plane of the picture: {', '.join(_PLANES)}.")
+    ] = "axial"
+    plane_normal: Normal = None
+    angles: Angles = None
+    plane_point: Point = None
+    frame: Frame = "voxel"
+    thickness: Thickness = None
+    spacing: Spacing = None
+    mask: Mask = None
+    label: Labels = None
+    interpolation: Interpolation = "linear"
+    preset: Preset = None
+
+    def check(self) -> None:
+        """Options that would do nothing are mistakes."""
+        names(self.plane, known=_PLANES, what="plane")
+        if self.plane_normal is not None and self.angles is not None:
+            raise typer.BadParameter("--angles and --plane-normal exclude one another")
+        if self.spacing is not None and self.thickness is None:
+            raise typer.BadParameter("--spacing needs a --thickness")
+        if self.label is not None and self.mask is None:
+            raise typer.BadParameter("--label needs a --mask")
+
+
+def projection(method: str, noun: str, usual: str | None) -> Callable[..., None]:
+    """The command that shows `method` of the voxels behind one another; `noun` begins its help."""
 
     def command(
         inputs: Inputs,
@@ -185,78 +227,54 @@ def projection(method: str, what: str, usual: str | None) -> Callable[..., None]
             Path,
             typer.Option("--output", "-o", metavar="PATH", help=".png, .nii.gz, .mha, .nrrd, .dcm; a folder for many."),
         ],
-        plane: Annotated[
-            str, typer.Option("--plane", metavar="WORD", help=f"Plane of the picture: {', '.join(_PLANES)}.")
-        ] = "axial",
-        plane_normal: Normal = None,
-        angles: Angles = None,
-        plane_point: Point = None,
-        frame: Frame = "voxel",
-        thickness: Thickness = None,
-        spacing: Spacing = None,
-        mask: Mask = None,
-        label: Labels = None,
-        interpolation: Interpolation = "linear",
-        preset: Preset = None,
+        cut: ProjectionPlane,
         contrast: Window,
         kind: Format = None,
         opening: Opening,
         force: Force = False,
         as_json: Json = False,
     ) -> None:
-        names(plane, known=_PLANES, what="plane")
-        if plane_normal is not None and angles is not None:
-            raise typer.BadParameter("--angles and --plane-normal exclude one another")
-        if spacing is not None and thickness is None:
-            raise typer.BadParameter("--spacing needs a --thickness")
-        if label is not None and mask is None:
-            raise typer.BadParameter("--label needs a --mask")
-        normal, point = _three(plane_normal), _three(plane_point)
-        turns = None if angles is None else numbers(angles, count=2)
-        depth, apart = (None if text is None else length(text) for text in (thickness, spacing))
-        shown = plane if normal is None and turns is None else "oblique"
-        is_folder = apart is not None or _kind(kind) == "dicom"
-        if not is_folder and kind is None:
+        cut.check()
+        normal, point = _three(cut.plane_normal), _three(cut.plane_point)
+        angles = None if cut.angles is None else numbers(cut.angles, count=2)
+        depth, apart = (None if text is None else length(text) for text in (cut.thickness, cut.spacing))
+        shown = cut.plane if normal is None and angles is None else "oblique"
+        if apart is None and kind is None:
             picture_file(output, endings=ENDINGS, force=force)
         targets = aim(output, [shown], _kind(kind), stacked=apart is not None, apart=False, force=force)
         import gpukit
 
         with Progress() as progress:
             volume = opening.one_phase(inputs, progress)
-            window = contrast.of(volume, preset=preset, usual=usual)
-            if mask is not None:
-                volume = inside_of(volume, mask, label)
-            made = gpukit.mip(
-                volume,
-                method=method,
-                plane=plane,
-                normal=normal,
-                angles=turns,
-                point=point,
-                frame=frame,
-                thickness=depth,
-                spacing=apart,
-                interpolation=interpolation,
-            )
+            window = contrast.of(volume, preset=cut.preset, usual=usual)
+            if cut.mask is not None:
+                volume = inside_of(volume, cut.mask, cut.label)
+            picture = gpukit.mip(
+                volume, method=method, plane=cut.plane, normal=normal, angles=angles, point=point, frame=cut.frame,
+                thickness=depth, spacing=apart, interpolation=cut.interpolation,
+            )  # fmt: skip
             # what remains of many slices needs the same window in a viewer as in a picture
-            files = _write([made], targets, interpolation, window, window, force, progress)
-        _tell(method, [shown], [made], files, window, as_json)
+            files = _write([picture], targets, cut.interpolation, window, window, force, progress)
+        _tell(method, [shown], [picture], files, window, as_json)
 
-    command.__doc__ = f"""{what} of the voxels behind one another, through the whole volume or a slab.
+    command.__doc__ = _PROJECTION_HELP.format(noun=noun)
+    return command
+
+
+_PROJECTION_HELP = """{noun} of the voxels behind one another, through the whole volume or a slab.
 
     --thickness makes it a slab around --plane-point, by default around the middle of the volume; with --spacing slabs
     of that thickness slide through the whole volume, as a folder of PNGs or one file of slices. Padding takes no part,
     nor does what lies outside --mask.
     """
-    return command
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``gpukit 3d``."""
     app.command()(mpr)
-    app.command("mip")(with_groups(projection("mip", "Maximum", "angio")))
-    app.command("minip")(with_groups(projection("minip", "Minimum", "lung")))
-    app.command("average")(with_groups(projection("mean", "Mean", None)))
+    app.command("mip")(with_groups(projection("mip", "Maximum intensity projection: the maximum", "angio")))
+    app.command("minip")(with_groups(projection("minip", "Minimum intensity projection: the minimum", "lung")))
+    app.command("average")(with_groups(projection("mean", "Average intensity projection: the mean", None)))
 
 
 # --- shared by the commands -------------------------------------------------------------------------------------------
@@ -294,8 +312,8 @@ def _write(
     made: Sequence[Volume],
     targets: Sequence[Target],
     interpolation: str,
-    window: tuple[float, float] | None,
-    header: tuple[float, float] | None,
+    window: Voi | None,
+    header: Voi | None,
     force: bool,
     progress: Progress,
 ) -> list[list[Path]]:
@@ -322,11 +340,11 @@ def _tell(
     shown: Sequence[str],
     made: Sequence[Volume],
     files: Sequence[Sequence[Path]],
-    window: tuple[float, float] | None,
+    window: Voi | None,
     as_json: bool,
 ) -> None:
     if not as_json:
-        return emit("".join(f"{path}\n" for paths in files for path in paths))
+        return emit("".join(f"{path}\n" for paths in files for path in paths), summary=True)
     pictures = [
         {
             "plane": plane,
@@ -341,4 +359,6 @@ def _tell(
         }
         for plane, volume, paths in zip(shown, made, files, strict=True)
     ]
-    return emit(json_text(kind, {"pictures": pictures, "window": window}))
+    return emit(
+        json_text(kind, {"pictures": pictures, "window": None if window is None else window.limits}), summary=True
+    )

@@ -161,7 +161,7 @@ class Masked:
             if not equals:
                 raise typer.BadParameter(f"{text!r} is no colour of a label: write LABEL=COLOR, such as 3=#ff8000")
             names = {label.name.lower(): label.value for label in mask.labels}
-            value = int(word) if word.isdigit() else names.get(word.strip().lower())
+            value = int(word) if word.isdecimal() else names.get(word.strip().lower())
             if value is None:
                 raise typer.BadParameter(f"there is no label {word!r} among those drawn: {', '.join(sorted(names))}")
             made[value] = color_of(color)
@@ -172,5 +172,5 @@ def mask_of(volume: Volume, mask: Path, labels: str | None) -> Segmentation:
     """The mask on the volume's grid."""
     from gpukit.io.masks import open_mask
 
-    words = None if labels is None else [int(w) if w.strip().isdigit() else w.strip() for w in labels.split(",")]
+    words = None if labels is None else [int(w) if w.strip().isdecimal() else w.strip() for w in labels.split(",")]
     return open_mask(mask, volume, labels=words)

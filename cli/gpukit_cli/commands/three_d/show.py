@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,52 +29,65 @@ __all__ = ["register"]
 _METHODS = ("volume", "surface", "planes")
 
 
-@with_groups
-def show(
-    inputs: Inputs,
-    *,
-    method: Annotated[str, typer.Option("--method", metavar="WORD", help="volume, surface or planes.")] = "volume",
-    transfer_function: TransferFile = None,
-    preset: TransferName = None,
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn."""
+
+    method: Annotated[str, typer.Option("--method", metavar="WORD", help="volume, surface or planes.")] = "volume"
+    transfer_function: TransferFile = None
+    preset: TransferName = None
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="VALUE", help="Of --method surface [CT: 200 HU, else Otsu]."),
-    ] = None,
+    ] = None
     mask: Annotated[
         Path | None,
         typer.Option("--mask", metavar="FILE", help="Surfaces of its labels too: SEG, RTSTRUCT, NIfTI, ..."),
-    ] = None,
+    ] = None
     label: Annotated[
         str | None, typer.Option("--label", metavar="LIST", help="Labels of the mask, by number or name [all].")
-    ] = None,
-    camera_angle: Camera = "0,0",
-    size: Annotated[str, typer.Option("--size", metavar="WxH", help="Pixels of the window.")] = "900x700",
-    background: Background = "black",
+    ] = None
+
+
+@dataclass(frozen=True)
+class View:
+    """From where, and how large."""
+
+    camera_angle: Camera = "0,0"
+    size: Annotated[str, typer.Option("--size", metavar="WxH", help="Pixels of the window.")] = "900x700"
+    background: Background = "black"
+
+
+@with_groups
+def show(
+    inputs: Inputs,
+    scene: Scene,
+    view: View,
     contrast: Window,
+    opening: Opening,
     screenshot: Annotated[
         Path | None, typer.Option("--screenshot", metavar="FILE", help="Draw into this PNG, without a window.")
     ] = None,
-    opening: Opening,
     force: Force = False,
 ) -> None:
     """Open a window with one series, to turn with the mouse; `q` closes it. Needs a display, or --screenshot.
 
     The camera starts at --camera-angle. L, P and S in the corner are the patient's left, back and head.
     """
-    azimuth, elevation = numbers(camera_angle, count=2)
-    pixels, shade = pixels_of(size), color_of(background)
-    if method not in _METHODS:
-        raise typer.BadParameter(f"{method!r} is no method: there are {', '.join(_METHODS)}")
-    if (transfer_function or preset) and method != "volume":
+    azimuth, elevation = numbers(view.camera_angle, count=2)
+    pixels, shade = pixels_of(view.size), color_of(view.background)
+    if scene.method not in _METHODS:
+        raise typer.BadParameter(f"{scene.method!r} is no method: there are {', '.join(_METHODS)}")
+    if (scene.transfer_function or scene.preset) and scene.method != "volume":
         raise typer.BadParameter("a transfer function needs --method volume")
-    if threshold is not None and method != "surface":
+    if scene.threshold is not None and scene.method != "surface":
         raise typer.BadParameter("--threshold needs --method surface")
-    if contrast.is_given and method != "planes":
+    if contrast.is_given and scene.method != "planes":
         raise typer.BadParameter("a window needs --method planes")
-    if label is not None and mask is None:
+    if scene.label is not None and scene.mask is None:
         raise typer.BadParameter("--label needs a --mask")
     target = None if screenshot is None else picture_file(screenshot, endings=(".png",), force=force)
-    look = look_of(transfer_function, preset)
+    look = look_of(scene.transfer_function, scene.preset)
     from gpukit.rendering.scene.interactive import check_display
     from gpukit.rendering.scene.interactive import show as open_window
     from gpukit_cli.commands.three_d.surface import parts_of_mask
@@ -82,14 +96,14 @@ def show(
         check_display()  # before the series is read
     with Progress() as progress:
         volume = opening.open(inputs, progress)
-        parts = [] if mask is None else parts_of_mask(mask, label, volume, progress)
-        window = contrast.of(volume) if method == "planes" else None
+        parts = [] if scene.mask is None else parts_of_mask(scene.mask, scene.label, volume, progress)
+        window = contrast.of(volume) if scene.method == "planes" else None
     open_window(
-        volume, method=method, transfer=look, threshold=threshold, parts=parts, window=window, azimuth=azimuth,
-        elevation=elevation, size=pixels, background=shade, screenshot=target, force=force,
+        volume, method=scene.method, transfer=look, threshold=scene.threshold, parts=parts, window=window,
+        azimuth=azimuth, elevation=elevation, size=pixels, background=shade, screenshot=target, force=force,
     )  # fmt: skip
     if target is not None:
-        emit(f"{target}\n")
+        emit(f"{target}\n", summary=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -40,34 +40,47 @@ class Made:
     before: Mesh
 
 
-@with_groups
-def surface(
-    inputs: Inputs,
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"Ends in {', '.join(_SUFFIXES)}.")],
+@dataclass(frozen=True)
+class Region:
+    """What the surface goes around."""
+
     threshold: Annotated[
         float | None,
         typer.Option(
             "--threshold", metavar="VALUE", help="Voxels of at least this are inside [CT: 200 HU, else Otsu]."
         ),
-    ] = None,
+    ] = None
     mask: Annotated[
         Path | None,
         typer.Option("--mask", metavar="FILE", help="Surfaces of its labels: SEG, RTSTRUCT, NIfTI, MetaImage, NRRD."),
-    ] = None,
+    ] = None
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="LIST", help="Of --mask or of a label map: all, or such as 1,3 or liver."),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Simplification:
+    """What becomes of the surface."""
+
     smooth: Annotated[
         int, typer.Option("--smooth", metavar="N", min=0, help="Iterations of smoothing that keeps the volume.")
-    ] = 0,
+    ] = 0
     decimate: Annotated[
         float | None,
         typer.Option("--decimate", metavar="TARGET", help="Triangles to keep: a share such as 0.2, or their number."),
-    ] = None,
-    largest: Annotated[bool, typer.Option("--largest", help="Only the surface that encloses most.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Say whether the surface is watertight.")] = False,
+    ] = None
+    largest: Annotated[bool, typer.Option("--largest", help="Only the surface that encloses most.")] = False
+    check: Annotated[bool, typer.Option("--check", help="Say whether the surface is watertight.")] = False
+
+
+@with_groups
+def surface(
+    inputs: Inputs,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help=f"Ends in {', '.join(_SUFFIXES)}.")],
+    region: Region,
+    simple: Simplification,
     opening: Opening,
     force: Force = False,
     as_json: Json = False,
@@ -77,34 +90,43 @@ def surface(
     It is closed, also where the object reaches the border of the volume, and its faces look outward. Labels go to
     files of their own names, FILE-liver.stl, or all into one .glb with a material each. A DICOM SEG can be the input.
     """
-    if threshold is not None and (labels is not None or mask is not None):
+    if region.threshold is not None and (region.labels is not None or region.mask is not None):
         raise typer.BadParameter("--threshold excludes --labels and --mask")
-    if decimate is not None and not (0 < decimate < 1 or (decimate >= 4 and decimate == int(decimate))):
-        raise typer.BadParameter(f"--decimate {decimate:g}: write a share between 0 and 1, or a number from 4")
+    if simple.decimate is not None and not (
+        0 < simple.decimate < 1 or (simple.decimate >= 4 and simple.decimate == int(simple.decimate))
+    ):
+        raise typer.BadParameter(f"--decimate {simple.decimate:g}: write a share between 0 and 1, or a number from 4")
     if not output.name.lower().endswith(_SUFFIXES):
         raise typer.BadParameter(f"{output} has no ending that says what to write: use {', '.join(_SUFFIXES)}")
-    wanted = _labels(labels)
+    wanted = _labels(region.labels)
     from gpukit.documents.atomic import check_output
     from gpukit.io.masks import open_masks, own_masks
 
-    single = opening.phase != "all" and mask is None and labels is None
+    single = opening.phase != "all" and region.mask is None and region.labels is None
     if single or output.suffix.lower() == ".glb":
         check_output(output, force=force)
-    how = (largest, smooth, decimate)
+    how = (simple.largest, simple.smooth, simple.decimate)
     with Progress() as progress:
-        found = own_masks(inputs[0], wanted) if len(inputs) == 1 and mask is None and threshold is None else None
+        found = (
+            own_masks(inputs[0], wanted)
+            if len(inputs) == 1 and region.mask is None and region.threshold is None
+            else None
+        )
         if found is not None:
             made = _of_masks(found, how, progress)
         else:
             volume = opening.one_phase(inputs, progress)
-            if mask is not None:
-                made = _of_masks(open_masks(mask, volume, labels=wanted), how, progress)
-            elif labels is not None:
+            if region.mask is not None:
+                made = _of_masks(open_masks(region.mask, volume, labels=wanted), how, progress)
+            elif region.labels is not None:
                 made = _of_map(volume, wanted, how)
             else:
-                made = surfaces_of(volume, threshold, how, progress)
-        rows = _write(made, output, check, force, progress)
-    emit(json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)))
+                made = surfaces_of(volume, region.threshold, how, progress)
+        rows = _write(made, output, simple.check, force, progress)
+    emit(
+        json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)),
+        summary=True,
+    )
 
 
 def _threshold_for(volume: Volume, threshold: float | None) -> float:

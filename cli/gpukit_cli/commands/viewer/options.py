@@ -11,9 +11,16 @@ import typer
 from gpukit_cli.params import numbers
 
 if TYPE_CHECKING:
+    from gpukit.viewer.encoding.target import Target
     from gpukit.viewer.options import ViewOptions
+    from gpukit.viewer.scene import Companions
+    from gpukit.viewer.terminal import Terminal
 
-__all__ = ["Look", "Output", "Shown", "size_of"]
+__all__ = ["Look", "Onto", "Output", "Shown", "Way", "prepare", "size_of"]
+
+MODES = ("auto", "ascii", "ansi", "iterm2", "kitty", "sixel")
+#: Cells of a side, at most.
+_MOST = 10_000
 
 
 def size_of(text: str | None, name: str) -> tuple[int, int] | None:
@@ -23,7 +30,28 @@ def size_of(text: str | None, name: str) -> tuple[int, int] | None:
     first, cross, second = text.lower().partition("x")
     if not (cross and first.isdecimal() and second.isdecimal() and int(first) > 0 and int(second) > 0):
         raise typer.BadParameter(f"{name} {text}: write two numbers above 0 such as 80x40")
-    return min(int(first), 10_000), min(int(second), 10_000)
+    return min(int(first), _MOST), min(int(second), _MOST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One picture, a session, a sheet, or two images."""
+
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Step, zoom, window by keys and mouse; ? lists them.")
+    ] = False
+    thumbnail: Annotated[bool, typer.Option("--thumbnail", help="A sheet of all images, or all frames of one.")] = False
+    compare: Annotated[bool, typer.Option("--compare", help="Two images, or two series, side by side.")] = False
+    own_window: Annotated[bool, typer.Option("--own-window", help="With --compare: a window for each image.")] = False
+
+    def check(self, inputs: list[Path]) -> None:
+        """Refuse what does not go together."""
+        if self.thumbnail and (self.compare or self.interactive):
+            raise typer.BadParameter("--thumbnail goes neither with --compare nor with --interactive")
+        if self.compare and len(inputs) != 2:
+            raise typer.BadParameter(f"--compare needs two inputs, {len(inputs)} were given")
+        if self.own_window and not self.compare:
+            raise typer.BadParameter("--own-window is for --compare")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +93,41 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Onto:
+    """Other objects that are laid on images."""
+
+    presentation: Annotated[
+        Path | None, typer.Option("--presentation", metavar="FILE", help="Apply a presentation state.")
+    ] = None
+    seg: Annotated[
+        list[Path] | None, typer.Option("--seg", metavar="FILE", help="Borders of a segmentation; may be repeated.")
+    ] = None
+    rtstruct: Annotated[
+        list[Path] | None, typer.Option("--rtstruct", metavar="FILE", help="Contours of a structure set.")
+    ] = None
+    measurements: Annotated[
+        list[Path] | None,
+        typer.Option("--measurements", metavar="FILE", help="Measurements of an SR, a presentation state or JSON."),
+    ] = None
+
+    def companions(self) -> Companions:
+        """The objects, read."""
+        from gpukit.viewer.scene import Companions
+
+        if not (self.presentation or self.seg or self.rtstruct or self.measurements):
+            return Companions()
+        from gpukit.dicom.pr.apply import read_state
+        from gpukit.viewer.companions import Contours, Measurements, SegmentMasks
+
+        lines = [Contours(path) for path in self.rtstruct or ()]
+        return Companions(
+            None if self.presentation is None else read_state(self.presentation),
+            tuple(SegmentMasks(path) for path in self.seg or ()),
+            (*lines, *(Measurements(path) for path in self.measurements or ())),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """For which terminal, and where to."""
 
@@ -92,6 +155,56 @@ class Output:
     ] = None
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False
 
+    @property
+    def is_png(self) -> bool:
+        """Whether the file's name asks for a PNG."""
+        return self.output is not None and self.output.suffix.lower() == ".png"
+
+    def check(self) -> None:
+        """Refuse what is not possible, before anything is read."""
+        if self.mode not in MODES:
+            raise typer.BadParameter(f"--mode {self.mode}: use {', '.join(MODES)}")
+        for name, value in (("--width", self.width), ("--height", self.height)):
+            if value is not None and not 1 <= value <= _MOST:
+                raise typer.BadParameter(f"{name} {value}: give 1 to {_MOST}")
+        size_of(self.size, "--size"), size_of(self.cell_size, "--cell-size")
+
+    def area(self, terminal: Terminal) -> tuple[int, int]:
+        """Cells to fill: both sizes mean to fit in, one alone leaves the other free."""
+        columns, lines = size_of(self.size, "--size") or (terminal.columns, max(2, terminal.lines - 1))
+        if self.width is None and self.height is None:
+            return columns, lines
+        return self.width or (columns if self.size or terminal.is_tty else _MOST), self.height or _MOST
+
+
+def prepare(
+    look: Look, shown: Shown, output: Output, terminal: Terminal
+) -> tuple[ViewOptions, Target, tuple[int, int]]:
+    """Mode, colours and size, from what was asked for and what the terminal is."""
+    from gpukit.viewer.encoding.target import Target
+    from gpukit.viewer.terminal import choose_mode
+    from gpukit_cli.failures import warn
+
+    mode = output.mode
+    if mode == "auto":
+        mode, advice = choose_mode(terminal)
+        if output.color is not None and mode == "ascii" and terminal.utf8:
+            mode = "ansi"
+        if advice:
+            warn(advice)
+    elif mode == "ansi" and not terminal.utf8 and terminal.is_tty:
+        warn("the locale is not UTF-8: the picture is in letters")
+        mode = "ascii"
+    colors = output.color or (terminal.colors if terminal.colors != "none" else "24bit")
+    cell = size_of(output.cell_size, "--cell-size") or terminal.cell
+    options = view_options(look, shown, output, mode, colors)
+    target = Target(
+        mode, options.quality, options.colors, options.cells, cell,
+        shared=mode == "kitty" and terminal.local and terminal.kitty and not terminal.tmux and output.output is None,
+        compress=not terminal.local, tmux=mode == "kitty" and terminal.tmux, utf8=terminal.utf8,
+    )  # fmt: skip
+    return options, target, output.area(terminal)
+
 
 def view_options(look: Look, shown: Shown, output: Output, mode: str, colors: str) -> ViewOptions:
     """What the toolkit takes."""
@@ -100,7 +213,8 @@ def view_options(look: Look, shown: Shown, output: Output, mode: str, colors: st
     percentile = None if look.percentile is None else numbers(look.percentile, count=2)
     return ViewOptions(
         mode=mode, quality=output.quality, colors=colors, cells=output.cells, center=look.window_center,
-        width=look.window_width, preset=look.preset, percentile=None if percentile is None else (percentile[0], percentile[1]),
+        width=look.window_width, preset=look.preset,
+        percentile=None if percentile is None else (percentile[0], percentile[1]),
         invert=look.invert, zoom=look.zoom, show_info=shown.show_info, show_overlay=shown.show_overlay,
         patient=not shown.no_patient,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -68,9 +68,7 @@ def load_template() -> Template:
 
         folder = files("nilearn.datasets") / "data"
     except ImportError as error:
-        raise DependencyError(
-            f"training needs the package {error.name}", fix="install it with: pip install 'gpukit[demo]'"
-        ) from error
+        raise missing_package(f"training needs the package {error.name}", "demo") from error
     maps = []
     for kind in ("t1", "wm", "gm"):
         image = nibabel.load(str(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"))

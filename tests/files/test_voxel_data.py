@@ -8,6 +8,7 @@ import random
 import struct
 import time
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -220,6 +221,22 @@ def test_damaged_headers_raise_one_kind_of_error_that_names_the_file(suffix: str
     assert refused > 30
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_absurd_sizes_are_refused_without_a_warning(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
+    (nrrd if suffix == ".nrrd" else metaimage)(path, VOXELS.tobytes())
+    raw = path.read_bytes()
+    if suffix == ".mha":
+        raw = raw.replace(b"ElementSpacing = 1 2 3\n", b"ElementSpacing = 1e308 2 3\nDistanceUnits = cm\n")
+    else:
+        raw = raw.replace(b"(2,0,0)", b"(1e308,1e308,0)").replace(b"encoding", b'space units: "m" "m" "m"\nencoding')
+    path.write_bytes(raw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(GpukitError, match=path.name):
+            gpukit.open(path, device="cpu")
+
+
 def test_errors_are_short_however_long_the_header_is(tmp_path: Path) -> None:
     path = tmp_path / "v.mha"
     path.write_bytes(_FIELDS.replace("MET_SHORT", "X" * 100_000).encode() + b"ElementDataFile = LOCAL\n" + bytes(240))
@@ -235,6 +252,17 @@ def test_claims_beyond_the_machine_are_refused_where_the_packing_has_no_bound(tm
     )
     with pytest.raises(TooLargeError, match=r"v\.nrrd"):
         gpukit.open(path, device="cpu")
+
+
+@pytest.mark.parametrize("field", ["HeaderSize = 20", "HeaderSize = -1"])
+def test_a_header_is_never_read_as_voxels(field: str, tmp_path: Path) -> None:
+    """As `vox_offset` of NIfTI: voxels that would begin within the text of the header."""
+    data = VOXELS.tobytes()[: 200 if "-1" in field else None]
+    with pytest.raises(FormatError, match="within the header"):
+        gpukit.open(metaimage(tmp_path / "v.mha", data, f"{field}\n"), device="cpu")
+    if "-1" in field:
+        with pytest.raises(FormatError, match="within the header"):
+            gpukit.open(nrrd(tmp_path / "v.nrrd", data, "encoding: raw\nbyte skip: -1\n"), device="cpu")
 
 
 # --- the file afterwards -----------------------------------------------------------------------------------------
@@ -404,6 +432,14 @@ def test_voxel_sizes_that_disagree_with_the_sform_are_noted(tmp_path: Path) -> N
     volume = gpukit.open(path, device="cpu")
     assert volume.grid.spacing == pytest.approx((1, 2, 3))
     assert "1 x 1 x 1 by pixdim and 1 x 2 x 3 by the sform" in volume.notes[0]
+
+
+def test_an_orientation_that_is_only_a_word_is_noted(tmp_path: Path) -> None:
+    """ITK does not use it either; a reader must know that the file says more than is believed."""
+    path = metaimage(tmp_path / "v.mha", VOXELS.tobytes(), "AnatomicalOrientation = LPS\n")
+    volume = gpukit.open(path, device="cpu")
+    assert np.diag(volume.grid.affine)[:3] == pytest.approx(SimpleITK.ReadImage(path).GetSpacing())
+    assert any("AnatomicalOrientation LPS" in note for note in volume.notes)
 
 
 def test_a_metaimage_in_centimetres_becomes_millimetres(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpukit.viewer.cells import CellGrid, ascii_lines, cell_grid, encode
+from gpukit.viewer.encoding.cells import CellGrid, ascii_lines, cell_grid, encode
 from gpukit.viewer.layout import CELL, SUBCELLS
 from gpukit.viewer.picture import Label, Picture, burn_labels
 from gpukit.viewer.text import cut, width_of
 
-__all__ = ["Target", "picture_bytes", "picture_lines"]
+__all__ = ["Target", "picture_bytes", "picture_grid", "picture_lines"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Target:
         Pixels of a cell.
     shared : bool
         kitty: hand pixels over in shared memory.
+    compress : bool
+        kitty: fewer bytes, for a terminal on another machine.
     tmux : bool
         kitty: by placeholders, through tmux.
     utf8 : bool
@@ -40,6 +42,7 @@ class Target:
     cells: str = "half"
     cell: tuple[int, int] = CELL
     shared: bool = False
+    compress: bool = True
     tmux: bool = False
     utf8: bool = True
 
@@ -63,12 +66,23 @@ def picture_lines(picture: Picture, target: Target) -> list[bytes]:
         for label in picture.labels:
             _write_ascii(lines, label, target.utf8)
         return [line.encode("utf-8" if target.utf8 else "ascii", "replace") for line in lines]
-    grid = cell_grid(picture.pixels, target.cells)
+    return encode(picture_grid(picture, target), target.colors)
+
+
+def picture_grid(picture: Picture, target: Target) -> CellGrid:
+    """Cells of a picture with its words, for the modes of text."""
+    if target.mode == "ascii":
+        shape = picture.pixels.shape[:2]
+        letters = [line.ljust(shape[1]) for line in ascii_lines(picture.pixels, target.quality)]
+        chars = np.array([[ord(c) for c in line] for line in letters], np.uint32).reshape(shape)
+        grid = CellGrid(chars, np.full((*shape, 3), 200, np.uint8), np.zeros((*shape, 3), np.uint8))
+    else:
+        grid = cell_grid(picture.pixels, target.cells)
     if picture.labels:
         grid = CellGrid(grid.chars.copy(), _rgb(grid.front), _rgb(grid.back))
         for label in picture.labels:
             _write_cells(grid, label, target.points)
-    return encode(grid, target.colors)
+    return grid
 
 
 def picture_bytes(picture: Picture, target: Target, *, number: int = 0, keep_cursor: bool = False) -> bytes:
@@ -78,18 +92,19 @@ def picture_bytes(picture: Picture, target: Target, *, number: int = 0, keep_cur
     pixels = burn_labels(picture)
     columns, lines = -(-pixels.shape[1] // target.cell[0]), -(-pixels.shape[0] // target.cell[1])
     if target.mode == "kitty":
-        from gpukit.viewer.graphics import kitty, kitty_placeholders, through_tmux
+        from gpukit.viewer.encoding.graphics import kitty, kitty_placeholders, through_tmux
 
         if target.tmux:
             number = number or 0x4B4954
             sent = through_tmux(kitty(pixels, number=number, placeholders=(columns, lines)))
             return sent + b"".join(line + b"\n" for line in kitty_placeholders(number, columns, lines))
-        return kitty(pixels, number=number, shared=target.shared, keep_cursor=keep_cursor) + b"\n"
+        data = kitty(pixels, number=number, shared=target.shared, keep_cursor=keep_cursor, compress=target.compress)
+        return data + b"\n"
     if target.mode == "iterm2":
-        from gpukit.viewer.graphics import iterm2
+        from gpukit.viewer.encoding.graphics import iterm2
 
         return iterm2(pixels, columns, lines) + b"\n"
-    from gpukit.viewer.sixel import sixel
+    from gpukit.viewer.encoding.sixel import sixel
 
     return sixel(pixels) + b"\n"
 

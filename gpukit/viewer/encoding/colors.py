@@ -45,8 +45,7 @@ def sgr(values: NDArray[np.uint8], colors: str, *, back: bool) -> NDArray[np.uin
         digits = _digits()
         lead = np.frombuffer(b"48;2" if back else b"38;2", np.uint8)
         parts = [np.broadcast_to(lead, (*values.shape[:2], 4))]
-        for c in range(3):
-            parts.append(digits[values[..., c]])
+        parts += [digits[values[..., c]] for c in range(3)]
         return np.concatenate(parts, axis=2)
     index = nearest_256(values) if colors == "256" else nearest_16(values)
     return _index_table(colors, back)[index]

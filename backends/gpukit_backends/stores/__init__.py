@@ -1,0 +1,1 @@
+"""Object stores, each a plug-in of the group ``gpukit.stores``."""

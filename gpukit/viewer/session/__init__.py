@@ -1,0 +1,1 @@
+"""The interactive session: keys, mouse, a screen that sends what changed, cine, planes, a terminal left as it was."""
