@@ -251,7 +251,7 @@ class _Presenter:
         words: list[Span] = []
         for group in (concepts.FINDINGS, concepts.SITES, concepts.TRACKING_IDS):
             for one in fields:
-                if one.concept in group and (group is not concepts.TRACKING_IDS or not words):
+                if one.concept in group:
                     words += [*([{"t": ", "}] if words else []), *self.spans.inline(one)]
         return words
 
