@@ -199,13 +199,14 @@ def _compared(
         status = "other unit"
     else:
         status = "compared"
-    finding = [spans.code(last.finding)] if last.finding else [spans.text(last.tracking_id)] if last.tracking_id else []
-    for code in (*last.sites, *([last.laterality] if last.laterality else [])):
-        finding += [*([{"t": ", "}] if finding else []), spans.code(code)]
+    finding = [spans.text(last.tracking_id)] if last.tracking_id else []
+    for about in (last.finding, *last.sites, last.laterality):
+        if about is not None:
+            finding += [*([{"t": ", "}] if finding else []), spans.code(about)]
     name = [spans.code(last.name)] if last.name else [spans.message("Number")]
-    for code in (last.derivation, last.method):
-        if code is not None:
-            name += [{"t": ", "}, spans.code(code)]
+    for how in (last.derivation, last.method):
+        if how is not None:
+            name += [{"t": ", "}, spans.code(how)]
     unit = shown_unit(last.unit)
     cells = [finding, name]
     cells += [

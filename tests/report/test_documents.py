@@ -154,6 +154,24 @@ def test_words_of_the_user_are_never_mixed_with_the_report(tmp_path: Path) -> No
 # ---- languages
 
 
+def test_lesions_of_one_kind_are_told_apart(tmp_path: Path) -> None:
+    """Three masses of a patient: each line of summary and comparison names the one that it is about."""
+
+    def masses(day: int, *values: str) -> Path:
+        groups = []
+        for name, value in zip("ABC", values, strict=True):
+            group = lesion(f"lesion {name}", value)
+            group.ContentSequence.append(sr.coded(sr.FINDING, ("4147007", "SCT", "Mass")))
+            groups.append(group)
+        return sr.save(at(day, *groups), tmp_path / f"{day}.dcm")
+
+    text = text_of(masses(9, "14", "8", "10"), compare=[masses(3, "20", "9", "11")])
+    summary, _, rest = text.partition("Comparison with prior reports")
+    for name, value, before in (("A", "14", "20"), ("B", "8", "9"), ("C", "10", "11")):
+        assert re.search(rf"Mass, lesion {name}: Length {value} mm", summary)
+        assert re.search(rf"lesion {name}, Mass\s+Length\s+{before} mm\s+{value} mm", rest)
+
+
 @pytest.mark.parametrize("language", [word for word in LANGUAGES if word != "en"])
 def test_catalogues_are_complete_and_keep_their_arguments(language: str) -> None:
     words = catalogue(language)

@@ -180,7 +180,7 @@ class _Parser:
     ) -> tuple[Elements, int]:
         """Elements from `position`, up to `end` or an item delimiter; and where they end."""
         if depth > _MAX_DEPTH:
-            raise FormatError(
+            raise TooLargeError(
                 f"sequences are nested deeper than {_MAX_DEPTH} levels", file=self.file, attribute="ContentSequence",
                 fix="check who wrote the file",
             )  # fmt: skip

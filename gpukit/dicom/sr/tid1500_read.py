@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import Any
 
 from gpukit.dicom.modules.codes import Code
 from gpukit.dicom.modules.graphics import TO_CORNER, Figure, ImageReference, SegmentReference, graphic_points
 from gpukit.dicom.reader.discovery import Location
-from gpukit.dicom.reader.headers import read_dataset
+from gpukit.dicom.sr.content_item import ContentItem, Reference
+from gpukit.dicom.sr.content_tree import is_structured_report, read_content_tree
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
-from gpukit.errors import FormatError, GpukitError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from gpukit.errors import FormatError
 
 __all__ = ["is_structured_report", "read_measurement_report"]
 
-_STORAGE = "1.2.840.10008.5.1.4.1.1.88."
 _GROUP = ("125007", "DCM")
 _TRACKING_ID, _TRACKING_UID = ("112039", "DCM"), ("112040", "DCM")
 _FINDING, _COMMENT, _DERIVATION, _METHOD = ("121071", "DCM"), ("121106", "DCM"), ("121401", "DCM"), ("370129005", "SCT")
 _SITES = {("363698007", "SCT"), ("G-C0E3", "SRT")}
 _METHODS = {_METHOD, ("G-C036", "SRT")}
 _SEGMENT = ("121191", "DCM")
-#: A report of this many items is no report, and one nested this deep is an attack.
-_MOST_ITEMS, _DEEPEST = 200_000, 60
 #: SCOORD3D polygons are closed polylines.
 _TYPES = {
     "POINT": "POINT",
@@ -38,11 +32,6 @@ _TYPES = {
     "CIRCLE": "CIRCLE",
     "ELLIPSE": "ELLIPSE",
 }
-
-
-def is_structured_report(sop_class_uid: str) -> bool:
-    """Whether instances of this class have a content tree."""
-    return sop_class_uid.startswith(_STORAGE)
 
 
 def read_measurement_report(path: str | PathLike[str] | Location) -> tuple[ReportedGroup, ...]:
@@ -62,70 +51,36 @@ def read_measurement_report(path: str | PathLike[str] | Location) -> tuple[Repor
     Raises
     ------
     FormatError
-        No SR, one without measurement groups, or a damaged one.
+        The file is not a structured report, has no measurement group, or is damaged.
+    TooLargeError
+        It has more items, or is nested deeper, than a report can be.
     """
-    location = path if isinstance(path, Location) else Location(fspath(path))
-    file = str(location)
-    dataset = read_dataset(location)
-    if not is_structured_report(str(dataset.get("SOPClassUID") or "")):
-        raise FormatError("not a structured report", file=file, attribute="SOPClassUID")
-    try:
-        groups = tuple(_group(item, file) for item in _walk(dataset, file) if _concept(item) == _GROUP)
-    except GpukitError:
-        raise
-    except Exception as error:  # values are converted when they are asked for, and pydicom raises many kinds on damage
-        raise FormatError(f"an attribute makes no sense: {error}", file=file) from error
+    tree = read_content_tree(path)
+    groups = tuple(_group(item, tree.file) for item in tree.root.walk() if item.concept == _GROUP and item.path != (1,))
     if not groups:
         raise FormatError(
-            "the report has no measurement group (TID 1500)", file=file, attribute="ContentSequence",
+            "the report has no measurement group (TID 1500)", file=tree.file, attribute="ContentSequence",
             fix="give a report of measurements",
         )  # fmt: skip
     return groups
 
 
-def _walk(root: Dataset, file: str) -> Iterator[Dataset]:
-    """Every content item below `root`, parents first; bounded in number and depth."""
-    waiting: list[tuple[Dataset, int]] = [(item, 1) for item in reversed(list(root.get("ContentSequence") or ()))]
-    count = 0
-    while waiting:
-        item, depth = waiting.pop()
-        count += 1
-        if count > _MOST_ITEMS or depth > _DEEPEST:
-            raise FormatError("the report has too many items, or is nested too deep", file=file)
-        yield item
-        waiting += [(child, depth + 1) for child in reversed(list(item.get("ContentSequence") or ()))]
+def _code(item: ContentItem) -> Code | None:
+    return item.codes[0] if item.codes else None
 
 
-def _code(sequence: Any) -> Code | None:
-    """First item of a code sequence."""
-    if not sequence:
-        return None
-    item = sequence[0]
-    value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue") or ""
-    return Code(str(value), str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeMeaning") or ""))
-
-
-def _concept(item: Dataset) -> tuple[str, str]:
-    code = _code(item.get("ConceptNameCodeSequence"))
-    return ("", "") if code is None else (code.value, code.scheme)
-
-
-def _children(item: Dataset) -> list[Dataset]:
-    return list(item.get("ContentSequence") or ())
-
-
-def _group(item: Dataset, file: str) -> ReportedGroup:
+def _group(item: ContentItem, file: str) -> ReportedGroup:
     numbers: list[ReportedNumber] = []
     images: dict[ImageReference, None] = {}
     figures: list[Figure] = []
     sites: list[Code] = []
     facts: dict[str, Any] = {"tracking_uid": ""}
-    for child in _children(item):
-        concept, kind = _concept(child), str(child.get("ValueType") or "")
+    for child in item.children:
+        concept, kind = child.concept, child.value_type
         if kind == "NUM":
-            found = _number(child, file)
-            if found is not None:
-                number, references, frame = found
+            reported = _number(child, file)
+            if reported is not None:
+                number, references, frame = reported
                 numbers.append(number)
                 images |= dict.fromkeys(references)
                 facts.setdefault("frame_of_reference_uid", frame)
@@ -135,19 +90,18 @@ def _group(item: Dataset, file: str) -> ReportedGroup:
             images |= dict.fromkeys(references)
             facts.setdefault("frame_of_reference_uid", frame)
         elif kind == "IMAGE":
-            reference = _image(child)
-            if reference is None:
+            if not child.references:
                 continue
             if concept == _SEGMENT:
-                facts["segment"] = _segment(child, reference)
+                facts["segment"] = _segment(child.references[0])
             else:
-                images[reference] = None
+                images[_image(child.references[0])] = None
         elif concept == _TRACKING_UID:
-            facts["tracking_uid"] = str(child.get("UID") or "")
+            facts["tracking_uid"] = child.text
         elif kind == "TEXT" and concept in (_TRACKING_ID, _COMMENT):
-            facts["tracking_id" if concept == _TRACKING_ID else "label"] = str(child.get("TextValue") or "")
+            facts["tracking_id" if concept == _TRACKING_ID else "label"] = child.text
         elif kind == "CODE":
-            code = _code(child.get("ConceptCodeSequence"))
+            code = _code(child)
             if code is not None and concept in _SITES:
                 sites.append(code)
             elif code is not None and (concept == _FINDING or concept in _METHODS):
@@ -163,59 +117,65 @@ def _group(item: Dataset, file: str) -> ReportedGroup:
     )
 
 
-def _number(item: Dataset, file: str) -> tuple[ReportedNumber, list[ImageReference], str] | None:
-    code, values = _code(item.get("ConceptNameCodeSequence")), item.get("MeasuredValueSequence")
+def _number(item: ContentItem, file: str) -> tuple[ReportedNumber, list[ImageReference], str] | None:
+    code, number = item.name, item.number
     if code is None:
         raise FormatError("a number has no name", file=file, attribute="ConceptNameCodeSequence")
-    if not values:
+    if number is None or (not number.text and number.floating is None):
         return None
-    measured = values[0].get("FloatingPointValue")
-    value = float(measured if measured is not None else values[0].get("NumericValue"))
-    unit = _code(values[0].get("MeasurementUnitsCodeSequence"))
+    try:
+        value = float(number.text) if number.floating is None else number.floating
+    except ValueError:
+        raise FormatError(
+            f"{code.meaning[:40]}: {number.text[:20]!r} is not a number", file=file, attribute="NumericValue"
+        ) from None
     if not math.isfinite(value):
         raise FormatError(f"{code.meaning[:40]} is not finite", file=file, attribute="NumericValue")
     figures: list[Figure] = []
     images: list[ImageReference] = []
     frame = ""
     facts: dict[str, Any] = {}
-    for child in _children(item):
-        kind = str(child.get("ValueType") or "")
+    for child in item.children:
+        kind = child.value_type
         if kind in ("SCOORD", "SCOORD3D"):
             figure, references, frame = _figure(child, file)
             figures.append(figure)
             images += references
         elif kind == "IMAGE":
-            reference = _image(child)
-            images += [] if reference is None else [reference]
-        elif kind == "CODE" and (_concept(child) == _DERIVATION or _concept(child) in _METHODS):
-            facts["derivation" if _concept(child) == _DERIVATION else "method"] = _code(
-                child.get("ConceptCodeSequence")
-            )
-    number = ReportedNumber(code=code, value=value, unit=unit.value if unit else "1", figures=tuple(figures), **facts)
-    return number, images, frame
+            images += [_image(reference) for reference in child.references[:1]]
+        elif kind == "CODE" and (child.concept == _DERIVATION or child.concept in _METHODS):
+            facts["derivation" if child.concept == _DERIVATION else "method"] = _code(child)
+    unit = number.unit.value if number.unit else "1"
+    reported = ReportedNumber(code=code, value=value, unit=unit, figures=tuple(figures), **facts)
+    return reported, images, frame
 
 
-def _figure(item: Dataset, file: str) -> tuple[Figure, list[ImageReference], str]:
-    kind = str(item.get("GraphicType") or "")
-    if kind not in _TYPES:
-        raise FormatError(f"unknown graphic type {kind[:20]!r}", file=file, attribute="GraphicType")
-    spatial = str(item.get("ValueType")) == "SCOORD3D"
-    points = graphic_points(item.get("GraphicData"), file, dimensions=3 if spatial else 2)
+def _figure(item: ContentItem, file: str) -> tuple[Figure, list[ImageReference], str]:
+    area = item.coordinates
+    if area is None or item.problems:
+        raise FormatError(
+            item.problems[0] if item.problems else "a region has no points", file=file, attribute="GraphicData"
+        )
+    if area.type not in _TYPES:
+        raise FormatError(f"unknown graphic type {area.type[:20]!r}", file=file, attribute="GraphicType")
+    spatial = item.value_type == "SCOORD3D"
+    values = [number for point in area.points for number in point]
+    points = graphic_points(values, file, dimensions=3 if spatial else 2)
     if spatial:
-        return Figure(_TYPES[kind], points), [], str(item.get("ReferencedFrameOfReferenceUID") or "")
+        return Figure(_TYPES[area.type], points), [], area.frame_of_reference_uid
     moved = tuple((x - TO_CORNER, y - TO_CORNER) for x, y in points)
-    references = [_image(child) for child in _children(item) if str(child.get("ValueType") or "") == "IMAGE"]
-    return Figure(_TYPES[kind], moved), [r for r in references if r is not None], ""
+    references = [
+        _image(child.references[0]) for child in item.children if child.value_type == "IMAGE" and child.references
+    ]
+    return Figure(_TYPES[area.type], moved), references, ""
 
 
-def _image(item: Dataset) -> ImageReference | None:
-    sequence = item.get("ReferencedSOPSequence")
-    return ImageReference.of(sequence[0]) if sequence else None
+def _image(reference: Reference) -> ImageReference:
+    frame = reference.frames[0] if len(reference.frames) == 1 else None
+    return ImageReference(reference.sop_class_uid, reference.sop_instance_uid, frame or None)
 
 
-def _segment(item: Dataset, reference: ImageReference) -> SegmentReference | None:
-    numbers = item.ReferencedSOPSequence[0].get("ReferencedSegmentNumber")
-    if numbers is None:
+def _segment(reference: Reference) -> SegmentReference | None:
+    if not reference.segments:
         return None
-    first = numbers[0] if type(numbers).__name__ == "MultiValue" else numbers
-    return SegmentReference(replace(reference, frame=None), int(first))
+    return SegmentReference(replace(_image(reference), frame=None), reference.segments[0])

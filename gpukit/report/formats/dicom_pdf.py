@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from gpukit.dicom.sr.content_item import ContentTree
 from gpukit.errors import FormatError
@@ -12,7 +13,7 @@ from gpukit.version import __version__
 
 __all__ = ["wrap_pdf"]
 
-_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
+_CLASS: Any = "1.2.840.10008.5.1.4.1.1.104.1"
 _KEPT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate",
     "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "StudyDescription",

@@ -39,10 +39,7 @@ def _broken(word: str) -> str:
 
 def write_markdown(view: dict[str, Any]) -> str:
     """The view as Markdown."""
-    out: list[str] = []
-    for words in (view["letterhead"], view["institution"]):
-        if words:
-            out.append(escape(words))
+    out: list[str] = [escape(words) for words in (view["letterhead"], view["institution"]) if words]
     if view["logo"]:
         out.append(f"![{escape(view['logo_alt'])}]({view['logo']})")
     out.append(f"# {_inline(view['title'])}")

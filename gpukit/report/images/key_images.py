@@ -91,24 +91,26 @@ def _plan(document: Document) -> list[_Picture]:
             if name not in by_image and entry.reference.segments:
                 by_image[name] = []
         for image, own in by_image.items():
-            entry = entries.get(image)
+            planned.append(_picture(entries.get(image), own, finding))
             shown.add(image)
-            frames = entry.reference.frames if entry is not None else ()
-            planned.append(_Picture(entry, frames[0] if frames else None, own, finding))
     rest: dict[str, list[Region]] = {}
     for region in document.regions:
         if region.id not in drawn:
             rest.setdefault(region.image, []).append(region)
     for image, own in rest.items():
-        entry = entries.get(image)
+        planned.append(_picture(entries.get(image), own))
         shown.add(image)
-        frames = entry.reference.frames if entry is not None else ()
-        planned.append(_Picture(entry, frames[0] if frames else None, own))
     if document.template == "2010" or not planned:
         for entry in document.images:
             if entry.id not in shown and entry.value_type == "IMAGE" and not _is_state(entry):
                 planned += [_Picture(entry, frame) for frame in entry.reference.frames or (None,)]
     return planned
+
+
+def _picture(entry: ImageEntry | None, regions: list[Region], finding: Finding | None = None) -> _Picture:
+    """A picture of the first frame that the report names."""
+    frames = entry.reference.frames if entry is not None else ()
+    return _Picture(entry, frames[0] if frames else None, regions, finding)
 
 
 def _is_state(entry: ImageEntry) -> bool:
@@ -121,6 +123,8 @@ def _caption(one: _Picture, spans: Spans) -> list[dict[str, str]]:
         finding = one.finding
         if finding.code is not None:
             words.append(spans.code(finding.code, finding.language))
+            if finding.tracking_id:
+                words += [{"t": ", "}, spans.text(finding.tracking_id)]
         elif finding.text or finding.tracking_id:
             words.append(spans.text(finding.text or finding.tracking_id, finding.language))
         for code in (*finding.sites, *([finding.laterality] if finding.laterality else [])):

@@ -17,7 +17,7 @@ _STEPS = 180
 _ARM = 6.0
 
 
-def outline_of(kind: str, points: Sequence[Sequence[float]]) -> list[NDArray[np.float64]]:
+def outline_of(kind: str, points: Any) -> list[NDArray[np.float64]]:
     """Lines ``[n, 2]`` of a graphic, in the coordinates of its points (PS3.3 C.18.6.1.1).
 
     Points become empty lines of one point, which `draw_lines` shows as a cross.

@@ -251,7 +251,7 @@ class _Presenter:
         words: list[Span] = []
         for group in (concepts.FINDINGS, concepts.SITES, concepts.TRACKING_IDS):
             for one in fields:
-                if one.concept in group and (group is not concepts.TRACKING_IDS or not words):
+                if one.concept in group:
                     words += [*([{"t": ", "}] if words else []), *self.spans.inline(one)]
         return words
 
@@ -311,9 +311,11 @@ class _Presenter:
         ]
         shown_columns = [n for n in range(len(columns)) if n in (0, 1, 3) or any(plain(row[n]) for row in rows)]
         table = make_table(
-            [], [([message(columns[n][0])], columns[n][1]) for n in shown_columns], [[row[n] for n in shown_columns] for row in rows],
+            [],
+            [([message(columns[n][0])], columns[n][1]) for n in shown_columns],
+            [[row[n] for n in shown_columns] for row in rows],
             kind="images",
-        )  # fmt: skip
+        )
         return [table]
 
 

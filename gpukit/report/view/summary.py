@@ -43,6 +43,8 @@ def _finding(finding: Finding, numbers: dict[str, Measurement], spans: Spans) ->
         words.append(spans.text(finding.tracking_id))
     else:
         words.append(spans.code(finding.name) if finding.name else spans.message("Finding"))
+    if finding.tracking_id and (finding.code is not None or finding.text):
+        words += [{"t": ", "}, spans.text(finding.tracking_id)]
     for code in (*finding.sites, *([finding.laterality] if finding.laterality else [])):
         words += [{"t": ", "}, spans.code(code, finding.language)]
     words[0] = {**words[0], "href": anchor(finding.path)} if finding.path in spans.sections else words[0]

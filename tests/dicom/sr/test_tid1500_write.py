@@ -24,7 +24,7 @@ from gpukit.dicom.modules.source_header import source_header
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
 from gpukit.dicom.sr.tid1500_read import read_measurement_report
 from gpukit.dicom.sr.tid1500_write import build_measurement_report, write_measurement_report
-from gpukit.errors import FormatError, GpukitError, InputError
+from gpukit.errors import FormatError, GpukitError, InputError, TooLargeError
 from gpukit.volume import SourceInstance
 
 CT = get_testdata_file("CT_small.dcm")
@@ -317,7 +317,7 @@ def test_a_tree_nested_too_deep_is_refused(tmp_path: Path) -> None:
         item.ContentSequence = [child]
         item = child
     report.save_as(tmp_path / "deep.dcm")
-    with pytest.raises(FormatError, match="nested too deep"):
+    with pytest.raises(TooLargeError, match="nested deeper"):
         read_measurement_report(tmp_path / "deep.dcm")
 
 
