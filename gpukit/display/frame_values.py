@@ -235,17 +235,17 @@ def windows_of(frame: Frame, notes: list[str] | None = None) -> tuple[NamedWindo
     if function not in FUNCTIONS:
         remarks.append(f"the VOI LUT function {function[:16]!r} is unknown and taken as LINEAR")
         function = "LINEAR"
-    found = []
+    results = []
     names = _explanations(frame) if len(centers) > 1 else ()
     for n, (center, width) in enumerate(zip(centers, widths, strict=False)):
         usable = math.isfinite(center) and (width >= 1 if function == "LINEAR" else width > 0) and math.isfinite(width)
         if usable:
-            found.append(NamedWindow(names[n] if n < len(names) else "", Voi(center, width, function)))
+            results.append(NamedWindow(names[n] if n < len(names) else "", Voi(center, width, function)))
         else:
             remarks.append(f"the window {center:g}/{width:g} cannot be used")
     if mentions(frame.header, _VOI_LUT):
-        found += _voi_tables(frame.header, remarks)
-    return tuple(found)
+        results += _voi_tables(frame.header, remarks)
+    return tuple(results)
 
 
 def pixel_aspect(frame: Frame) -> float:
@@ -257,9 +257,9 @@ def pixel_aspect(frame: Frame) -> float:
     if pair is None:
         pair = next(
             (
-                found
+                results
                 for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-                if (found := numbers(header.get(keyword), 2)) is not None and min(found) > 0
+                if (results := numbers(header.get(keyword), 2)) is not None and min(results) > 0
             ),
             None,
         )
@@ -352,14 +352,14 @@ def _modality_table(header: Header, notes: list[str]) -> Table | None:
 
 
 def _voi_tables(header: Header, notes: list[str]) -> list[NamedWindow]:
-    found = []
+    results = []
     for item in _sequence(header, "VOILUTSequence"):
         voi = voi_of_item(item, signed=int(header.get("PixelRepresentation", 0)) == 1)
         if voi is None:
             notes.append("a VOI LUT is damaged and not used")
         else:
-            found.append(NamedWindow(str(item.get("LUTExplanation") or ""), voi))
-    return found
+            results.append(NamedWindow(str(item.get("LUTExplanation") or ""), voi))
+    return results
 
 
 def _sequence(header: Header, keyword: str) -> list[Any]:

@@ -60,7 +60,7 @@ def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
     """A frame by its values alone: its rescale and its window, where they make sense."""
     plain = Frame(header, n, Plane(header, n, rows, columns, None, None, None))
     try:
-        stated = {
+        attributes = {
             keyword: plain.functional(sequence, keyword)
             for sequence, keyword in (
                 ("PixelValueTransformationSequence", "RescaleSlope"),
@@ -70,14 +70,14 @@ def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
                 ("FrameVOILUTSequence", "VOILUTFunction"),
             )
         }
-        own = [stated.pop(k) for k in ("RescaleSlope", "RescaleIntercept")]
+        own = [attributes.pop(k) for k in ("RescaleSlope", "RescaleIntercept")]
         pair = [
             header.get(k) if v is None else v for k, v in zip(("RescaleSlope", "RescaleIntercept"), own, strict=True)
         ]
         scale = rescale(*pair)
     except (GpukitError, TypeError, ValueError):
         return plain
-    facts = {"Frame": n + 1, **{k: v for k, v in stated.items() if v is not None}}
+    facts = {"Frame": n + 1, **{k: v for k, v in attributes.items() if v is not None}}
     return replace(plain, plane=replace(plain.plane, slope=scale.slope, intercept=scale.intercept, facts=facts))
 
 

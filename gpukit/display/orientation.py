@@ -34,8 +34,8 @@ def border_letters(frame: Frame) -> tuple[str, str, str, str]:
     if orientation is not None:
         right, lower = direction_letters(orientation[:3]), direction_letters(orientation[3:])
     else:
-        stated = frame.get("PatientOrientation")
-        words = [str(word).strip().upper() for word in stated] if isinstance(stated, (tuple, list)) else []
+        value = frame.get("PatientOrientation")
+        words = [str(word).strip().upper() for word in value] if isinstance(value, (tuple, list)) else []
         if len(words) != 2 or not all(word.isalpha() and len(word) <= 3 for word in words):
             return "", "", "", ""
         right, lower = words

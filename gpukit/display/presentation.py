@@ -111,13 +111,13 @@ class DisplayFrame:
         """Overlay planes of the image, and those of the state."""
         if "overlays" not in self._kept:
             header = self.frame.header
-            found: tuple[OverlayPlane, ...] = ()
+            results: tuple[OverlayPlane, ...] = ()
             tags = [(group, element) for group in OVERLAY_GROUPS for element in (0x3000, 0x0102)]
             if any(mentions(header, tag) for tag in tags):
-                found = overlay_planes(self.frame, self.notes)
+                results = overlay_planes(self.frame, self.notes)
             if self.state is not None:
-                found = _activated(found, self.state, self.frame.index)
-            self._kept["overlays"] = found
+                results = _activated(results, self.state, self.frame.index)
+            self._kept["overlays"] = results
         planes: tuple[OverlayPlane, ...] = self._kept["overlays"]
         return planes
 
@@ -149,8 +149,8 @@ class DisplayFrame:
             else:
                 planes = overlays_of_dataset(self.state.state, self.frame.index)
                 self._kept["shutter"] = shutter_of(self.state.shutter, rows, columns, planes)
-        found: Shutter | None = self._kept["shutter"]
-        return found
+        results: Shutter | None = self._kept["shutter"]
+        return results
 
     def _share(
         self, bits: NDArray[np.bool_], size: tuple[int, int] | None, box: tuple[float, float, float, float] | None
@@ -172,24 +172,25 @@ def display_frame(frame: Frame, *, state: PresentationState | None = None) -> Di
     if state is None:
         values = frame_values(frame)
         return DisplayFrame(frame, values, notes=list(values.notes))
-    told = state.of(frame)
-    values = frame_values(frame, modality=told.modality)
-    turn = Turn(told.rotation, told.flip)
-    aspect = told.aspect if told.aspect is not None else values.aspect
+    frame_state = state.of(frame)
+    values = frame_values(frame, modality=frame_state.modality)
+    turn = Turn(frame_state.rotation, frame_state.flip)
+    aspect = frame_state.aspect if frame_state.aspect is not None else values.aspect
     if not values.is_color:
         values = replace(
-            values, windows=tuple(NamedWindow(name, voi) for name, voi in told.windows),
-            full_range=values.possible_range, inverse=told.inverse, lut=told.lut, palette=told.palette,
+            values, windows=tuple(NamedWindow(name, voi) for name, voi in frame_state.windows),
+            full_range=values.possible_range, inverse=frame_state.inverse, lut=frame_state.lut,
+            palette=frame_state.palette,
         )  # fmt: skip
     valid = values.valid
     values = replace(
         values, stored=turn.array(values.stored), valid=None if valid is None else turn.array(valid),
-        aspect=1 / aspect if told.rotation in (90, 270) else aspect,
+        aspect=1 / aspect if frame_state.rotation in (90, 270) else aspect,
     )  # fmt: skip
-    return DisplayFrame(frame, values, turn, told, list(values.notes))
+    return DisplayFrame(frame, values, turn, frame_state, list(values.notes))
 
 
-def _activated(found: tuple[OverlayPlane, ...], state: FrameState, index: int) -> tuple[OverlayPlane, ...]:
+def _activated(results: tuple[OverlayPlane, ...], state: FrameState, index: int) -> tuple[OverlayPlane, ...]:
     """The image's overlays with the layers in which a state activates them, and the state's own ones."""
     layers = {
         group: str(item.value or "") for group in OVERLAY_GROUPS
@@ -197,7 +198,7 @@ def _activated(found: tuple[OverlayPlane, ...], state: FrameState, index: int) -
     }  # fmt: skip
     own = overlays_of_dataset(state.state, index)
     groups = {plane.group for plane in own}
-    shown = [replace(plane, layer=layers.get(plane.group, "")) for plane in found if plane.group not in groups]
+    shown = [replace(plane, layer=layers.get(plane.group, "")) for plane in results if plane.group not in groups]
     return tuple(sorted([*shown, *own], key=lambda plane: plane.group))
 
 
@@ -292,7 +293,7 @@ def _shades(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
     """Shades of values that are all measured; the first picture of a session does not wait for another namespace."""
     low, high = voi.limits
     if voi.function == "LUT" or low == high or not 1e-30 < high - low < 1e30:
-        found: NDArray[Any] = apply_voi(values, voi)
-        return found
+        results: NDArray[Any] = apply_voi(values, voi)
+        return results
     window: NDArray[Any] = shades(np, values, check_voi(voi))
     return window

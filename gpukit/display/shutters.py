@@ -44,11 +44,11 @@ def frame_shutter(frame: Frame) -> Shutter | None:
 
 def _groups(dataset: Dataset, index: int) -> list[Any]:
     own, shared = dataset.get("PerFrameFunctionalGroupsSequence"), dataset.get("SharedFunctionalGroupsSequence")
-    found = []
+    results = []
     for groups in (own[index : index + 1] if own else (), shared[:1] if shared else ()):
         items = groups[0].get("FrameDisplayShutterSequence") if groups else None
-        found += list(items or ())
-    return found
+        results += list(items or ())
+    return results
 
 
 def shutter_of(item: Any, rows: int, columns: int, overlays: tuple[OverlayPlane, ...] = ()) -> Shutter | None:
@@ -68,22 +68,22 @@ def shutter_of(item: Any, rows: int, columns: int, overlays: tuple[OverlayPlane,
         return None
     names = [str(s).upper() for s in ([shapes] if isinstance(shapes, str) else shapes)]
     y, x = np.ogrid[1 : rows + 1, 1 : columns + 1]
-    seen = np.ones((rows, columns), bool)
+    visible = np.ones((rows, columns), bool)
     if "RECTANGULAR" in names:
         edges = [item.get(f"Shutter{name}Edge") for name in
                  ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")]  # fmt: skip
         if all(edge is not None for edge in edges):
             left, right, upper, lower = (int(edge) for edge in edges)
-            seen &= (x >= left) & (x <= right) & (y >= upper) & (y <= lower)
+            visible &= (x >= left) & (x <= right) & (y >= upper) & (y <= lower)
     if "CIRCULAR" in names and item.get("CenterOfCircularShutter") is not None:
         row, column = (int(v) for v in item.CenterOfCircularShutter)
         radius = float(item.get("RadiusOfCircularShutter") or 0)
-        seen &= (y - row) ** 2 + (x - column) ** 2 <= radius**2
+        visible &= (y - row) ** 2 + (x - column) ** 2 <= radius**2
     if "POLYGONAL" in names:
         vertices = [int(v) for v in item.get("VerticesOfThePolygonalShutter") or ()]
         if 6 <= len(vertices) <= _MOST_VERTICES:
-            seen &= _polygon(np.array(vertices[: len(vertices) // 2 * 2]).reshape(-1, 2), rows, columns)
-    covered = ~seen
+            visible &= _polygon(np.array(vertices[: len(vertices) // 2 * 2]).reshape(-1, 2), rows, columns)
+    covered = ~visible
     if "BITMAP" in names:
         group = int(item.get("ShutterOverlayGroup") or 0)
         for overlay in overlays:

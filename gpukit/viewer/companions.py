@@ -88,7 +88,7 @@ class SegmentMasks:
         from gpukit.dicom.modules.cielab import from_cielab, label_color
         from gpukit.volume import Label
 
-        found = {}
+        results = {}
         for item in self.dataset.get("SegmentSequence") or ():
             number, name = int(item.get("SegmentNumber") or 0), clean(item.get("SegmentLabel") or "")
             lab = item.get("RecommendedDisplayCIELabValue")
@@ -98,8 +98,8 @@ class SegmentMasks:
                 )
             else:
                 color = label_color(Label(value=max(1, number), name=name or str(number)))
-            found[number] = (name or f"segment {number}", color)
-        return found
+            results[number] = (name or f"segment {number}", color)
+        return results
 
     def on(self, frame: Frame) -> list[ColoredMask]:
         """The segments on a frame, by the place in the patient, else by the image that a frame of the object names."""
@@ -172,8 +172,8 @@ class SegmentMasks:
         i = np.rint(origin[0] + x * (right - origin)[0] + y * (lower - origin)[0]).astype(np.intp)
         j = np.rint(origin[1] + x * (right - origin)[1] + y * (lower - origin)[1]).astype(np.intp)
         inside = (i >= 0) & (i < seg.columns) & (j >= 0) & (j < seg.rows)
-        taken = values[np.clip(j, 0, seg.rows - 1), np.clip(i, 0, seg.columns - 1)]
-        return np.where(inside, taken, values.dtype.type(0))
+        nearest = values[np.clip(j, 0, seg.rows - 1), np.clip(i, 0, seg.columns - 1)]
+        return np.where(inside, nearest, values.dtype.type(0))
 
 
 class Contours:
@@ -277,7 +277,7 @@ def companions_of(frame: Frame) -> list[tuple[str, str]]:
     from gpukit.dicom.reader.discovery import Location
     from gpukit.dicom.reader.headers import read_header
 
-    found = []
+    results = []
     try:
         names = sorted(entry.path for entry in os.scandir(folder) if entry.is_file())[:_FILES]
     except OSError:
@@ -294,8 +294,8 @@ def companions_of(frame: Frame) -> list[tuple[str, str]]:
             continue
         data = Location(name).read_range(0, 4 << 20)
         if any(uid and uid in data for uid in uids):
-            found.append((option, name))
-    return found
+            results.append((option, name))
+    return results
 
 
 def lines_of(frame: Frame, sources: Sequence[Contours | Measurements]) -> list[Line]:

@@ -61,12 +61,12 @@ class ViewOptions:
     patient: bool = True
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for name, value, allowed in (
             ("mode", self.mode, MODES), ("quality", self.quality, tuple(RAMPS)), ("color", self.colors, COLORS),
             ("cells", self.cells, CELLS),
         ):  # fmt: skip
-            if value not in known:
-                raise InputError(f"{value!r} is not a {name}", attribute=name, fix=f"use one of {', '.join(known)}")
+            if value not in allowed:
+                raise InputError(f"{value!r} is not a {name}", attribute=name, fix=f"use one of {', '.join(allowed)}")
         if (self.center is None) != (self.width is None):
             raise InputError("a window needs a center and a width", attribute="window", fix="give both")
         if self.center is not None and self.width is not None and not (
@@ -102,8 +102,8 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
     """
     own = default_voi(values)
     if options.center is not None and options.width is not None:
-        stated = values.windows[0].voi.function if values.windows else "LINEAR"
-        function = stated if stated in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
+        function_name = values.windows[0].voi.function if values.windows else "LINEAR"
+        function = function_name if function_name in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
         if function == "LINEAR" and options.width < 1:
             function = "LINEAR_EXACT"
         return NamedWindow("", Voi(options.center, options.width, function))
@@ -117,22 +117,22 @@ def choose_window(values: FrameValues, options: ViewOptions, *, is_ct: bool) -> 
 
 def preset_window(values: FrameValues, name: str, *, is_ct: bool) -> NamedWindow:
     """A window by its name; errors as of `choose_window`."""
-    wanted = name.strip().lower()
-    if wanted == "range":
+    key = name.strip().lower()
+    if key == "range":
         return NamedWindow("range", window_of_range(values.range))
     for n, window in enumerate(values.windows, 1):
-        if wanted in (str(n), window.name.strip().lower()):
+        if key in (str(n), window.name.strip().lower()):
             return window
-    if wanted not in PRESETS:
-        known = [window.name or str(n) for n, window in enumerate(values.windows, 1)] + [*PRESETS, "range"]
-        raise InputError(f"there is no window {name!r}", attribute="preset", fix=f"use one of {', '.join(known)}")
+    if key not in PRESETS:
+        allowed = [window.name or str(n) for n, window in enumerate(values.windows, 1)] + [*PRESETS, "range"]
+        raise InputError(f"there is no window {name!r}", attribute="preset", fix=f"use one of {', '.join(allowed)}")
     if not is_ct:
         raise UnitError(
             f"the window {name!r} is in Hounsfield units and the image is not a CT", attribute="preset",
             fix="give a window's center and width",
         )  # fmt: skip
-    center, width = PRESETS[wanted]
-    return NamedWindow(wanted, Voi(float(center), float(width)))
+    center, width = PRESETS[key]
+    return NamedWindow(key, Voi(float(center), float(width)))
 
 
 def preset_list(values: FrameValues, *, is_ct: bool) -> list[NamedWindow]:

@@ -182,10 +182,10 @@ class Scene:
         ):  # fmt: skip
             if text:
                 picture.labels.append(Label(x, y, text, _LETTERS, anchor))
-        known = mm_per_pixel(self.frame)
-        if known is None:
+        scale = mm_per_pixel(self.frame)
+        if scale is None:
             return
-        mm, source = known
+        mm, source = scale
         if self.shown.turn.rotation in (90, 270):
             mm = mm / self.values.aspect
         points_per_pixel = w / (box[3] - box[1])

@@ -175,8 +175,8 @@ def _exchange(terminal: Terminal, fd_in: int, fd_out: int) -> tuple[Terminal, bo
     plain = os.environ.get("TERM_PROGRAM") == "Apple_Terminal" or terminal.tmux
     os.write(fd_out, (_QUERY_REST if plain else _QUERY_KITTY + _QUERY_REST).encode())
     data, deadline = "", time.monotonic() + ANSWER
-    while (left := deadline - time.monotonic()) > 0:
-        if not select.select([fd_in], [], [], left)[0]:
+    while (remaining := deadline - time.monotonic()) > 0:
+        if not select.select([fd_in], [], [], remaining)[0]:
             break
         data += os.read(fd_in, 4096).decode("latin-1")
         if re.search(r"\x1b\[\?[\d;]*c", data):
@@ -188,26 +188,26 @@ def _exchange(terminal: Terminal, fd_in: int, fd_out: int) -> tuple[Terminal, bo
 
 def understood(terminal: Terminal, data: str) -> Terminal:
     """The terminal with what its replies say; what is not a reply was typed by the user."""
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for match in _REPLY.finditer(data):
         if match["kitty"] is not None and match["kitty"].endswith(";OK"):
-            found["kitty"] = True
+            facts["kitty"] = True
         elif match["version"] is not None:
             name = re.match(r"([A-Za-z]+[0-9]?)[ (/]*v?([\d.]*)", match["version"])
             if name:
-                found["name"] = name[1].lower()
-                found["version"] = tuple(int(part) for part in name[2].split(".") if part)
+                facts["name"] = name[1].lower()
+                facts["version"] = tuple(int(part) for part in name[2].split(".") if part)
         elif match["attributes"] is not None:
-            found["sixel"] = "4" in match["attributes"].split(";")
+            facts["sixel"] = "4" in match["attributes"].split(";")
         elif match["cell"] is not None or match["window"] is not None:
             height, width = (int(n) for n in (match["cell"] or match["window"]).split(";"))
             if match["window"] is not None:
                 height, width = height // terminal.lines, width // terminal.columns
-            if is_plausible_cell(width, height) and (match["cell"] is not None or "cell" not in found):
-                found["cell"] = (width, height)
-    if found.get("name") == "iterm2":
-        found["iterm2"] = True
-    return replace(terminal, keys=_REPLY.sub("", data), **found)
+            if is_plausible_cell(width, height) and (match["cell"] is not None or "cell" not in facts):
+                facts["cell"] = (width, height)
+    if facts.get("name") == "iterm2":
+        facts["iterm2"] = True
+    return replace(terminal, keys=_REPLY.sub("", data), **facts)
 
 
 def _with_tmux(terminal: Terminal) -> Terminal:
@@ -216,10 +216,10 @@ def _with_tmux(terminal: Terminal) -> Terminal:
 
     def say(*words: str) -> str:
         try:
-            done = subprocess.run(["tmux", *words], capture_output=True, text=True, timeout=1, check=False)
+            process = subprocess.run(["tmux", *words], capture_output=True, text=True, timeout=1, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return ""
-        return done.stdout.strip()
+        return process.stdout.strip()
 
     passthrough = say("show", "-gv", "allow-passthrough") in ("on", "all")
     outer = say("display-message", "-p", "#{client_termname}").lower()
@@ -230,9 +230,9 @@ def _with_tmux(terminal: Terminal) -> Terminal:
 def _drain(fd: int, deadline: float) -> None:
     """Read what comes late until the last reply is there or the time is over; nothing of it reaches the shell."""
     data = b""
-    while (left := deadline - time.monotonic()) > 0:
+    while (remaining := deadline - time.monotonic()) > 0:
         try:
-            if not select.select([fd], [], [], left)[0]:
+            if not select.select([fd], [], [], remaining)[0]:
                 break
             piece = os.read(fd, 4096)
         except (OSError, InterruptedError):

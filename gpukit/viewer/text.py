@@ -36,11 +36,11 @@ def cut(text: str, cells: int) -> str:
     """The text, or as much of it as has room in so many cells."""
     if text.isascii():
         return text[: max(0, cells)]
-    taken, room = [], cells
+    chars, room = [], cells
     for char in text:
         wide = width_of(char)
         if wide > room:
             break
-        taken.append(char)
+        chars.append(char)
         room -= wide
-    return "".join(taken)
+    return "".join(chars)

@@ -86,7 +86,7 @@ def overlays_of_dataset(
 ) -> tuple[OverlayPlane, ...]:
     """Overlays of a data set for its image frame `index` (from 0); bits within pixels need the `frame`."""
     remarks = notes if notes is not None else []
-    found = []
+    results = []
     for group in OVERLAY_GROUPS:
         if not any((group, element) in dataset for element in (0x0010, 0x3000, 0x0102)):
             continue
@@ -101,8 +101,8 @@ def overlays_of_dataset(
         row, column = _pair(dataset, group, 0x0050, (1, 1))
         label = _text(dataset, group, 0x1500) or _text(dataset, group, 0x0022)
         layer, kind = _text(dataset, group, 0x1001), _text(dataset, group, 0x0040) or "G"
-        found.append(OverlayPlane(group, bits, row - 1, column - 1, kind, label, layer))
-    return tuple(found)
+        results.append(OverlayPlane(group, bits, row - 1, column - 1, kind, label, layer))
+    return tuple(results)
 
 
 def _value(dataset: Dataset, group: int, element: int) -> Any:

@@ -129,13 +129,13 @@ class PresentationState:
 
     def references(self) -> list[ImageReference]:
         """The images and frames that it is for."""
-        found = []
+        results = []
         for series in self.dataset.get("ReferencedSeriesSequence") or ():
             for item in series.get("ReferencedImageSequence") or ():
                 frames = _several(item.get("ReferencedFrameNumber"))
                 uid, instance = (str(item.get(f"ReferencedSOP{part}UID") or "") for part in ("Class", "Instance"))
-                found += [ImageReference(uid, instance, int(n)) for n in frames] or [ImageReference(uid, instance)]
-        return found
+                results += [ImageReference(uid, instance, int(n)) for n in frames] or [ImageReference(uid, instance)]
+        return results
 
     def of(self, frame: Frame) -> FrameState:
         """What it says of a frame.
@@ -194,7 +194,7 @@ class PresentationState:
         return slope, intercept
 
     def _windows(self, frame: Frame, signed: bool) -> tuple[tuple[str, Voi], ...]:
-        found: list[tuple[str, Voi]] = []
+        results: list[tuple[str, Voi]] = []
         for item in self.dataset.get("SoftcopyVOILUTSequence") or ():
             if not _item_refers(item, frame):
                 continue
@@ -205,15 +205,17 @@ class PresentationState:
             for n, (center, width) in enumerate(pairs):
                 least = 1 if function == "LINEAR" else 0
                 if function in _FUNCTIONS and math.isfinite(center + width) and width >= least and width > 0:
-                    found.append((str(words[n]) if n < len(words) else "", Voi(center, width, function)))
+                    results.append((str(words[n]) if n < len(words) else "", Voi(center, width, function)))
             for entry in item.get("VOILUTSequence") or ():
                 table = table_of(entry, signed=signed)
                 if table is None:
                     raise FormatError("the table is damaged", file=self.file, attribute="VOILUTSequence")
                 most = float((1 << table.bits) - 1)
                 shades = tuple(min(1.0, value / most) for value in table.entries)
-                found.append((str(entry.get("LUTExplanation") or ""), Voi(0.0, 0.0, "LUT", shades, float(table.first))))
-        return tuple(found)
+                results.append(
+                    (str(entry.get("LUTExplanation") or ""), Voi(0.0, 0.0, "LUT", shades, float(table.first)))
+                )
+        return tuple(results)
 
     def _area(self, frame: Frame) -> tuple[tuple[float, float, float, float] | None, float | None]:
         for item in self.dataset.get("DisplayedAreaSelectionSequence") or ():
@@ -254,7 +256,7 @@ class PresentationState:
         layers = {}
         for item in self.dataset.get("GraphicLayerSequence") or ():
             layers[str(item.get("GraphicLayer") or "")] = (int(item.get("GraphicLayerOrder") or 0), layer_color(item))
-        found: list[tuple[int, StateGraphic]] = []
+        results: list[tuple[int, StateGraphic]] = []
         for item in self.dataset.get("GraphicAnnotationSequence") or ():
             if not _item_refers(item, frame):
                 continue
@@ -263,15 +265,15 @@ class PresentationState:
             for thing in item.get("GraphicObjectSequence") or ():
                 graphic = self._figure(thing, color, layer)
                 if graphic is not None:
-                    found.append((order, graphic))
+                    results.append((order, graphic))
             for thing in item.get("TextObjectSequence") or ():
                 text = self._text(thing, color, layer)
                 if text is not None:
-                    found.append((order, text))
-            if len(found) > _MOST_GRAPHICS:
+                    results.append((order, text))
+            if len(results) > _MOST_GRAPHICS:
                 raise FormatError(f"more than {_MOST_GRAPHICS} graphics", file=self.file)
-        found.sort(key=lambda pair: pair[0])
-        return tuple(graphic for _, graphic in found)
+        results.sort(key=lambda pair: pair[0])
+        return tuple(graphic for _, graphic in results)
 
     def _figure(self, item: Any, color: tuple[int, int, int], layer: str) -> StateGraphic | None:
         kind = str(item.get("GraphicType") or "")

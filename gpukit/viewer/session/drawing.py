@@ -149,12 +149,12 @@ class Drawing:
         session = self.session
         pane = session.panes[0]
         try:
-            made = difference(session.scene(0), session.scene(1))
+            change = difference(session.scene(0), session.scene(1))
         except GpukitError as error:
             return error_picture(error, pane, session.target, area), area[0], area[1]
         picture = scene_picture(
-            made.scene, pane, session.target, session.options, session.viewport, area, invert=session.invert,
-            overlays=False, info=session.info, window=made.window, cursor=session.cursor,
+            change.scene, pane, session.target, session.options, session.viewport, area, invert=session.invert,
+            overlays=False, info=session.info, window=change.window, cursor=session.cursor,
         )  # fmt: skip
         assert pane.place is not None
         return picture, pane.place.line, pane.place.column

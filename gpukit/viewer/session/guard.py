@@ -115,8 +115,8 @@ class TerminalGuard:
     def _drain(self) -> None:
         """Read what the terminal still sends, up to its answer: nothing of it may reach the shell."""
         data, deadline = b"", time.monotonic() + _LAST
-        while (left := deadline - time.monotonic()) > 0:
-            if not select.select([self._in], [], [], left)[0]:
+        while (remaining := deadline - time.monotonic()) > 0:
+            if not select.select([self._in], [], [], remaining)[0]:
                 return
             piece = os.read(self._in, 4096)
             data = (data + piece)[-256:]

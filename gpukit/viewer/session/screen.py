@@ -91,44 +91,44 @@ class Screen:
         """Everything must be sent again: the terminal was resized, or was somebody else's."""
         self._now = None
 
-    def show(self, wanted: CellGrid, *, tolerance: int = 0) -> bool:
+    def show(self, target: CellGrid, *, tolerance: int = 0) -> bool:
         """Send what differs; False where input came first and the rest was left.
 
         Parameters
         ----------
-        wanted : CellGrid
+        target : CellGrid
             With colours of three parts.
         tolerance : int
             Differences of colours up to this are left as they are, while images move.
         """
-        clear = self._now is None or self._now.chars.shape != wanted.chars.shape
+        clear = self._now is None or self._now.chars.shape != target.chars.shape
         if self._now is None or clear:
-            self._now = blank(wanted.chars.shape[1], wanted.chars.shape[0])
+            self._now = blank(target.chars.shape[1], target.chars.shape[0])
             self._now.back[:] = 0
             self._write(b"\x1b[0m\x1b[2J")
-            changed = np.ones(wanted.chars.shape, bool)
+            changed = np.ones(target.chars.shape, bool)
             if self.colors == "none":
-                changed = wanted.chars != 0x20
+                changed = target.chars != 0x20
         else:
-            changed = self._changed(wanted, tolerance)
-        follows = wanted.chars == 0
+            changed = self._changed(target, tolerance)
+        follows = target.chars == 0
         changed[:, :-1] |= changed[:, 1:] & follows[:, 1:]
         lines, columns = np.nonzero(changed & ~follows)
         if not len(lines):
             return True
-        order = np.lexsort((columns, _ranks(wanted.chars.shape[0])[lines]))
-        return self._send(wanted, lines[order], columns[order])
+        order = np.lexsort((columns, _ranks(target.chars.shape[0])[lines]))
+        return self._send(target, lines[order], columns[order])
 
-    def _changed(self, wanted: CellGrid, tolerance: int) -> NDArray[np.bool_]:
+    def _changed(self, target: CellGrid, tolerance: int) -> NDArray[np.bool_]:
         now = self._now
         assert now is not None
-        changed = now.chars != wanted.chars
+        changed = now.chars != target.chars
         if self.colors == "none":
             return changed
-        is_blank = (wanted.chars == 0x20) & ~changed
+        is_blank = (target.chars == 0x20) & ~changed
         for old, new, matters in (
-            (now.front, wanted.front, ~is_blank),
-            (now.back, wanted.back, wanted.chars != 0x2588),
+            (now.front, target.front, ~is_blank),
+            (now.back, target.back, target.chars != 0x2588),
         ):
             if tolerance:
                 apart = np.abs(old.astype(np.int16) - new).max(axis=2) > tolerance
@@ -137,8 +137,8 @@ class Screen:
             changed |= apart & matters
         return changed
 
-    def _send(self, wanted: CellGrid, lines: NDArray[np.intp], columns: NDArray[np.intp]) -> bool:
-        data, ends = cell_bytes(wanted, lines, columns, self.colors, self.utf8)
+    def _send(self, target: CellGrid, lines: NDArray[np.intp], columns: NDArray[np.intp]) -> bool:
+        data, ends = cell_bytes(target, lines, columns, self.colors, self.utf8)
         at_once = len(data) < _AT_ONCE
         if at_once:
             self._write(_SYNC)
@@ -152,13 +152,13 @@ class Screen:
             piece = int(ends[min(len(ends) - 1, int(np.searchsorted(ends, piece)))])  # whole cells only
             self._write(data[written:piece])
             written = piece
-        done = int(np.searchsorted(ends, written, side="right"))
+        complete_cells = int(np.searchsorted(ends, written, side="right"))
         now = self._now
         assert now is not None
-        at = (lines[:done], columns[:done])
-        for there, part in ((now.chars, wanted.chars), (now.front, wanted.front), (now.back, wanted.back)):
+        at = (lines[:complete_cells], columns[:complete_cells])
+        for there, part in ((now.chars, target.chars), (now.front, target.front), (now.back, target.back)):
             there[at] = part[at]
-        now.chars[wanted.chars == 0] = 0
+        now.chars[target.chars == 0] = 0
         if at_once:
             self._write(_SYNCED)
         return complete
@@ -217,9 +217,9 @@ def cell_bytes(
         parts.append(_color_bytes(grid.front[lines, columns], grid.back[lines, columns], chars, colors))
     parts.append(_char_bytes(chars, utf8))
     matrix = np.concatenate(parts, axis=1)
-    kept = matrix != 0
-    ends = np.cumsum(kept.sum(axis=1))
-    return matrix[kept].tobytes(), ends
+    present = matrix != 0
+    ends = np.cumsum(present.sum(axis=1))
+    return matrix[present].tobytes(), ends
 
 
 def _moves(lines: NDArray[np.intp], columns: NDArray[np.intp], follows: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -84,8 +84,8 @@ class Pane:
             return None
         if self.window is not None:
             return self.window
-        asked = options.center is not None or options.preset is not None or options.percentile is not None
-        if asked or scene.values.windows:
+        explicit = options.center is not None or options.preset is not None or options.percentile is not None
+        if explicit or scene.values.windows:
             return choose_window(scene.values, options, is_ct=scene.is_ct)
         if self.fallback is None:  # one grey for all images, so that they compare
             self.fallback = choose_window(scene.values, options, is_ct=scene.is_ct)
