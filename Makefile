@@ -34,7 +34,12 @@ TENSORFLOW := "tensorflow-cpu; sys_platform == 'linux' and platform_machine == '
 	"tensorflow; sys_platform != 'linux' or platform_machine != 'x86_64'" \
 	tf2onnx keras absl-py astunparse gast google-pasta h5py namex opt-einsum optree termcolor wrapt
 
-.PHONY: help demo test lint format bench docs install package constraints clean
+# How much `make fuzz` does, such as "--seconds 150" or "--inputs 5000 --kinds dicom".
+FUZZ ?= --inputs 200000
+# What `make sanitize` runs beside the odd values.
+SANITIZED ?= tests/ops
+
+.PHONY: help demo test lint format fuzz sanitize bench docs install package constraints clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,12 +55,26 @@ lint: $(VENV)/.stamp-test ## Format, lint, types, layers, Dockerfiles, words.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/make_licences.py --check
 	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
 	$(BIN)/python docs/check_words.py
 
 format: $(VENV)/.stamp-test ## Rewrite the sources in the house style.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(VENV)/.stamp-test ## Damage files of every format and read them; FUZZ says how many or how long.
+	cd tests && PYTHONPATH=. $(abspath $(BIN))/python -m fuzz.run $(FUZZ) --keep ../build/fuzz
+
+sanitize: $(VENV)/.stamp-test ## Run the tests of the operations on kernels with AddressSanitizer and UBSan.
+	rm -rf build/sanitize
+	$(BIN)/python backends/build_kernels.py --sanitize build/sanitize
+	GPUKIT_CPU_KERNELS_FOLDER=$(abspath build/sanitize) \
+		LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(abspath build/sanitize)/report \
+		UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath build/sanitize)/report \
+		$(BIN)/python -m pytest -q -p no:cacheprovider -m "not slow" tests/ops/test_odd_values.py $(SANITIZED)
+	! grep -h "runtime error\|ERROR: AddressSanitizer" build/sanitize/report.*
 
 bench: $(VENV)/.stamp-test ## Measure against the peers, side by side in one run.
 	$(BIN)/python -m benchmarks

@@ -52,7 +52,7 @@ _PUBLIC = {
 }
 
 #: Packages that hold the verbs of one tool, such as `gpukit.measure.volume`.
-_NAMESPACES = ("measure", "report")
+_NAMESPACES = ("measure", "report", "viewer")
 
 __all__ = ["__version__", *_NAMESPACES, *sorted(_PUBLIC)]
 

@@ -11,6 +11,8 @@ __all__ = ["area_mean"]
 
 #: Sums of float32 stay within 1e-5 of the values' size up to so many pixels along an axis of one area.
 _FLOAT32_PIXELS = 64
+#: Up to so many rows of an area are added as gathered, which is faster than a running sum over long rows.
+_GATHERED = 32
 
 
 def area_mean(
@@ -60,9 +62,25 @@ def _along(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[Any]:
         return values[one] * share + values[two] * (1 - share)
     whole = np.minimum(np.floor(edges + 1e-9).astype(np.intp), n)
     rest = np.maximum(edges - whole, 0.0).astype(values.dtype).reshape(-1, *extra)
-    sums = np.add.reduceat(values, whole[:-1], axis=0)
+    sums = _sums(values, whole[:-1], whole[1:])
     border = rest * values[np.minimum(whole, n - 1)]
-    if whole[-1] < n:  # the last sum runs to the end of the array
-        sums[-1] -= values[whole[-1] :].sum(axis=0)
     means: NDArray[Any] = (sums - border[:-1] + border[1:]) / values.dtype.type(step)
     return means
+
+
+def _sums(values: NDArray[Any], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> NDArray[Any]:
+    """Sums of rows from each start to before its stop; there is at least one in each."""
+    lengths = stops - starts
+    least, most = int(lengths.min()), int(lengths.max())
+    if least > _GATHERED or least < 1:
+        sums = np.add.reduceat(values, starts, axis=0)
+        if stops[-1] < len(values):  # the last sum runs to the end of the array
+            sums[-1] -= values[stops[-1] :].sum(axis=0)
+        return sums
+    sums = values[starts]
+    for k in range(1, least):  # few rows each: the n-th ones of all areas at once
+        sums += values[starts + k]
+    for k in range(least, most):
+        longer = lengths > k
+        sums[longer] += values[starts[longer] + k]
+    return sums

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move
-from gpukit.dicom.image.source_voi import is_inverse
+from gpukit.dicom.image.voi_lut import is_inverse
 from gpukit.display.window import Window, as_voi, own_voi, value_range
 from gpukit.ops.windowing import apply_voi, gray_levels
 from gpukit.volume import Volume

@@ -10,7 +10,7 @@ from gpukit.display.grayscale import shown_plane
 from gpukit.display.window import Window
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import OutputError, SelectionError
-from gpukit.extras import missing_package
+from gpukit.files.pillow import pillow
 from gpukit.volume import Volume
 
 __all__ = ["write_picture"]
@@ -42,7 +42,7 @@ def write_picture(
     slice : int or None
         Index k from 0; may be None where there is only one slice.
     rulers : bool
-        Rulers in mm beside the picture, see `gpukit.display.ruler`.
+        Rulers in mm beside the picture, see `gpukit.display.ruler`; none for an image without a pixel size.
     force : bool
         Overwrite an existing file.
 
@@ -55,10 +55,7 @@ def write_picture(
     OutputExistsError
         The file exists and `force` is false.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("pictures need Pillow", "files") from error
+    image_module, _ = pillow()
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", file=path, fix="choose one before saving a picture")
     count = volume.grid.shape[0]
@@ -71,9 +68,10 @@ def write_picture(
     if plane.dtype != np.uint8:
         raise OutputError(f"colour of type {plane.dtype} is not 8 bit", file=path)
     si, sj, _ = volume.grid.spacing
-    if rulers:
+    stated = {"dpi": (_INCH / si, _INCH / sj)} if volume.geometry.spacing else {}
+    if rulers and stated:
         from gpukit.display.ruler import with_rulers
 
         plane = with_rulers(plane, si, sj)
     with atomic_path(path, force=force) as temporary:
-        Image.fromarray(plane).save(os.fspath(temporary), format="PNG", dpi=(_INCH / si, _INCH / sj))
+        image_module.fromarray(plane).save(os.fspath(temporary), format="PNG", **stated)

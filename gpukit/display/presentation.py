@@ -14,13 +14,13 @@ from gpukit.display.area_mean import area_mean
 from gpukit.display.frame_values import FrameValues, NamedWindow, frame_values, mentions
 from gpukit.display.shutters import Shutter, frame_shutter, shutter_of
 from gpukit.display.turn import Turn
-from gpukit.ops.windowing import apply_voi as windowed
+from gpukit.ops.windowing import apply_voi, check_voi, shades
 from gpukit.volume import Voi
 
 if TYPE_CHECKING:
     from gpukit.dicom.pr.apply import FrameState, PresentationState
 
-__all__ = ["apply_voi", "default_voi", "present", "show_values", "window_of_range"]
+__all__ = ["DisplayFrame", "default_voi", "display_frame", "present", "show_values", "window_of_range"]
 
 
 def present(
@@ -217,7 +217,7 @@ def default_voi(values: FrameValues) -> Voi:
 def window_of_range(ends: tuple[float, float]) -> Voi:
     """The window that shows one value black and another one white."""
     low, high = ends
-    return Voi((low + high) / 2, max(high - low, 1e-12 * max(1.0, abs(high))), "LINEAR_EXACT")
+    return Voi((low + high) / 2, high - low, "LINEAR_EXACT")
 
 
 def show_values(
@@ -274,7 +274,7 @@ def grey_of(
     if values.is_color:
         picture = np.rint(reduced).astype(np.uint8) if reduced.dtype != np.uint8 else reduced
         return 255 - picture if invert else picture
-    shown = apply_voi(reduced, voi if voi is not None else default_voi(values))
+    shown = _shades(reduced, voi if voi is not None else default_voi(values))
     if values.lut is not None:
         table = np.asarray(values.lut)
         shown = table[np.rint(shown * (len(table) - 1)).astype(np.intp)]
@@ -288,6 +288,11 @@ def grey_of(
     return np.rint(shown * 255.0).astype(np.uint8)
 
 
-def apply_voi(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
-    """Values to 0 (black) ... 1 (white), see `gpukit.ops.windowing.apply_voi`."""
-    return np.asarray(windowed(values, voi))
+def _shades(values: NDArray[Any], voi: Voi) -> NDArray[Any]:
+    """Shades of values that are all measured; the first picture of a session does not wait for another namespace."""
+    low, high = voi.limits
+    if voi.function == "LUT" or low == high or not 1e-30 < high - low < 1e30:
+        found: NDArray[Any] = apply_voi(values, voi)
+        return found
+    window: NDArray[Any] = shades(np, values, check_voi(voi))
+    return window

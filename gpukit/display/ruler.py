@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.extras import missing_package
+from gpukit.files.pillow import font, pillow
 
 __all__ = ["LEFT", "LOWER", "RIGHT", "UPPER", "with_rulers"]
 
@@ -40,14 +39,11 @@ def with_rulers(picture: NDArray[np.uint8], across: float, along: float, *, cent
     DependencyError
         Pillow is missing.
     """
-    try:
-        from PIL import Image, ImageDraw, ImageFont
-    except ImportError as error:
-        raise missing_package("pictures need Pillow", "files") from error
+    image_module, draw_module = pillow()
     rows, columns = picture.shape[:2]
-    image = Image.new("L" if picture.ndim == 2 else "RGB", (columns + LEFT + RIGHT, rows + UPPER + LOWER))
-    image.paste(Image.fromarray(picture), (LEFT, UPPER))
-    draw, font = ImageDraw.Draw(image), _font(ImageFont)
+    image = image_module.new("L" if picture.ndim == 2 else "RGB", (columns + LEFT + RIGHT, rows + UPPER + LOWER))
+    image.paste(image_module.fromarray(picture), (LEFT, UPPER))
+    draw, letters = draw_module.Draw(image), font(_SIZE)
     white = 255 if picture.ndim == 2 else (255, 255, 255)
     edge = LEFT - 3
     draw.line((edge, UPPER, edge, UPPER + rows - 1), fill=white)
@@ -55,15 +51,15 @@ def with_rulers(picture: NDArray[np.uint8], across: float, along: float, *, cent
         y = UPPER + at
         draw.line((edge - (2 * _TICK if is_long else _TICK), y, edge, y), fill=white)
         if is_long:
-            draw.text((edge - 2 * _TICK - 3, y), f"{value:g}", fill=white, font=font, anchor="rm")
+            draw.text((edge - 2 * _TICK - 3, y), f"{value:g}", fill=white, font=letters, anchor="rm")
     edge = UPPER + rows + 2
     draw.line((LEFT, edge, LEFT + columns - 1, edge), fill=white)
     for at, value, is_long in _ticks(columns, across, (columns - 1) / 2 if centred else 0.0):
         x = LEFT + at
         draw.line((x, edge, x, edge + (2 * _TICK if is_long else _TICK)), fill=white)
         if is_long:
-            draw.text((x, edge + 2 * _TICK + 2), f"{value:g}", fill=white, font=font, anchor="mt")
-    draw.text((2, UPPER + rows + LOWER - 2), "mm", fill=white, font=font, anchor="lb")
+            draw.text((x, edge + 2 * _TICK + 2), f"{value:g}", fill=white, font=letters, anchor="mt")
+    draw.text((2, UPPER + rows + LOWER - 2), "mm", fill=white, font=letters, anchor="lb")
     return np.asarray(image)
 
 
@@ -83,10 +79,3 @@ def _round_step(least: float) -> float:
     """The smallest of 1, 2, 5, 10, 20, 50 ... that is not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
-
-
-def _font(module: Any) -> Any:
-    try:
-        return module.load_default(_SIZE)
-    except TypeError:  # before Pillow 10.1
-        return module.load_default()

@@ -18,7 +18,7 @@ from typing import Any
 from array_api_compat import device as place_of
 
 from gpukit.device import array_namespace
-from gpukit.dicom.image.source_voi import header_voi, own_voi
+from gpukit.dicom.image.voi_lut import header_voi, own_voi
 from gpukit.errors import InputError, UnitError
 from gpukit.ops._arrays import invalid, is_floating, signed
 from gpukit.ops.statistics import Statistics, percentiles, statistics

@@ -33,6 +33,7 @@ _SUFFIXES = (".mha", ".mhd")
 _TRIES = 400
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_metaimage(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, external: bool = False) -> Volume:
     """Read a MetaImage file.
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gpukit.documents.atomic import atomic_path, check_output
 from gpukit.errors import InputError, OutputError
 from gpukit.extras import missing_package
+from gpukit.files.pillow import pillow
 from gpukit.volume import Volume
 
 __all__ = ["MOVIES", "find_encoder", "write_apng", "write_gif", "write_movie", "write_mp4"]
@@ -73,7 +74,7 @@ def write_gif(
     InputError
         There is no picture, or `fps` is out of range.
     """
-    image = _pillow()
+    image, _ = pillow("animations need")
     if not 1.0 <= fps <= 50.0:
         raise InputError(f"a GIF shows 1 to 50 pictures a second, not {fps:g}", attribute="fps")
     check_output(path, force=force)  # before the work of the first picture
@@ -104,7 +105,7 @@ def write_apng(
     Colours are kept to the bit; only one picture is held in memory. Parameters and errors as `write_gif`; `fps` may be
     0.1 to 240, and each picture is shown for that time exactly, as far as a fraction of two numbers of 16 bits can say.
     """
-    image = _pillow()
+    image, _ = pillow("animations need")
     _check_fps(fps)
     check_output(path, force=force)
     frames = _frames(pictures)
@@ -242,11 +243,3 @@ def _compressed(image: Any, frame: NDArray[np.uint8]) -> bytes:
 
 def _chunk(out: BinaryIO, kind: bytes, content: bytes) -> None:
     out.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("animations need Pillow", "files") from error
-    return Image

@@ -42,6 +42,7 @@ _ANALYZE = (
 _LARGEST_NIFTI1 = 32767  # its sizes are int16
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> Volume:
     """Read a NIfTI or Analyze 7.5 file.
 

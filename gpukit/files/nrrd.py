@@ -78,6 +78,7 @@ _NO_SPACE = "the file names no patient space: its axes are taken as left, poster
 _NO_SIZE = "the file does not say how large its voxels are"
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # of absurd sizes, which `Grid` refuses
 def read_nrrd(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE, external: bool = False) -> Volume:
     """Read an NRRD file.
 

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.extras import missing_package
+from gpukit.files.pillow import font, pillow
 from gpukit.findings.measurement import UNITS
 
 __all__ = ["draw_text", "write_histogram"]
@@ -58,22 +58,19 @@ def write_histogram(
     DependencyError
         Pillow is missing.
     """
-    try:
-        from PIL import Image, ImageDraw, ImageFont
-    except ImportError as error:
-        raise missing_package("pictures need Pillow", "files") from error
+    image_module, draw_module = pillow()
     edges, counts = list(histogram["edges"]), list(histogram["counts"])
     left, top, right, bottom = _MARGINS
     x0, y0, x1, y1 = left, top, _SIZE[0] - right, _SIZE[1] - bottom
-    image = Image.new("RGB", _SIZE, (255, 255, 255))
-    pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=15)
+    image = image_module.new("RGB", _SIZE, (255, 255, 255))
+    pen = draw_module.Draw(image)
+    letters = font(15)
     steps = _ticks(0, max(counts) or 1)
     highest = max(steps[-1], max(counts) or 1)
     for value in steps:
         y = y1 - (y1 - y0) * value / highest
         pen.line((x0, y, x1, y), fill=_GRID)
-        pen.text((x0 - 8, y), f"{value:g}", fill=_INK, font=font, anchor="rm")
+        pen.text((x0 - 8, y), f"{value:g}", fill=_INK, font=letters, anchor="rm")
     low, span = edges[0], edges[-1] - edges[0]
     for n, count in enumerate(counts):
         a, b = (x0 + (x1 - x0) * (edges[n + m] - low) / span for m in (0, 1))
@@ -83,11 +80,11 @@ def write_histogram(
     for value in _ticks(edges[0], edges[-1]):
         x = x0 + (x1 - x0) * (value - low) / span
         pen.line((x, y1, x, y1 + 5), fill=_INK)
-        pen.text((x, y1 + 8), f"{value:g}", fill=_INK, font=font, anchor="mt")
+        pen.text((x, y1 + 8), f"{value:g}", fill=_INK, font=letters, anchor="mt")
     pen.line((x0, y1, x1, y1), fill=_INK)
     unit = UNITS.get(histogram["unit"], histogram["unit"])
-    pen.text(((x0 + x1) / 2, _SIZE[1] - 12), f"{unit}  ({histogram['bins']})", fill=_INK, font=font, anchor="mb")
-    pen.text((x0, 12), title or "voxels", fill=_INK, font=font, anchor="lt")
+    pen.text(((x0 + x1) / 2, _SIZE[1] - 12), f"{unit}  ({histogram['bins']})", fill=_INK, font=letters, anchor="mb")
+    pen.text((x0, 12), title or "voxels", fill=_INK, font=letters, anchor="lt")
     with atomic_path(path, force=force) as temporary:
         image.save(temporary, format="PNG")
 

@@ -25,6 +25,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "dicom": (),
     "dicom-seg-labelmap": (),
     "dicom-seg-fractional": (),
+    "dicom-rtstruct": (),
 }
 
 
@@ -64,9 +65,9 @@ def save(
         Where to.
     format : str or None
         ``nifti``, ``metaimage``, ``nrrd``, ``raw`` (with JSON beside it), ``png`` (one slice); for a `Segmentation`
-        ``dicom-seg`` (one bit plane a label), ``dicom-seg-labelmap`` or ``dicom-seg-fractional`` (probabilities); for a
-        `Volume` ``dicom``, a derived series: `path` is a folder, or for one slice a ``.dcm`` file. None takes it from
-        the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
+        ``dicom-seg`` (one bit plane a label), ``dicom-seg-labelmap``, ``dicom-seg-fractional`` (probabilities) or
+        ``dicom-rtstruct`` (outlines); for a `Volume` ``dicom``, a derived series: `path` is a folder, or for one slice
+        a ``.dcm`` file. None takes it from the suffix (`FORMATS`; ``.dcm`` is what suits the thing).
     force : bool
         Overwrite an existing file.
     window : Voi, tuple of float or None
@@ -99,6 +100,8 @@ def save(
     target = check_output(path, force=force)
     if kind.startswith("dicom-seg"):
         _save_seg(thing, target, kind.removeprefix("dicom-seg").removeprefix("-"), compress=compress, force=force)
+    elif kind == "dicom-rtstruct":
+        _save_rtstruct(thing, target, force=force)
     elif kind == "png":
         from gpukit.display.picture import write_picture
 
@@ -155,3 +158,12 @@ def _save_seg(thing: Volume | Segmentation, target: Path, kind: str, *, compress
     kinds: dict[str, Kind] = {"": "binary", "labelmap": "labelmap", "fractional": "fractional"}
     with atomic_path(target, force=force) as temporary:
         write_seg(thing, temporary, kind=kinds[kind], compress=compress)
+
+
+def _save_rtstruct(thing: Volume | Segmentation, target: Path, *, force: bool) -> None:
+    if not isinstance(thing, Segmentation):
+        raise OutputError("a volume is not a structure set", file=target, fix="save it as dicom or nifti")
+    from gpukit.dicom.segmentation.rtstruct_write import write_rtstruct
+
+    with atomic_path(target, force=force) as temporary:
+        write_rtstruct(thing, temporary)

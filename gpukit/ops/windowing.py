@@ -11,7 +11,7 @@ from gpukit.errors import InputError
 from gpukit.ops._arrays import Padding, check_padding, device, invalid, is_floating, real_dtype, signed
 from gpukit.volume import Voi
 
-__all__ = ["Window", "apply_voi", "as_voi", "check_voi", "gray_levels"]
+__all__ = ["Window", "apply_voi", "as_voi", "check_voi", "gray_levels", "shades"]
 
 #: Types whose values float32 holds exactly.
 _SMALL = ("int8", "uint8", "int16", "uint16", "float16", "bfloat16", "float32")
@@ -92,10 +92,10 @@ def apply_voi(data: Any, voi: Voi, *, padding: Sequence[float] | None = None, in
     values = xp.astype(signed(xp, data), _working_type(xp, data, voi), copy=False)
     if nothing is not None:
         values = xp.where(nothing, xp.zeros_like(values), values)
-    shades = _shades(xp, values, voi)
+    levels = shades(xp, values, voi)
     if inverse:
-        shades = 1.0 - shades
-    return shades if nothing is None else xp.where(nothing, xp.zeros_like(shades), shades)
+        levels = 1.0 - levels
+    return levels if nothing is None else xp.where(nothing, xp.zeros_like(levels), levels)
 
 
 def gray_levels(shades: Any) -> Any:
@@ -119,7 +119,11 @@ def _not_measured(xp: Any, data: Any, padding: Padding) -> Any | None:
     return infinite if nothing is None else nothing | infinite
 
 
-def _shades(xp: Any, values: Any, voi: Voi) -> Any:
+def shades(xp: Any, values: Any, voi: Voi) -> Any:
+    """The function itself, for floating values that are all measured, in the namespace of their library.
+
+    `apply_voi` is this with checks, padding and types. NumPy itself may be the namespace, but for tables and thresholds.
+    """
     if voi.function == "LUT":
         last = len(voi.lut) - 1
         at = xp.clip(xp.round((values - voi.first) / voi.step), 0, last)

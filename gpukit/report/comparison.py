@@ -129,12 +129,12 @@ def _key(one: Measurement, rule: str) -> Key | None:
 
 def _matched(documents: Sequence[Document]) -> tuple[list[list[Measurement | None]], int]:
     """Measurements that belong together, and how many have the name of another one of their report."""
-    left = [list(document.measurements) for document in documents]
+    remaining = [list(document.measurements) for document in documents]
     rows: list[list[Measurement | None]] = []
     ambiguous: set[tuple[int, str]] = set()
     for rule in ("uid", "id", "place"):
         tables: list[dict[Key, list[Measurement]]] = []
-        for point in left:
+        for point in remaining:
             table: dict[Key, list[Measurement]] = {}
             for one in point:
                 key = _key(one, rule)
@@ -142,17 +142,21 @@ def _matched(documents: Sequence[Document]) -> tuple[list[list[Measurement | Non
                     table.setdefault(key, []).append(one)
             tables.append(table)
         for key in dict.fromkeys(key for table in reversed(tables) for key in table):
-            found = [table.get(key, []) for table in tables]
-            if sum(bool(own) for own in found) < 2:
+            matches = [table.get(key, []) for table in tables]
+            if sum(bool(own) for own in matches) < 2:
                 continue
-            if any(len(own) > 1 for own in found):
-                ambiguous |= {(n, one.id) for n, own in enumerate(found) for one in own}
+            if any(len(own) > 1 for own in matches):
+                ambiguous |= {(n, one.id) for n, own in enumerate(matches) for one in own}
                 continue
-            rows.append([own[0] if own else None for own in found])
-            for point, own in zip(left, found, strict=True):
+            rows.append([own[0] if own else None for own in matches])
+            for point, own in zip(remaining, matches, strict=True):
                 point[:] = [one for one in point if not own or one is not own[0]]
-    for n in range(len(left) - 1, -1, -1):
-        rows += [[one if m == n else None for m in range(len(left))] for one in left[n] if (n, one.id) not in ambiguous]
+    for n in range(len(remaining) - 1, -1, -1):
+        rows += [
+            [one if m == n else None for m in range(len(remaining))]
+            for one in remaining[n]
+            if (n, one.id) not in ambiguous
+        ]
     return rows, len(ambiguous)
 
 
@@ -169,8 +173,8 @@ def _number(one: Measurement | None) -> Decimal | None:
 def _compared(
     values: Sequence[Measurement | None], dates: Sequence[str], spans: Spans, words: Catalogue
 ) -> tuple[list[list[dict[str, str]]], dict[str, Any], dict[str, Any] | None]:
-    known = [one for one in values if one is not None]
-    last = known[-1]
+    present = [one for one in values if one is not None]
+    last = present[-1]
     numbers = [_number(one) for one in values]
     first, current = numbers[0] if values[0] is not None else None, numbers[-1]
     before = next((n for n in range(len(values) - 2, -1, -1) if numbers[n] is not None), None)
@@ -305,15 +309,15 @@ def _lesions(document: Document) -> list[Any]:
         value, factor = _number(one), _TO_MM.get(one.unit.value) if one.unit else None
         if name and value is not None and factor and (one.tracking_uid or one.tracking_id):
             grouped.setdefault((one.tracking_uid, one.tracking_id), {}).setdefault(name, float(value) * factor)
-    found = []
+    matches = []
     for (uid, identifier), values in grouped.items():
         both = "long_axis" in values
         names = [name for name in ("long_axis", "short_axis") if name in values] if both else ["length"]
         if all(name in values for name in names):
             quantities = tuple(Quantity(name, values[name], "mm") for name in names)
             kind = "bidirectional" if both else "distance"
-            found.append(Finding(kind=kind, quantities=quantities, tracking_uid=uid, tracking_id=identifier))
-    return found
+            matches.append(Finding(kind=kind, quantities=quantities, tracking_uid=uid, tracking_id=identifier))
+    return matches
 
 
 def _response(documents: Sequence[Document], words: Catalogue) -> tuple[dict[str, Any] | None, list[str]]:

@@ -64,10 +64,10 @@ class Options:
             raise InputError(f"{self.format} has no pictures", attribute="embed_images", fix="choose html or pdf")
 
 
-def format_of(output: str | PathLike[str] | None, asked: str | None) -> str:
+def format_of(output: str | PathLike[str] | None, format: str | None) -> str:
     """The format that was asked for, else that of the output's suffix, else text."""
-    if asked:
-        return "markdown" if asked == "md" else asked
+    if format:
+        return "markdown" if format == "md" else format
     if output is None or str(output) == "-":
         return "text"
     suffix = Path(output).suffix.lower()

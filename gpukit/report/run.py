@@ -71,16 +71,16 @@ def _document(trees: Sequence[ContentTree], *, merge: bool, allow_patients: bool
     return merge_reports(ordered, allow_patients=allow_patients)
 
 
-def options_of(format: str, **given: Any) -> Options:
+def options_of(format: str, **choices: Any) -> Options:
     """Options from keyword arguments, with paths and lists as they come."""
     for name in ("template_dirs", "image_dirs", "compare", "font_dirs"):
-        given[name] = paths(given.get(name))
+        choices[name] = paths(choices.get(name))
     for name in ("sections", "include", "exclude"):
-        value = given.get(name) or ()
-        given[name] = (value,) if isinstance(value, str) else tuple(value)
-    if given.get("logo") is not None:
-        given["logo"] = Path(given["logo"])
-    return Options(format=format, **{name: value for name, value in given.items() if value is not None})
+        value = choices.get(name) or ()
+        choices[name] = (value,) if isinstance(value, str) else tuple(value)
+    if choices.get("logo") is not None:
+        choices["logo"] = Path(choices["logo"])
+    return Options(format=format, **{name: value for name, value in choices.items() if value is not None})
 
 
 def write(

@@ -124,8 +124,8 @@ def test_a_report_of_a_whole_study(run: Run, here: Path, makers: Path) -> None:
         report.ContentDate = f"2025040{n}"
         report.save_as(here / f"sr{n}.dcm")
     done = run(
-        "report", "sr1.dcm", "sr2.dcm", "sr3.dcm", "--output", "study-report.pdf", "--format", "pdf", "--merge", "--title",
-        "Complete Study Report", cwd=here,
+        "report", "sr1.dcm", "sr2.dcm", "sr3.dcm", "--output", "study-report.pdf", "--format", "pdf", "--merge",
+        "--title", "Complete Study Report", cwd=here,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = words(here / "study-report.pdf")

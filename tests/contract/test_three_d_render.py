@@ -49,10 +49,10 @@ def test_mpr_of_all_planes(run: Run, chest: Path, reference: np.ndarray, tmp_pat
     assert {name: p.shape for name, p in pictures.items()} == {
         "axial": (ny, nx), "coronal": (184, nx), "sagittal": (184, ny),
     }  # fmt: skip
-    axial = [windowed(reference[:, :, z].T, -1350, 150) for z in (nz // 2 - 1, nz // 2)]
+    axial = [windowed(reference[:, :, z].T, -1350, 149) for z in (nz // 2 - 1, nz // 2)]
     assert any(np.array_equal(pictures["axial"], one) for one in axial)  # not interpolated at all
     for name, cut in (("coronal", reference[:, ny // 2]), ("sagittal", reference[nx // 2])):
-        wanted = windowed(cut.T[::-1], -1350, 150)
+        wanted = windowed(cut.T[::-1], -1350, 149)
         rows = np.clip(np.round((np.arange(184) + 0.5) * 0.977 / 3 - 0.5).astype(int), 0, nz - 1)
         agreement = [
             np.corrcoef(pictures[name].ravel(), w[rows].ravel())[0, 1] for w in (wanted, wanted[::-1], wanted[:, ::-1])
@@ -76,7 +76,7 @@ def test_mip_of_a_slab_and_of_everything(run: Run, chest: Path, reference: np.nd
     assert done.returncode == 0, done.stderr
     # 20 mm around the middle of 60 slices 3 mm apart: the centres of 27..32 lie in it.
     assert np.array_equal(
-        np.asarray(Image.open(tmp_path / "mip.png")), windowed(reference[:, :, 27:33].max(axis=2).T, 0, 600)
+        np.asarray(Image.open(tmp_path / "mip.png")), windowed(reference[:, :, 27:33].max(axis=2).T, 0, 599)
     )
     done = run("3d", "average", chest, "--output", "mean.nii.gz", "--plane", "coronal", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -196,7 +196,7 @@ def test_planes_as_derived_series(run: Run, chest: Path, tmp_path: Path) -> None
     assert [one["path"] for one in report.values()] == ["out/axial", "out/coronal"]
     assert report["axial"]["slices"] == len(list((tmp_path / "out/axial").iterdir())) == 6  # every tenth of 60
     image = pydicom.dcmread(tmp_path / "out/axial/0001.dcm")
-    assert (image.WindowCenter, image.WindowWidth) == pytest.approx((-600 + 0.5, 1500 + 1))  # DICOM counts steps
+    assert (image.WindowCenter, image.WindowWidth) == (-600, 1500)
     planes = [pydicom.dcmread(tmp_path / "out/axial" / f"{n:04d}.dcm") for n in (1, 2)]
     assert planes[1].ImagePositionPatient[2] - planes[0].ImagePositionPatient[2] == pytest.approx(30)
     assert planes[0].SpacingBetweenSlices == pytest.approx(30)

@@ -39,6 +39,8 @@ NAMES = {
     "find_series",
     "hu",
     "measure",
+    "report",
+    "viewer",
     "mip",
     "mpr",
     "open",

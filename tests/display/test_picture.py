@@ -13,7 +13,7 @@ from gpukit.display.picture import write_picture
 from gpukit.display.window import header_voi
 from gpukit.errors import InputError, OutputError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.volume import Volume
+from gpukit.volume import GeometryStatus, Volume
 
 
 def plane(values: object, **facts: object) -> Volume:
@@ -96,3 +96,12 @@ def test_windows_that_mean_nothing_are_refused(window: tuple[float, float], tmp_
 def test_window_is_for_pictures_only(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="pictures"):
         gpukit.save(plane([0, 1]), tmp_path / "p.nii", window=(0, 1))
+
+
+def test_the_size_of_pixels_is_stated_only_where_the_image_states_it(tmp_path: Path) -> None:
+    known = plane([0, 1])
+    unknown = plane([0, 1], geometry=GeometryStatus(position=False, spacing=False, depth=False))
+    gpukit.save(known, tmp_path / "known.png")
+    gpukit.save(unknown, tmp_path / "unknown.png")
+    assert Image.open(tmp_path / "known.png").info["dpi"][0] == pytest.approx(25.4 / 0.5, rel=1e-3)
+    assert "dpi" not in Image.open(tmp_path / "unknown.png").info

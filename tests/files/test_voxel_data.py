@@ -8,6 +8,7 @@ import random
 import struct
 import time
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +219,22 @@ def test_damaged_headers_raise_one_kind_of_error_that_names_the_file(suffix: str
             assert Path(error.file).name.startswith("v.")
             assert len(str(error)) < 600 + len(str(path))
     assert refused > 30
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_absurd_sizes_are_refused_without_a_warning(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
+    (nrrd if suffix == ".nrrd" else metaimage)(path, VOXELS.tobytes())
+    raw = path.read_bytes()
+    if suffix == ".mha":
+        raw = raw.replace(b"ElementSpacing = 1 2 3\n", b"ElementSpacing = 1e308 2 3\nDistanceUnits = cm\n")
+    else:
+        raw = raw.replace(b"(2,0,0)", b"(1e308,1e308,0)").replace(b"encoding", b'space units: "m" "m" "m"\nencoding')
+    path.write_bytes(raw)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(GpukitError, match=path.name):
+            gpukit.open(path, device="cpu")
 
 
 def test_errors_are_short_however_long_the_header_is(tmp_path: Path) -> None:

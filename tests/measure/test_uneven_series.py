@@ -78,6 +78,15 @@ def test_suv_of_an_uneven_series(run: Run, tmp_path: Path) -> None:
     assert whole["statistics"]["mean"] == pytest.approx(expected())
 
 
+def test_a_pixel_of_an_uneven_series(run: Run, ct: Path) -> None:
+    done = run("measure", "pixel", ct, "--point", "7,3,5", "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["measurements"]
+    assert found["values"] == {"value": 507, "stored_value": 507}
+    assert any("slice 5 was measured on its own" in note for note in found["notes"])
+    assert gk.pixel(ct, (7, 3, 5)).value == 507
+
+
 def test_a_pixel_of_an_interpolated_slice_has_no_stored_value(ct: Path) -> None:
     """Slice 4 of the filled series lies at 12 mm, between the fourth (300 + i) and the fifth (400 + i) acquired one."""
     filled = gk.open(ct, device="cpu", fill_gaps=True)

@@ -24,18 +24,18 @@ LENGTH = ("410668003", "SCT", "Length")
 
 def lesion(name: str, value: str | None, unit: str = "mm") -> Dataset:
     """A measurement group with a length."""
-    group = sr.container(
+    return sr.container(
         ("125007", "DCM", "Measurement Group"),
         sr.text(("112039", "DCM", "Tracking Identifier"), name, "HAS OBS CONTEXT"),
         sr.number(LENGTH, value, unit),
     )
-    return group
 
 
 def at(day: int, *children: Dataset, **header: object) -> Dataset:
     """A report of a day."""
     return sr.report(
-        sr.container(("126010", "DCM", "Imaging Measurements"), *children), title=("126000", "DCM", "Imaging Measurement Report"),
+        sr.container(("126010", "DCM", "Imaging Measurements"), *children),
+        title=("126000", "DCM", "Imaging Measurement Report"),
         ContentDate=f"202601{day:02}", SOPInstanceUID=f"{sr.ROOT}.77.{day}", **header,
     )  # fmt: skip
 
@@ -226,7 +226,8 @@ def _template(folder: Path, name: str, toml: str, **files: str) -> Path:
 
 def test_a_template_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = sr.save(sr.report(sr.text(sr.FINDING, "words")), tmp_path / "sr.dcm")
-    toml = 'extends = "cardiology"\n[sections]\nhide = ["study"]\n[look]\nfooter = "own footer"\n[labels]\nPatient = "Who"\n'
+    toml = 'extends = "cardiology"\n[sections]\nhide = ["study"]\n'
+    toml += '[look]\nfooter = "own footer"\n[labels]\nPatient = "Who"\n'
     folder = _template(tmp_path / "templates", "hospital", toml)
     text = text_of(file, template="hospital", template_dirs=[folder])
     assert "Who\n===" in text
@@ -404,7 +405,8 @@ def test_measurements_become_a_report(tmp_path: Path) -> None:
     (group,) = back.content.get_planar_roi_measurement_groups() or back.content.get_image_measurement_groups()
     assert sorted(float(m.value) for m in group.get_measurements()) == [3.25, 12.5]
     for content, what in (
-        ("file,name,value\nother.dcm,length,1\n", "not in the folder"), ("file,name,value\na.dcm,length,big\n", "line 2"),
+        ("file,name,value\nother.dcm,length,1\n", "not in the folder"),
+        ("file,name,value\na.dcm,length,big\n", "line 2"),
         ("x,y\n1,2\n", "line 1"), ("file,name,value\na.dcm,length,nan\n", "not finite"),
     ):  # fmt: skip
         (tmp_path / "bad.csv").write_text(content)

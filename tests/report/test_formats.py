@@ -45,7 +45,8 @@ def test_units_are_written_as_people_do() -> None:
     from gpukit.dicom.modules.codes import Code
 
     cases = {
-        "[hnsf'U]": "HU", "mm2": "mm²", "mm3": "mm³", "1": "", "Gy.m2": "Gy·m²", "mGy.cm": "mGy·cm", "{events}": "events",
+        "[hnsf'U]": "HU", "mm2": "mm²", "mm3": "mm³", "1": "", "Gy.m2": "Gy·m²", "mGy.cm": "mGy·cm",
+        "{events}": "events",
         "mm[Hg]": "mmHg", "m/s": "m/s", "ug/ml": "µg/ml", "cm/s2": "cm/s²", "%": "%", "Gym2": "Gym²", "/min": "/min",
     }  # fmt: skip
     assert {code: shown_unit(Code(code, "UCUM", code)) for code in cases} == cases
@@ -97,7 +98,8 @@ def test_a_column_that_does_not_differ_stands_above(tmp_path: Path) -> None:
 
 HOSTILE = [
     "<script>alert(1)</script>", "#import \"@preview/x:1.0.0\": *", "{{7*7}}", "*b* _i_ `c`", "a | b | c", "[x](http://e.org)",
-    "# no heading", "1. no list", "$x$ \\ & &amp; ~~s~~", "= typst #eval(\"1\") <label> @ref", "{% raw %}", "www.example.org",
+    "# no heading", "1. no list", "$x$ \\ & &amp; ~~s~~", "= typst #eval(\"1\") <label> @ref", "{% raw %}",
+    "www.example.org",
     "---", "    four blanks", "- item\n+ item\n> quote",
 ]  # fmt: skip
 

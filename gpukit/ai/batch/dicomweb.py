@@ -8,7 +8,7 @@ from typing import Any
 
 from gpukit.ai.batch.case import NO_IMAGES, About, Case, digest
 from gpukit.errors import FormatError, InputNotFoundError
-from gpukit.remote.dicomweb import _UID, _client, _first, _parts, _said, _series_entries
+from gpukit.remote.dicomweb import UID_PATTERN, address_parts, client_of, first_value, said, series_entries
 
 __all__ = ["fetch_series", "series_of_service"]
 
@@ -25,20 +25,20 @@ def series_of_service(address: str) -> list[Case]:
     DependencyError
         The package dicomweb-client is not installed.
     """
-    service, study, series = _parts(address)
+    service, study, series = address_parts(address)
     filters = {"SeriesInstanceUID": series} if series else None
     found: dict[str, Case] = {}
-    with _said(address):
-        client = _client(service)
-        for entry in _series_entries(client, study, filters):
-            uids = [_first(entry, tag) for tag in ("0020000D", "0020000E")]
+    with said(address):
+        client = client_of(service)
+        for entry in series_entries(client, study, filters):
+            uids = [first_value(entry, tag) for tag in ("0020000D", "0020000E")]
             where = uids[0] or study
-            if not where or not uids[1] or not all(re.fullmatch(_UID, uid) for uid in (where, uids[1])):
+            if not where or not uids[1] or not all(re.fullmatch(UID_PATTERN, uid) for uid in (where, uids[1])):
                 raise FormatError("the service lists a series without its UIDs", file=address)
-            if _first(entry, "00080060").upper() in NO_IMAGES or (series and uids[1] != series):
+            if first_value(entry, "00080060").upper() in NO_IMAGES or (series and uids[1] != series):
                 continue
             remote = f"{service}/studies/{where}/series/{uids[1]}"
-            count = _first(entry, "00201209")
+            count = first_value(entry, "00201209")
             found.setdefault(
                 uids[1],
                 Case(
@@ -61,10 +61,10 @@ def fetch_series(case: Case, folder: Path) -> list[str]:
     FormatError
         It gives fewer instances than it lists: a volume that lacks its last slice looks like a whole one.
     """
-    service, study, series = _parts(case.remote)
+    service, study, series = address_parts(case.remote)
     files = []
-    with _said(case.remote):
-        client = _client(service)
+    with said(case.remote):
+        client = client_of(service)
         for number, instance in enumerate(
             client.iter_series(study, series, media_types=(("application/dicom", "*"),)), 1
         ):
@@ -79,5 +79,5 @@ def fetch_series(case: Case, folder: Path) -> list[str]:
 
 
 def _about(entry: dict[str, Any], study: str, series: str) -> About:
-    number, modality, description = (_first(entry, tag) for tag in ("00200011", "00080060", "0008103E"))
+    number, modality, description = (first_value(entry, tag) for tag in ("00200011", "00080060", "0008103E"))
     return About(study=study, series=series, number=number, modality=modality, description=description)

@@ -38,7 +38,13 @@ __all__ = ["FORMATS", "OPTIONS", "TASKS", "Job", "Written", "read", "run", "writ
 
 #: Formats of each task's results with the suffix of the files; the first is the one that is written unasked.
 FORMATS: dict[str, dict[str, str]] = {
-    "segment": {"dicom-seg": ".dcm", "dicom-seg-labelmap": ".dcm", "nifti": ".nii.gz", "json": ".json"},
+    "segment": {
+        "dicom-seg": ".dcm",
+        "dicom-seg-labelmap": ".dcm",
+        "dicom-rtstruct": ".dcm",
+        "nifti": ".nii.gz",
+        "json": ".json",
+    },
     "classify": {"json": ".json", "csv": ".csv"},
     "detect": {"json": ".json", "gsps": ".dcm", "sr": ".dcm"},
     "enhance": {"dicom": "", "nifti": ".nii.gz", "metaimage": ".mha", "nrrd": ".nrrd"},
@@ -46,8 +52,8 @@ FORMATS: dict[str, dict[str, str]] = {
 }
 #: Formats whose objects refer to the images that they were made of.
 _REFERRING = {
-    "dicom-seg": "a DICOM SEG", "dicom-seg-labelmap": "a DICOM SEG", "gsps": "a GSPS", "sr": "an SR",
-    "dicom": "a derived DICOM image",
+    "dicom-seg": "a DICOM SEG", "dicom-seg-labelmap": "a DICOM SEG", "dicom-rtstruct": "an RTSTRUCT", "gsps": "a GSPS",
+    "sr": "an SR", "dicom": "a derived DICOM image",
 }  # fmt: skip
 TASKS = tuple(FORMATS)
 #: What may be set for each task, with the names of the task's own function.

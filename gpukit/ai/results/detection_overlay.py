@@ -10,9 +10,10 @@ import numpy as np
 from gpukit.ai.results.detection_report import _COLORS, _LEAST_SIDE, _MOST_TILES
 from gpukit.ai.tasks.detect import Detections
 from gpukit.ai.transforms.image_input import in_plane
+from gpukit.display.graphics import contact_sheet, draw_words
 from gpukit.display.grayscale import shown_plane
 from gpukit.documents.atomic import atomic_path
-from gpukit.extras import missing_package
+from gpukit.files.pillow import pillow
 from gpukit.files.provenance import png_texts
 from gpukit.volume import Volume
 
@@ -37,10 +38,7 @@ def draw_boxes(
     force : bool
         Overwrite an existing file.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_package("pictures need Pillow", "files") from error
+    pillow()  # before the work
     shown = in_plane(volume, plane)
     phase = next((one.phase for one in found.boxes if one.phase is not None), 0) or 0
     if shown.axes.startswith("t"):
@@ -55,27 +53,21 @@ def draw_boxes(
         best[int(at or 0)] = max(best.get(int(at or 0), 0.0), one.score)
     chosen = sorted(sorted(best, key=lambda k: -best[k])[:_MOST_TILES]) or [shown.grid.shape[0] // 2]
     tiles = [_tile(shown, found, k) for k in chosen]
-    across = min(3, len(tiles))
-    width, height = max(t.size[0] for t in tiles), max(t.size[1] for t in tiles)
-    sheet = Image.new("RGB", (across * width, -(-len(tiles) // across) * height))
-    for n, tile in enumerate(tiles):
-        sheet.paste(tile, (n % across * width, n // across * height))
+    sheet = contact_sheet(tiles, 3)
     with atomic_path(path, force=force) as temporary:
         sheet.save(os.fspath(temporary), format="PNG", pnginfo=png_texts("Boxes around findings", found.model))
 
 
 def _tile(volume: Volume, found: Detections, k: int) -> Any:
-    from PIL import Image, ImageDraw, ImageFont
-
+    image_module, draw_module = pillow()
     plane = shown_plane(volume, slice=k)
     plane = plane if plane.dtype == np.uint8 else np.clip(plane, 0, 255).astype(np.uint8)
     rows, columns = plane.shape[:2]
     sx, sy, _ = volume.grid.spacing
     zoom = max(1.0, _LEAST_SIDE / max(columns * sx, rows * sy) * min(sx, sy)) / min(sx, sy)
     x_scale, y_scale = sx * zoom, sy * zoom
-    tile = Image.fromarray(plane).convert("RGB").resize((round(columns * x_scale), round(rows * y_scale)))
-    draw = ImageDraw.Draw(tile)
-    font: Any = ImageFont.load_default(size=14)
+    tile = image_module.fromarray(plane).convert("RGB").resize((round(columns * x_scale), round(rows * y_scale)))
+    draw = draw_module.Draw(tile)
     names = sorted({one.name for one in found.boxes})
     for one in found.boxes:
         flat = len(one.box) == 4
@@ -90,8 +82,5 @@ def _tile(volume: Volume, found: Detections, k: int) -> Any:
         corners = [(x0 + 0.5) * x_scale, (y0 + 0.5) * y_scale, (x1 + 0.5) * x_scale, (y1 + 0.5) * y_scale]
         draw.rectangle(corners, outline=color, width=2)
         words = f"{one.name} {one.score:.2f}"
-        draw.text(
-            (max(2.0, corners[0]), max(2.0, corners[1] - 18)), words, font=font, fill=color, stroke_width=2,
-            stroke_fill=(0, 0, 0),
-        )  # fmt: skip
+        draw_words(draw, words, (corners[0], corners[1] - 18), tile.size, color, 14)
     return tile

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from gpukit.ai.tasks.label_summary import amount, summary
 from gpukit.device import array_namespace, move
 from gpukit.dicom.modules.cielab import label_color
+from gpukit.display.graphics import draw_sides
 from gpukit.display.grayscale import gray_plane
+from gpukit.display.labels import tinted
 from gpukit.display.window import as_voi, choose, own_voi, robust_range
 from gpukit.errors import GeometryError
-from gpukit.extras import missing_package
+from gpukit.files.pillow import font, pillow
 from gpukit.geometry import Grid
 from gpukit.volume import Segmentation, Volume
 
@@ -64,10 +66,7 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     DependencyError
         Pillow is missing.
     """
-    try:
-        from PIL import Image, ImageDraw
-    except ImportError as error:
-        raise missing_package("drawing a montage needs Pillow", "ai") from error
+    image_module, draw_module = pillow("drawing a montage needs", "ai")
     if volume.axes != "kji" or not volume.grid.same_as(segmentation.grid):
         raise GeometryError("volume and segmentation are not on one grid", fix="give the volume that was segmented")
     grid, axes, flips = volume.grid.reoriented("LPS")
@@ -92,19 +91,19 @@ def montage(volume: Volume, segmentation: Segmentation, *, columns: int = 6, til
     wide = max(columns * (width + _GAP) for _, _, width, _ in rows) + _GAP
     legend, legend_height = _legend_layout(numbers, wide)
     high_total = sum(height + _GAP for _, _, _, height in rows) + _GAP + legend_height
-    picture = Image.new("RGB", (wide, high_total), _BACKGROUND)
-    draw = ImageDraw.Draw(picture)
+    picture: Image = image_module.new("RGB", (wide, high_total), _BACKGROUND)
+    draw = draw_module.Draw(picture)
     top = _GAP
     for row, letters, width, height in rows:
         left = (wide - columns * (width + _GAP) + _GAP) // 2
         for image in row:
             picture.paste(image, (left, top))
-            _letters(draw, letters, left, top, width, height)
+            draw_sides(draw, letters, left, top, width, height)
             left += width + _GAP
         top += height + _GAP
     for (x, y), entry in zip(legend, numbers, strict=True):
         draw.rectangle((x, top + y + 5, x + 11, top + y + 16), fill=palette[entry["value"]])
-        draw.text((x + 18, top + y + 3), _entry_text(entry), fill=_TEXT, font=_font(14))
+        draw.text((x + 18, top + y + 3), _entry_text(entry), fill=_TEXT, font=font(14))
     return picture
 
 
@@ -182,39 +181,8 @@ def _tile(
     """One slice at its size on the picture: anatomy smooth, labels tinted and outlined."""
     from PIL import Image
 
-    base = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR), np.float64)
-    rows = np.minimum((np.arange(size[1]) + 0.5) * marks.shape[0] / size[1], marks.shape[0] - 1).astype(int)
-    columns = np.minimum((np.arange(size[0]) + 0.5) * marks.shape[1] / size[0], marks.shape[1] - 1).astype(int)
-    shown = marks[rows][:, columns]
-    edge = np.zeros(shown.shape, bool)
-    # The line lies on the side of the higher value, so that two labels share one line and none is drawn on background.
-    edge[1:] |= shown[1:] > shown[:-1]
-    edge[:, 1:] |= shown[:, 1:] > shown[:, :-1]
-    edge[:-1] |= shown[:-1] > shown[1:]
-    edge[:, :-1] |= shown[:, :-1] > shown[:, 1:]
-    image = np.repeat(base[..., None], 3, axis=2)
-    for value in np.unique(shown):
-        if int(value) not in palette:
-            continue
-        color = np.asarray(palette[int(value)], np.float64)
-        inside = shown == value
-        image[inside] = (1 - _OPACITY) * image[inside] + _OPACITY * color
-        image[inside & edge] = color
-    return Image.fromarray(np.rint(image).astype(np.uint8))
-
-
-def _letters(draw: Any, letters: str, left: int, top: int, width: int, height: int) -> None:
-    """The patient's sides at the edges of a slice: left, right, top, bottom."""
-    font = _font(12)
-    middle, center = top + height // 2, left + width // 2
-    spots = (
-        (left + 2, middle, "lm"),
-        (left + width - 3, middle, "rm"),
-        (center, top + 1, "mt"),
-        (center, top + height - 2, "mb"),
-    )
-    for letter, (x, y, anchor) in zip(letters, spots, strict=False):
-        draw.text((x, y), letter, fill=(255, 230, 120), font=font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+    base = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+    return Image.fromarray(tinted(base, marks, palette, _OPACITY))
 
 
 def _entry_text(entry: dict[str, Any]) -> str:
@@ -225,15 +193,9 @@ def _legend_layout(entries: list[dict[str, Any]], width: int) -> tuple[list[tupl
     """Where each entry of the legend goes, below the slices, and the height of all."""
     spots, x, y = [], _GAP, 0
     for entry in entries:
-        needed = 18 + int(_font(14).getlength(_entry_text(entry))) + 24
+        needed = 18 + int(font(14).getlength(_entry_text(entry))) + 24
         if x > _GAP and x + needed > width:
             x, y = _GAP, y + _LINE
         spots.append((x, y))
         x += needed
     return spots, y + _LINE + _GAP
-
-
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)

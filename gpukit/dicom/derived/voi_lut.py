@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpukit.dicom.derived.stored_values import Stored
-from gpukit.dicom.image.source_voi import own_voi
+from gpukit.dicom.image.voi_lut import own_voi
 from gpukit.ops.windowing import Window, as_voi
 from gpukit.units import ValueUnit
 from gpukit.volume import Voi, Volume

@@ -18,7 +18,7 @@ from gpukit.dicom.derived.source_facts import SourceFacts
 from gpukit.dicom.derived.source_images import References
 from gpukit.dicom.derived.stored_values import Stored, to_stored
 from gpukit.dicom.derived.voi_lut import put_window
-from gpukit.dicom.image.source_voi import frame_of_slice, is_inverse
+from gpukit.dicom.image.voi_lut import frame_of_slice, is_inverse
 from gpukit.dicom.modules.source_header import fit_character_set, source_header
 from gpukit.documents.atomic import new_folder
 from gpukit.errors import GeometryError, InputError, OutputError, OutputExistsError

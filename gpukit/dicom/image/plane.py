@@ -190,7 +190,7 @@ def pixel_spacing(value: Any, file: str) -> tuple[float, float] | None:
         It is negative.
     """
     pair = numbers(value, 2)
-    if pair is None or (min(pair) == 0 and max(pair) >= 0):
+    if pair is None or min(pair) == 0:
         return None
     if min(pair) < 0:
         raise GeometryError(

@@ -90,10 +90,13 @@ def _frames(image: Dataset) -> list[int | None]:
 
 def _scale(image: Dataset, frame: int | None) -> _Scale | None:
     group = functional_group(image, "PixelValueTransformationSequence", frame)
+    if group is None or group.get("RescaleSlope") is None:
+        group = image  # some enhanced images state it at their top only, where it is applied too
     slope, intercept = (_number(group, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope is None or intercept is None or slope == 0:
+    if slope is None or intercept is None:
         return None
-    return _Scale(slope, intercept, str((group.get("RescaleType") if group is not None else None) or "US"))
+    slope = slope or 1.0  # as the values of the image have it
+    return _Scale(slope, intercept, str(group.get("RescaleType") or "US"))
 
 
 def _window(image: Dataset, frame: int | None) -> _Window | None:

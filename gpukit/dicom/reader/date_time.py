@@ -1,7 +1,7 @@
 """Dates, times and date-times of DICOM (PS3.5 section 6.2: DA, TM, DT), and the offset from UTC that they are in.
 
 Times without an offset are in the zone that TimezoneOffsetFromUTC names, else in that of the scanner (PS3.3
-C.12.1.1.8). Everything in gpukit that reads a date or a time reads it here.
+C.12.1.1.8). Everything in gpukit that computes with dates and times reads them here; reports repeat their digits.
 """
 
 from __future__ import annotations

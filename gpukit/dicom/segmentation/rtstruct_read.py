@@ -25,6 +25,8 @@ __all__ = ["STORAGE", "Region", "outline_key", "read_regions", "read_rtstruct", 
 #: RT Structure Set Storage, PS3.4 B.5.
 STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _FARTHEST = 1e6  # mm: no contour of a patient is farther from any origin
+#: Of millimetres, to which two outlines are compared.
+_DIGITS = 3
 #: How often an outline may pass its first corner and still be compared; bounds the work that a file can ask for.
 _MOST_STARTS = 64
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
@@ -283,7 +285,9 @@ def _regions(dataset: Dataset, name: str) -> tuple[Region, ...]:
 
 def _contours(items: Sequence[Dataset], name: str) -> tuple[tuple[NDArray[np.float64], ...], frozenset[str], int, int]:
     """Closed contours, the images they were drawn on, how many others there are, and how many repeat an outline."""
-    contours: dict[bytes, NDArray[np.float64]] = {}
+    contours: list[NDArray[np.float64]] = []
+    boxes: dict[bytes, NDArray[np.float64]] = {}  # contours of one outline lie in one box: few need to be compared
+    keys: dict[bytes, set[bytes]] = {}
     instances: set[str] = set()
     others = repeated = 0
     for contour in (one for item in items for one in item.get("ContourSequence") or ()):
@@ -295,10 +299,19 @@ def _contours(items: Sequence[Dataset], name: str) -> tuple[tuple[NDArray[np.flo
             others += 1
             continue
         # A contour that stands twice (some writers do) would cut itself out; XOR contours may mean that.
-        key = outline_key(points) if kind != "CLOSEDPLANAR_XOR" else f"{len(contours)}".encode()
-        repeated += key in contours
-        contours.setdefault(key, points)
-    return tuple(contours.values()), frozenset(instances - {""}), others, repeated
+        if kind != "CLOSEDPLANAR_XOR":
+            box = (np.round([points.min(axis=0), points.max(axis=0)], _DIGITS) + 0.0).tobytes()
+            if box in boxes:
+                alike = keys[box] if box in keys else {outline_key(boxes[box])}
+                keys[box] = alike
+                before = len(alike)
+                alike.add(outline_key(points))
+                if len(alike) == before:
+                    repeated += 1
+                    continue
+            boxes.setdefault(box, points)
+        contours.append(points)
+    return tuple(contours), frozenset(instances - {""}), others, repeated
 
 
 def outline_key(points: NDArray[np.float64]) -> bytes:
@@ -312,7 +325,7 @@ def outline_key(points: NDArray[np.float64]) -> bytes:
     points : array, (n, 3)
         LPS mm.
     """
-    corners = np.round(points, 3) + 0.0  # no negative zero
+    corners = np.round(points, _DIGITS) + 0.0  # no negative zero
     corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
     if len(corners) > 2:
         before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners

@@ -50,7 +50,7 @@ Tilt = Literal["remove", "keep"]
 Ready = Mapping[tuple[int, int], Any]
 
 
-_OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+_OTHER_FORMATS = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".hdr", ".hdr.gz")
 
 
 def collect_source(

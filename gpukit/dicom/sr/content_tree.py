@@ -1,12 +1,13 @@
 """The one reader of structured reports: every SR storage class, every value type, one tree (PS3.3 C.17.3).
 
 Nothing in a tree is refused that can be shown: an item that is damaged keeps its place, with its problem, and each
-difference from the standard is listed in `ContentTree.deviations`. Only what is no report at all, or asks for more
+difference from the standard is listed in `ContentTree.deviations`. Only a file that is not a report, or asks for more
 than a report can be, is an error.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from os import PathLike, fspath
 from typing import Any
@@ -78,9 +79,9 @@ def read_content_tree(path: str | PathLike[str] | Location) -> ContentTree:
     reader = _Reader(raw)
     uid = reader.text(elements, 0x00080016, terms)
     if not is_structured_report(uid):
-        known = _class_name(uid)
+        kept_code = _class_name(uid)
         raise FormatError(
-            f"is not a structured report but {known}" if known else "is not a structured report",
+            f"is not a structured report but {kept_code}" if kept_code else "is not a structured report",
             file=raw.file, attribute="SOPClassUID", fix="name a DICOM SR file",
         )  # fmt: skip
     root = reader.item(elements, terms, (1,), is_root=True)
@@ -129,7 +130,7 @@ class _Reader:
         return declared(own) if isinstance(own, bytes) and own.strip(b"\0 ") else terms
 
     def items(self, elements: Elements, tag: int) -> list[Elements]:
-        """Items of a sequence; none where it is absent, or is no sequence."""
+        """Items of a sequence; none where it is absent or not a sequence."""
         value = elements.get(tag)
         return value if isinstance(value, list) else []
 
@@ -146,17 +147,17 @@ class _Reader:
             item.get(0x00080102), item.get(0x00080104), own,
         )  # fmt: skip
         try:
-            known = self._codes.get(key)
+            kept_code = self._codes.get(key)
         except TypeError:  # a sequence where text belongs
             return Code("", "", "")
-        if known is None:
+        if kept_code is None:
             tag = 0x00080100 if item.get(0x00080100) else 0x00080119 if item.get(0x00080119) else 0x00080120
-            known = Code(
+            kept_code = Code(
                 self.text(item, tag, own).strip(), self.text(item, 0x00080102, own).strip(),
                 self.text(item, 0x00080104, own).strip(),
             )  # fmt: skip
-            self._codes[key] = known
-        return known
+            self._codes[key] = kept_code
+        return kept_code
 
     def item(
         self, elements: Elements, terms: tuple[str, ...], path: tuple[int, ...], *, is_root: bool = False
@@ -305,7 +306,7 @@ class _Reader:
 
 
 def _class_name(uid: str) -> str:
-    if not uid:
+    if not re.fullmatch(r"[0-9.]{1,64}", uid):
         return ""
     from pydicom.uid import UID
 

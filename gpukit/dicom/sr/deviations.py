@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Deviation
 
@@ -36,20 +36,20 @@ _WITHOUT_FLAGS = ("1.2.840.10008.5.1.4.1.1.88.59",)
 
 def check_tree(tree: ContentTree) -> list[Deviation]:
     """Deviations of the header and of references between items."""
-    found = [Deviation("", word, "is missing") for word in _REQUIRED if word not in tree.header]
+    deviations = [Deviation("", word, "is missing") for word in _REQUIRED if word not in tree.header]
     if tree.header.get("SOPClassUID", "") not in _WITHOUT_FLAGS:
         allowed = {"CompletionFlag": ("COMPLETE", "PARTIAL"), "VerificationFlag": ("VERIFIED", "UNVERIFIED")}
         for word, terms in allowed.items():
             value = tree.header.get(word)
             if value is None:
-                found.append(Deviation("", word, "is missing"))
+                deviations.append(Deviation("", word, "is missing"))
             elif value not in terms:
-                found.append(Deviation("", word, f"{value[:20]!r} is not one of {', '.join(terms)}"))
-    known: dict[tuple[int, ...], ContentItem] = {}
+                deviations.append(Deviation("", word, f"{value[:20]!r} is not one of {', '.join(terms)}"))
+    items: dict[tuple[int, ...], ContentItem] = {}
     links: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     instances: set[str] = set()
     for item in tree.items():
-        known[item.path] = item
+        items[item.path] = item
         if item.target:
             links.setdefault(item.path[:-1], []).append(item.target)
         instances |= {reference.sop_instance_uid for reference in item.references}
@@ -57,35 +57,38 @@ def check_tree(tree: ContentTree) -> list[Deviation]:
         for target in targets:
             where = ".".join(map(str, source))
             aim = ".".join(map(str, target))
-            if target not in known:
-                found.append(Deviation(where, "ReferencedContentItemIdentifier", f"there is no item {aim} to refer to"))
+            if target not in items:
+                deviations.append(
+                    Deviation(where, "ReferencedContentItemIdentifier", f"there is no item {aim} to refer to")
+                )
             elif _leads_back(source, target, links):
-                found.append(Deviation(where, "ReferencedContentItemIdentifier", f"the reference to {aim} is a loop"))
+                deviations.append(
+                    Deviation(where, "ReferencedContentItemIdentifier", f"the reference to {aim} is a loop")
+                )
     listed = {uid for _, uid in tree.evidence}
     unlisted = [uid for uid in instances if uid and uid not in listed]
     if unlisted:
-        found.append(
+        deviations.append(
             Deviation(
                 "", "CurrentRequestedProcedureEvidenceSequence",
                 f"{len(unlisted)} of the referenced instances are not listed as evidence",
             )
         )  # fmt: skip
-    return found
+    return deviations
 
 
 def _leads_back(
     source: tuple[int, ...], target: tuple[int, ...], links: dict[tuple[int, ...], list[tuple[int, ...]]]
 ) -> bool:
     """Whether following references from `target`, and down from there, comes back to `source`."""
-    waiting = [target]
-    seen: set[Any] = set()
-    while waiting and len(seen) < 10_000:
+    waiting, visited = [target], set[tuple[int, ...]]()
+    while waiting and len(visited) < 10_000:
         here = waiting.pop()
         if source[: len(here)] == here:
             return True
-        if here in seen:
+        if here in visited:
             continue
-        seen.add(here)
+        visited.add(here)
         waiting += [aim for origin, aims in links.items() if origin[: len(here)] == here for aim in aims]
     return False
 

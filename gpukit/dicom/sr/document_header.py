@@ -53,10 +53,10 @@ def header_of(elements: Elements, terms: tuple[str, ...], text: Callable[..., st
 
 def observers_of(elements: Elements, terms: tuple[str, ...], reader: _Texts) -> tuple[Observer, ...]:
     """Verifiers, authors and participants."""
-    found: list[Observer] = []
+    observers: list[Observer] = []
     for item in reader.items(elements, 0x0040A073):
         own = reader.terms(item, terms)
-        found.append(
+        observers.append(
             Observer(
                 name=reader.text(item, 0x0040A075, own, is_name=True),
                 organization=reader.text(item, 0x0040A027, own),
@@ -67,7 +67,7 @@ def observers_of(elements: Elements, terms: tuple[str, ...], reader: _Texts) -> 
     for tag, role in ((0x0040A078, "author"), (0x0040A07A, "participant")):
         for item in reader.items(elements, tag):
             own = reader.terms(item, terms)
-            found.append(
+            observers.append(
                 Observer(
                     name=reader.text(item, 0x0040A123, own, is_name=True),
                     organization=reader.text(item, 0x00080080, own),
@@ -79,8 +79,8 @@ def observers_of(elements: Elements, terms: tuple[str, ...], reader: _Texts) -> 
         own = reader.terms(item, terms)
         name = reader.text(item, 0x00080080, own)
         if name:
-            found.append(Observer(name="", organization=name, role="custodian"))
-    return tuple(found)
+            observers.append(Observer(name="", organization=name, role="custodian"))
+    return tuple(observers)
 
 
 def _referenced(elements: Elements, tag: int, terms: tuple[str, ...], reader: _Texts) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
+from dataclasses import replace
 from typing import Any
 
 from gpukit.dicom.image.frame import Frame, open_frame
@@ -25,97 +24,18 @@ from gpukit.measure.intensity.features import (
     statistics_object,
     voxels_in,
 )
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, alone_note, open_measured
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
-from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon
-from gpukit.measure.spatial.calibration import PIXELS
 from gpukit.measure.spatial.series_space import slice_frame
 from gpukit.units import ValueUnit
 from gpukit.volume import Volume
 
-__all__ = ["Image", "Opened", "alone_note", "finished", "hu", "opened", "pixel", "roi", "rois", "single", "size_of"]
-
-Image = Volume | Frame | Header | str | PathLike[str] | Sequence[str | PathLike[str]]
+__all__ = ["finished", "hu", "nearest_pixel", "pixel", "roi", "rois", "single", "size_of"]
 
 _AREA = Code("42798000", "SCT", "Area")
 #: Segmentation Storage and Label Map Segmentation Storage.
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _VOLUME = Code("118565006", "SCT", "Volume")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An image that can be measured on.
-
-    Parameters
-    ----------
-    volume : Volume
-        Its values.
-    region : Region
-        The region, with a circle in mm turned into what it is on these pixels.
-    calibration : Calibration or None
-        Of a shape drawn in a frame or slice.
-    notes : tuple of str
-        Of the shape.
-    slice : int, (int, int), "all" or None
-        Where a shape lies in `volume`.
-    """
-
-    volume: Volume
-    region: Region
-    calibration: Calibration | None = None
-    notes: tuple[str, ...] = ()
-    slice: Slices = None
-
-
-def opened(
-    image: Image,
-    region: Region,
-    *,
-    slice: Slices = None,
-    device: str | None = None,
-    calibration: Calibration | None = None,
-) -> Opened:
-    """The values to measure on: a volume as it is, one frame for a shape, else the series.
-
-    For a shape in one slice of an unevenly spaced series it is that slice alone.
-
-    Raises
-    ------
-    GpukitError
-        The image cannot be read.
-    """
-    shape = region if isinstance(region, (Box, Polygon, Ellipse, Circle)) else None
-    if isinstance(image, Volume):
-        return Opened(image, region, None if shape is None else _of_grid(image), slice=slice)
-    if isinstance(image, Header):
-        image = open_frame(image)
-    if isinstance(image, Frame):
-        if shape is None:
-            return Opened(image.read(device), region, slice=slice)
-        from gpukit.measure.spatial.areas import shape_on
-
-        drawn, scale, notes = shape_on(image, shape, calibration=calibration)
-        return Opened(image.read(device), drawn, scale, notes, slice)
-    from gpukit.io.open import open as open_volume
-
-    try:
-        volume = open_volume(image, device=device)
-    except MissingSlicesError:
-        if shape is None or not isinstance(slice, int):
-            raise
-        frame = slice_frame(image, slice)
-        alone = opened(frame, region, device=device, calibration=calibration)
-        return replace(alone, notes=(*alone.notes, alone_note(slice)))
-    if (
-        shape is not None and not volume.geometry.position
-    ):  # a picture: its own calibration knows the scale, not the grid
-        return opened(open_frame(image), region, slice=slice, device=device, calibration=calibration)
-    return Opened(volume, region, None if shape is None else _of_grid(volume), slice=slice)
-
-
-def alone_note(k: int) -> str:
-    """What a user must know of a slice that was measured without its series."""
-    return f"the slices are unevenly spaced: slice {k} was measured on its own"
 
 
 def roi(
@@ -196,7 +116,7 @@ def rois(
     calibration: Calibration | None = None,
 ) -> list[Measurement]:
     """One `roi` for each label of a mask; parameters as there. With `kind` ``hu`` only where values are HU."""
-    at = opened(image, region, slice=slice, device=device, calibration=calibration)
+    at = open_measured(image, region, slice=slice, device=device, calibration=calibration)
     volume = at.volume
     if kind == "hu":
         _check_hu(volume)
@@ -257,7 +177,13 @@ def pixel(image: Image, point: Sequence[float], *, frame: int | None = None, dev
         The point lies outside the image.
     """
     if len(point) == 3 and not isinstance(image, (Frame, Header)):
-        volume = opened(image, None, device=device).volume
+        try:
+            volume = open_measured(image, None, device=device).volume
+        except MissingSlicesError:
+            k = int(nearest_pixel(point[2]))
+            assert not isinstance(image, Volume)
+            measured = pixel(slice_frame(image, k), point[:2], device=device)
+            return replace(measured, notes=(*measured.notes, alone_note(k)))
         return _voxel(volume, point)
     if isinstance(image, Volume):
         if image.grid.shape[0] > 1:
@@ -275,7 +201,7 @@ def _voxel(volume: Volume, point: Sequence[float]) -> Measurement:
 
     if volume.axes.startswith("t"):
         raise SelectionError("the volume has several phases", attribute="axes", fix="choose one with --phase")
-    index = [int(_nearest(float(value))) for value in point]
+    index = [int(nearest_pixel(float(value))) for value in point]
     nk, nj, ni = volume.grid.shape
     if not (0 <= index[0] < ni and 0 <= index[1] < nj and 0 <= index[2] < nk):
         raise InputError(
@@ -312,7 +238,7 @@ def _voxel(volume: Volume, point: Sequence[float]) -> Measurement:
     )
 
 
-def _nearest(value: float) -> float:
+def nearest_pixel(value: float) -> float:
     """Nearest whole number; a place exactly between two pixels belongs to the first."""
     return math.ceil(value - 0.5)
 
@@ -330,7 +256,7 @@ def _stored(source: Any, i: int, j: int) -> float | None:
     return number
 
 
-def size_of(part: Part, at: Opened) -> list[Quantity]:
+def size_of(part: Part, at: MeasuredImage) -> list[Quantity]:
     """Area of a drawn shape, or volume of the voxels of a mask or ball."""
     if part.drawn is not None:
         if at.calibration is None:
@@ -347,7 +273,7 @@ def size_of(part: Part, at: Opened) -> list[Quantity]:
 
 
 def finished(
-    kind: str, part: Part, at: Opened, quantities: Sequence[Quantity], *, details: Sequence[Detail] = (),
+    kind: str, part: Part, at: MeasuredImage, quantities: Sequence[Quantity], *, details: Sequence[Detail] = (),
     notes: Sequence[str] = (), extra: dict[str, Any] | None = None,
 ) -> Measurement:  # fmt: skip
     """A measurement of a part, with all that is known of where it was taken."""
@@ -423,10 +349,3 @@ def _check_hu(volume: Volume) -> None:
         f"the values are no Hounsfield units: the modality is {modality or 'not known'}, not CT", attribute="Modality",
         fix="measure them with roi",
     )  # fmt: skip
-
-
-def _of_grid(volume: Volume) -> Calibration:
-    if not volume.geometry.position:
-        return PIXELS
-    si, sj, _ = volume.grid.spacing
-    return Calibration("grid", (si, sj), ("mm", "mm"), "pixel size of the volume's grid, in mm")

@@ -15,7 +15,8 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import DependencyError, GeometryError, InputError
 from gpukit.findings.measurement import Detail, Measurement, Quantity
 from gpukit.measure.intensity.features import voxels_in
-from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
+from gpukit.measure.intensity.statistics import finished, single
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
 from gpukit.volume import Segmentation, Volume
@@ -97,9 +98,9 @@ def volumes(
             notes=image.notes,
             geometry=image.geometry,
         )
-        at, inside = Opened(carrier, image), parts_of(carrier, image, labels=labels)
+        at, inside = MeasuredImage(carrier, image), parts_of(carrier, image, labels=labels)
     else:
-        at = opened(image, region, slice=slice, device=device)
+        at = open_measured(image, region, slice=slice, device=device)
         flat = isinstance(at.region, (Segmentation, str)) or not hasattr(at.region, "bounds")
         inside = parts_of(at.volume, at.region, slice=None if flat else at.slice, labels=labels, threshold=threshold)
         if values is None and at.region is None:

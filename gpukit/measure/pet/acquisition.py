@@ -8,18 +8,16 @@ from datetime import datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from gpukit.dicom.reader.date_time import joined, local_time, parse_da, parse_dt, parse_offset, parse_tm
-from gpukit.dicom.reader.discovery import Location
-from gpukit.dicom.reader.headers import Header, read_header
+from gpukit.dicom.reader.headers import Header
 from gpukit.errors import FormatError, GpukitError, InputError
 from gpukit.measure.pet.times import SliceTimes
-from gpukit.units import ValueUnit, finite_number
-from gpukit.volume import Volume
+from gpukit.units import finite_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = [
-    "ENHANCED", "PetFacts", "facts_of", "injection_times", "nuclide_of", "number", "radiopharmaceutical", "read_facts",
+    "PetFacts", "facts_of", "injection_times", "nuclide_of", "number", "radiopharmaceutical",
 ]  # fmt: skip
 
 #: Private decay-correction times: group, element, how the private creator begins, manufacturer, name.
@@ -88,38 +86,6 @@ class PetFacts:
     zone: timezone | None = None
     corrected_to: datetime | None = None
     notes: tuple[str, ...] = ()
-
-
-def read_facts(volume: Volume) -> PetFacts:
-    """Facts of the series that a volume was read from, one slice a source.
-
-    Raises
-    ------
-    InputError
-        The volume was not read from DICOM PET, its files are gone, or they contradict each other.
-    """
-    if not volume.sources:
-        raise InputError(
-            "the volume was not read from DICOM: dose, times and weight are not known",
-            fix="give the DICOM series",
-        )
-    headers: dict[tuple[str, str | None], Header] = {}
-    listed = []
-    for source in volume.sources:
-        key = (source.path, source.member)
-        if key not in headers:
-            headers[key] = read_header(Location(source.path, source.member))
-        listed.append(headers[key])
-    if listed[0].get("SOPClassUID") in ENHANCED:
-        from gpukit.measure.pet.enhanced import enhanced_facts
-
-        units = {ValueUnit.SUVBW: "GML"}.get(ValueUnit(volume.unit), str(volume.unit))
-        return enhanced_facts(listed, [source.frame or 1 for source in volume.sources], units)
-    return facts_of(listed)
-
-
-#: Enhanced and legacy converted enhanced PET.
-ENHANCED = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
 
 
 def facts_of(headers: Sequence[Header]) -> PetFacts:

@@ -17,8 +17,9 @@ from gpukit.dicom.modules.codes import Code
 from gpukit.errors import InputError
 from gpukit.findings.measurement import Detail, MaskBlock, Measurement, Quantity
 from gpukit.measure.intensity.features import Bins, binned, describe, peaks, statistics_object
-from gpukit.measure.intensity.statistics import Image, Opened, finished, opened, single, size_of
-from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_measured
+from gpukit.measure.intensity.statistics import finished, single, size_of
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.parameters import Overrides
 from gpukit.measure.pet.suv_factor import SuvScale, kind_of, suv_scale
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
@@ -118,7 +119,7 @@ def suvs(
         As in `gpukit.measure.intensity.statistics.roi`.
     """
     chosen = kind_of(kind)
-    at = opened(image, region, slice=None if slice == "each" else slice, device=device)
+    at = open_measured(image, region, slice=None if slice == "each" else slice, device=device)
     values, scale = suv_volume(at.volume, chosen, overrides=overrides)
     at = replace(at, volume=values)
     given = histogram if isinstance(histogram, Bins) else Bins()
@@ -135,7 +136,7 @@ def suvs(
 
 def _measured(
     part: Part,
-    at: Opened,
+    at: MeasuredImage,
     scale: SuvScale,
     metabolic: str | float,
     full: bool,

@@ -165,15 +165,15 @@ def _declared(frame: Frame) -> Pair | None:
 
 
 def _spacing(frame: Frame, keyword: str) -> Pair | None:
-    """An attribute (between rows, between columns) as (x, y); None where absent."""
+    """An attribute (between rows, between columns) as (x, y); None where it is absent or 0, which means unknown."""
     return _pair(frame, keyword, frame.get(keyword))
 
 
 def _pair(frame: Frame, keyword: str, value: Any) -> Pair | None:
     pair = numbers(value, 2)
-    if pair is None:
+    if pair is None or min(pair) == 0:
         return None
-    if min(pair) <= 0:
+    if min(pair) < 0:
         raise GeometryError(f"{pair[0]:g} x {pair[1]:g} mm is not positive", file=frame.file, attribute=keyword)
     return pair[1], pair[0]
 

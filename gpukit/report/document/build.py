@@ -44,7 +44,7 @@ def build_document(tree: ContentTree, prefix: str = "") -> Document:
     Document
         Every content item of the tree is in a section, the context, or a measurement of a table.
     """
-    template, stated = template_of(tree)
+    template, is_stated = template_of(tree)
     collector = Collector(tree, prefix)
     builder = _Builder(collector, is_dose=template in DOSE)
     root = tree.root
@@ -54,7 +54,7 @@ def build_document(tree: ContentTree, prefix: str = "") -> Document:
         files=(tree.file,),
         title=root.name,
         template=template,
-        template_stated=stated,
+        template_stated=is_stated,
         banners=_banners(tree),
         header=tree.header,
         observers=tree.observers,

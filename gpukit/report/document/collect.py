@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gpukit.dicom.sr.content_item import Code, ContentItem, ContentTree, Reference
 from gpukit.report.document import concepts
@@ -44,7 +45,7 @@ def is_context(item: ContentItem) -> bool:
 
 
 def has_section_below(item: ContentItem) -> bool:
-    """Whether an item that is no container has more below it than modifiers: it becomes a section."""
+    """Whether an item other than a container has more below it than modifiers: it becomes a section."""
     if item.value_type not in ("CODE", "TEXT", "NUM", "DATE", "DATETIME", "TIME", "PNAME", "UIDREF"):
         return any(child.value_type == "CONTAINER" for child in item.children)
     for child in item.children:
@@ -180,7 +181,7 @@ class Collector:
             )
 
     @staticmethod
-    def _below(table: dict[str, object], inside: str) -> list:  # type: ignore[type-arg]
+    def _below(table: Mapping[str, Any], inside: str) -> list[Any]:
         return [value for path, value in table.items() if path.startswith(inside)]
 
     def title(self, item: ContentItem, around: Surroundings) -> Field:
@@ -269,9 +270,9 @@ class Collector:
 
     def measurement(self, item: ContentItem, around: Surroundings) -> Measurement:
         """A NUM item; each is made once."""
-        known = self._seen.get(self.at(item))
-        if known is not None:
-            return known
+        entry_before = self._seen.get(self.at(item))
+        if entry_before is not None:
+            return entry_before
         own = self.surroundings(item, around)
         modifiers: list[Field] = []
         images: list[str] = []
@@ -332,11 +333,11 @@ class Collector:
 
     def image(self, item: ContentItem) -> tuple[ImageEntry, ...]:
         """Referenced instances of an item."""
-        known = self._images_of.get(self.at(item))
-        if known is None:
-            known = tuple(self._entry(item, reference) for reference in item.references)
-            self._images_of[self.at(item)] = known
-        return known
+        entry_before = self._images_of.get(self.at(item))
+        if entry_before is None:
+            entry_before = tuple(self._entry(item, reference) for reference in item.references)
+            self._images_of[self.at(item)] = entry_before
+        return entry_before
 
     def _entry(self, item: ContentItem, reference: Reference) -> ImageEntry:
         """An instance, listed once for the same frames and segments."""
@@ -360,13 +361,13 @@ class Collector:
         """Coordinates, with the image that they are selected from."""
         if item.coordinates is None:
             return None
-        known = self._regions_of.get(self.at(item))
-        if known is None:
+        entry_before = self._regions_of.get(self.at(item))
+        if entry_before is None:
             image = ""
             for child in item.children:
                 if child.value_type == "IMAGE" and child.references:
                     image = image or self.image(child)[0].id
-            known = Region(
+            entry_before = Region(
                 id=f"{self.prefix}r{len(self.regions) + 1}",
                 path=self.at(item),
                 name=item.name,
@@ -375,9 +376,9 @@ class Collector:
                 finding=around.finding,
                 tracking_id=around.tracking_id,
             )
-            self.regions.append(known)
-            self._regions_of[self.at(item)] = known
-        return known
+            self.regions.append(entry_before)
+            self._regions_of[self.at(item)] = entry_before
+        return entry_before
 
 
 _LABELS = {

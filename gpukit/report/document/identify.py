@@ -49,13 +49,13 @@ def template_of(tree: ContentTree) -> tuple[str, bool]:
 
     Empty where nothing is known that the tree resembles: it is then shown by its structure.
     """
-    stated = tree.root.template
-    if stated is not None and stated[1]:
-        return stated[1].lstrip("0") or stated[1], True
-    known = _BY_TITLE.get(tree.root.concept)
-    if known is None and tree.root.concept == ("113701", "DCM"):
-        known = _by_containers(tree.root) or "10001"
-    return known or _BY_CLASS.get(tree.header.get("SOPClassUID", "")) or _by_containers(tree.root), False
+    template = tree.root.template
+    if template is not None and template[1]:
+        return template[1].lstrip("0") or template[1], True
+    identifier = _BY_TITLE.get(tree.root.concept)
+    if identifier is None and tree.root.concept == ("113701", "DCM"):
+        identifier = _by_containers(tree.root) or "10001"
+    return identifier or _BY_CLASS.get(tree.header.get("SOPClassUID", "")) or _by_containers(tree.root), False
 
 
 def _by_containers(root: ContentItem) -> str:

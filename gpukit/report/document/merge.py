@@ -71,7 +71,7 @@ def merge(trees: Sequence[ContentTree], *, allow_patients: bool = False) -> Docu
                 )  # fmt: skip
     documents = [build_document(tree, f"{n}:") for n, tree in enumerate(ordered, 1)]
     last = documents[-1]
-    sections = []
+    sections: list[Section] = []
     for document in documents:
         header = document.header
         moment = header.get("ContentDate", "") + header.get("ContentTime", "").partition(".")[0]

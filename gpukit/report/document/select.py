@@ -12,10 +12,8 @@ from gpukit.report.document.model import (
     Document,
     Field,
     FieldList,
-    ImageList,
     Measurement,
     MeasurementTable,
-    Note,
     Record,
     RecordTable,
     Section,
@@ -60,40 +58,40 @@ def select(document: Document, include: Sequence[str] = (), exclude: Sequence[st
     SelectionError
         A word fits nothing.
     """
-    wanted, unwanted = _Rules(include), _Rules(exclude)
-    if not wanted.words and not unwanted.words:
+    included, excluded = _Rules(include), _Rules(exclude)
+    if not included.words and not excluded.words:
         return document
     names = {m.id: m for m in document.measurements}
 
-    def fields(given: Sequence[Field], inside: bool) -> tuple[Field, ...]:
-        kept = []
-        for one in given:
-            if unwanted.fit(one.name, one.path):
+    def fields(source: Sequence[Field], inside: bool) -> tuple[Field, ...]:
+        result = []
+        for one in source:
+            if excluded.fit(one.name, one.path):
                 continue
-            if inside or not wanted.words or wanted.fit(one.name, one.path):
-                kept.append(replace(one, fields=fields(one.fields, True)))
-        return tuple(kept)
+            if inside or not included.words or included.fit(one.name, one.path):
+                result.append(replace(one, fields=fields(one.fields, True)))
+        return tuple(result)
 
-    def blocks(given: Sequence[Block], inside: bool) -> tuple[Block, ...]:
-        kept: list[Block] = []
-        for block in given:
+    def blocks(source: Sequence[Block], inside: bool) -> tuple[Block, ...]:
+        result: list[Block] = []
+        for block in source:
             shown = _block(block, inside)
             if shown is not None:
-                kept.append(shown)
-        return tuple(kept)
+                result.append(shown)
+        return tuple(result)
 
     def _block(block: Block, inside: bool) -> Block | None:
         if isinstance(block, Section):
-            if unwanted.fit(block.title.name, block.path):
+            if excluded.fit(block.title.name, block.path):
                 return None
-            within = inside or not wanted.words or wanted.fit(block.title.name, block.path)
+            within = inside or not included.words or included.fit(block.title.name, block.path)
             inner = blocks(block.blocks, within)
             if not inner and not within:
                 return None
             return replace(block, context=fields(block.context, within), blocks=inner)
         if isinstance(block, FieldList):
-            left = fields(block.fields, inside)
-            return replace(block, fields=left) if left else None
+            remaining = fields(block.fields, inside)
+            return replace(block, fields=remaining) if remaining else None
         if isinstance(block, TextBlock):
             (one,) = fields([block.field], inside) or (None,)
             return None if one is None else replace(block, field=one)
@@ -101,31 +99,29 @@ def select(document: Document, include: Sequence[str] = (), exclude: Sequence[st
             stay = tuple(
                 name
                 for name in block.measurements
-                if not unwanted.fit(names[name].name, names[name].path)
-                and (inside or not wanted.words or wanted.fit(names[name].name, names[name].path))
+                if not excluded.fit(names[name].name, names[name].path)
+                and (inside or not included.words or included.fit(names[name].name, names[name].path))
             )
             return replace(block, measurements=stay) if stay else None
         if isinstance(block, RecordTable):
-            if unwanted.fit(block.name, ""):
+            if excluded.fit(block.name, ""):
                 return None
-            within = inside or not wanted.words or wanted.fit(block.name, "")
+            within = inside or not included.words or included.fit(block.name, "")
             records = []
             for record in block.records:
-                if unwanted.fit(None, record.path):
+                if excluded.fit(None, record.path):
                     continue
-                own = within or wanted.fit(None, record.path)
+                own = within or included.fit(None, record.path)
                 groups = tuple((group, fields(inner, own)) for group, inner in record.groups)
                 groups = tuple((group, inner) for group, inner in groups if inner)
                 if groups:
                     records.append(Record(path=record.path, groups=groups))
             return replace(block, records=tuple(records)) if records else None
-        if isinstance(block, (ImageList, Note)):
-            return block if inside or not wanted.words else None
-        return block
+        return block if inside or not included.words else None
 
     sections = tuple(block for block in blocks(document.sections, False) if isinstance(block, Section))
-    context = fields(document.context, not wanted.words)
-    for rules, option in ((wanted, "include"), (unwanted, "exclude")):
+    context = fields(document.context, not included.words)
+    for rules, option in ((included, "include"), (excluded, "exclude")):
         missing = [word for word in rules.words if word not in rules.hits]
         if missing:
             raise SelectionError(
@@ -144,17 +140,17 @@ def select(document: Document, include: Sequence[str] = (), exclude: Sequence[st
 
 def _paths(sections: Sequence[Section], names: Mapping[str, Measurement]) -> set[str]:
     """Positions of everything that is left."""
-    found: set[str] = set()
+    paths: set[str] = set()
 
     def walk(one: Field) -> None:
-        found.add(one.path)
+        paths.add(one.path)
         for inner in one.fields:
             walk(inner)
 
     def down(blocks: Sequence[Block]) -> None:
         for block in blocks:
             if isinstance(block, Section):
-                found.add(block.path)
+                paths.add(block.path)
                 for one in (block.title, *block.context):
                     walk(one)
                 down(block.blocks)
@@ -164,16 +160,16 @@ def _paths(sections: Sequence[Section], names: Mapping[str, Measurement]) -> set
             elif isinstance(block, TextBlock):
                 walk(block.field)
             elif isinstance(block, MeasurementTable):
-                found.update(names[name].path for name in block.measurements)
+                paths.update(names[name].path for name in block.measurements)
             elif isinstance(block, RecordTable):
                 for record in block.records:
-                    found.add(record.path)
+                    paths.add(record.path)
                     for _, fields in record.groups:
                         for one in fields:
                             walk(one)
 
     down(sections)
-    return found
+    return paths
 
 
 def order_sections(document: Document, first: Sequence[str]) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gpukit.errors import FormatError
 from gpukit.report.formats.fonts import fonts_of
@@ -17,11 +18,12 @@ def compile_here(root: Path, font_dirs: tuple[Path, ...], standards: tuple[str, 
 
     empty = root / "packages"
     empty.mkdir(exist_ok=True)
+    names: Any = list(standards)
     compiler = typst.Compiler(
         str(root / "report.typ"), root=str(root), font_paths=fonts_of(font_dirs), package_path=str(empty),
         package_cache_path=str(empty),
     )  # fmt: skip
-    content = compiler.compile(format="pdf", pdf_standards=list(standards), timestamp=0)
+    content = compiler.compile(format="pdf", pdf_standards=names, timestamp=0)
     assert isinstance(content, bytes)
     return content
 

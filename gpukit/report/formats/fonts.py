@@ -50,9 +50,9 @@ def uncovered(text: Iterable[str], folders: tuple[Path, ...]) -> set[str]:
     folders : tuple of Path
         With further fonts.
     """
-    left = {sign for words in text for sign in set(words)} - _PLAIN - {"\n", "\t"}
-    if not left:
-        return left
+    missing = {sign for words in text for sign in set(words)} - _PLAIN - {"\n", "\t"}
+    if not missing:
+        return missing
     files: dict[tuple[str, int], str] = {}
     for font in fonts_of(folders).fonts():
         if font.path:
@@ -60,10 +60,10 @@ def uncovered(text: Iterable[str], folders: tuple[Path, ...]) -> set[str]:
     preferred = sorted(files, key=lambda key: (FAMILIES.index(files[key]) if files[key] in FAMILIES else 99, key))
     for path, index in preferred:
         starts, ends = coverage_of_file(path, index)
-        left -= {sign for sign in left if _inside(ord(sign), starts, ends)}
-        if not left:
+        missing -= {sign for sign in missing if _inside(ord(sign), starts, ends)}
+        if not missing:
             break
-    return left
+    return missing
 
 
 def _inside(code: int, starts: Sequence[int], ends: Sequence[int]) -> bool:

@@ -77,10 +77,10 @@ def _date_of(text: str) -> list[int]:
 
     match = _DATE.match(text)
     try:
-        found = date(*(int(part) for part in match.groups())) if match else date(2000, 1, 1)
+        day = date(*(int(part) for part in match.groups())) if match else date(2000, 1, 1)
     except ValueError:
-        found = date(2000, 1, 1)
-    return [found.year, found.month, found.day]
+        day = date(2000, 1, 1)
+    return [day.year, day.month, day.day]
 
 
 def _compile(root: Path, template: Path, font_dirs: tuple[Path, ...]) -> bytes:
@@ -116,7 +116,7 @@ def _copy_template(folder: Path, root: Path) -> None:
 def _drawable(view: dict[str, Any], font_dirs: tuple[Path, ...]) -> tuple[dict[str, Any], list[str]]:
     """The view with what no font has written as ``[U+1F480]``."""
     texts: list[str] = []
-    _map_texts(view, lambda text: texts.append(text) or text)
+    _map_texts(view, lambda text: texts.append(text) or text)  # type: ignore[func-returns-value]
     missing = uncovered(texts, font_dirs)
     if not missing:
         return view, []

@@ -68,9 +68,9 @@ class ImageIndex:
 
     def in_space(self, frame_of_reference_uid: str) -> list[Any]:
         """Every frame with a place in a frame of reference."""
-        found = []
+        frames = []
         for header in self._by_space.get(frame_of_reference_uid, ()):
-            found += [
+            frames += [
                 f for f in self.frames(header) if f.plane.position is not None and f.plane.orientation is not None
             ]
-        return found
+        return frames

@@ -143,10 +143,10 @@ def _drawn(one: _Picture, index: ImageIndex, notes: list[str], words: Catalogue)
         if frame is None:
             return {"why": words.message("no image of this place is in the folder")}
     elif entry.reference.segments:
-        found = largest_slice(index, entry.reference)
-        if isinstance(found, str):
-            return {"why": words.message(found, uid=entry.reference.sop_instance_uid)}
-        frame, mask = found
+        largest = largest_slice(index, entry.reference)
+        if isinstance(largest, str):
+            return {"why": words.message(largest, uid=entry.reference.sop_instance_uid)}
+        frame, mask = largest
         drawings.append(Drawing(tuple(mask_edges(mask))))
     else:
         header = index.images.get(entry.reference.sop_instance_uid)

@@ -309,9 +309,9 @@ class _Presenter:
             ("Frames", False),
             ("Presentation state", False),
         ]
-        kept = [n for n in range(len(columns)) if n in (0, 1, 3) or any(plain(row[n]) for row in rows)]
+        shown_columns = [n for n in range(len(columns)) if n in (0, 1, 3) or any(plain(row[n]) for row in rows)]
         table = make_table(
-            [], [([message(columns[n][0])], columns[n][1]) for n in kept], [[row[n] for n in kept] for row in rows],
+            [], [([message(columns[n][0])], columns[n][1]) for n in shown_columns], [[row[n] for n in shown_columns] for row in rows],
             kind="images",
         )  # fmt: skip
         return [table]

@@ -113,13 +113,13 @@ class Spans:
         if code is None:
             return {"t": ""}
         language = language or self.language
-        known = self._codes.get((code, language))
-        if known is None:
+        span = self._codes.get((code, language))
+        if span is None:
             text, foreign = self.words.code(code, language)
-            known = {"t": safe(text)}
-            self._mark(known, foreign)
-            self._codes[code, language] = known
-        return known
+            span = {"t": safe(text)}
+            self._mark(span, foreign)
+            self._codes[code, language] = span
+        return span
 
     def codes(self, codes: Iterable[Code], language: str = "") -> list[Span]:
         """Words of several codes."""

@@ -65,8 +65,8 @@ def _totals(document: Document, spans: Spans) -> list[list[Span]]:
     """Numbers that stand in the containers of accumulated dose."""
     lines = []
     for number in document.measurements:
-        held = {(code.value, code.scheme) for code in number.container[-1:]}
-        if held & concepts.TOTALS:
+        holders = {(code.value, code.scheme) for code in number.container[-1:]}
+        if holders & concepts.TOTALS:
             line = _number(number, spans)
             for code in (number.laterality,):
                 line += [{"t": ", "}, spans.code(code)] if code else []

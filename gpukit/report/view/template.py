@@ -219,9 +219,9 @@ class _Values:
             if table == "labels":
                 continue
             inner = [(table, key) for key in value] if isinstance(value, dict) else [("", table)]
-            for place in inner:
-                if place not in self.asked:
-                    raise self.error(*place, "is not a setting of templates")
+            for name, key in inner:
+                if (name, key) not in self.asked:
+                    raise self.error(name, key, "is not a setting of templates")
 
     def error(self, table: str, key: str, what: str) -> FormatError:
         line = next(

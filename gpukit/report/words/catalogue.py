@@ -75,10 +75,10 @@ def catalogue(language: str) -> Catalogue:
     return Catalogue(language)
 
 
-def choose_language(asked: str | None, report: str) -> str:
+def choose_language(language: str | None, report: str) -> str:
     """Language of a document: the one asked for, else the report's own, else the user's, else English."""
-    if asked:
-        short = re.split(r"[-_.]", asked)[0].lower()
+    if language:
+        short = re.split(r"[-_.]", language)[0].lower()
         catalogue(short)
         return short
     for word in (report, os.environ.get("LC_ALL"), os.environ.get("LC_MESSAGES"), os.environ.get("LANG")):

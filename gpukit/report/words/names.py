@@ -32,8 +32,8 @@ def _one(text: str) -> str:
 
 def _group(text: str, *, ideographic: bool) -> str:
     parts = [part.strip() for part in text.split("^")]
-    family, given, middle, prefix, suffix, *more = (*parts, "", "", "", "", "")[: max(5, len(parts))]
-    names = " ".join(part for part in (given, middle) if part)
+    family, first_name, middle, prefix, suffix, *more = (*parts, "", "", "", "", "")[: max(5, len(parts))]
+    names = " ".join(part for part in (first_name, middle) if part)
     if ideographic:
         words = " ".join(part for part in (family, names) if part)
     else:

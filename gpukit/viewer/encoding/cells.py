@@ -189,13 +189,13 @@ def _constant(text: bytes, grid: CellGrid) -> NDArray[np.uint8]:
 
 def _utf8(chars: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Bytes of code points, padded with zeros in front to the length of the longest."""
-    codes = np.unique(chars)
-    texts = [chr(int(code)).encode() for code in codes]
+    codes = sorted(set(chars.ravel().tolist()))  # np.unique would import masked arrays
+    texts = [chr(code).encode() for code in codes]
     width = max(map(len, texts))
     table = np.array([list(text.rjust(width, b"\0")) for text in texts], np.uint8)
     if len(codes) == 1:
         return np.broadcast_to(table[0], (*chars.shape, width))
-    return table[np.searchsorted(codes, chars)]
+    return table[np.searchsorted(np.array(codes, np.uint32), chars)]
 
 
 def ascii_lines(picture: NDArray[np.uint8], quality: str = "high", *, dark: bool = True) -> list[str]:

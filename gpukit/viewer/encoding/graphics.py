@@ -54,6 +54,7 @@ def kitty(
     shared: bool = False,
     placeholders: tuple[int, int] | None = None,
     keep_cursor: bool = False,
+    compress: bool = True,
 ) -> bytes:
     """A picture by kitty's protocol; no answer is asked for (q=2), so none can end at the prompt.
 
@@ -69,6 +70,8 @@ def kitty(
         Make a virtual placement of so many cells, for `kitty_placeholders`.
     keep_cursor : bool
         Leave the cursor where it is.
+    compress : bool
+        Fewer bytes for more time: for a terminal that is not on this machine.
     """
     rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     rows, columns = rgb.shape[:2]
@@ -83,8 +86,10 @@ def kitty(
     if shared:
         name = _share(data)
         return f"\x1b_G{','.join(keys)},t=s,S={len(data)};".encode() + standard_b64encode(name.encode()) + b"\x1b\\"
-    payload = standard_b64encode(zlib.compress(data, 1))
-    keys.append("o=z")
+    if compress:
+        keys.append("o=z")
+        data = zlib.compress(data, 1)
+    payload = standard_b64encode(data)
     chunks = [payload[at : at + _CHUNK] for at in range(0, len(payload), _CHUNK)] or [b""]
     out = []
     for n, chunk in enumerate(chunks):

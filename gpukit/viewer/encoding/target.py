@@ -28,6 +28,8 @@ class Target:
         Pixels of a cell.
     shared : bool
         kitty: hand pixels over in shared memory.
+    compress : bool
+        kitty: fewer bytes, for a terminal on another machine.
     tmux : bool
         kitty: by placeholders, through tmux.
     utf8 : bool
@@ -40,6 +42,7 @@ class Target:
     cells: str = "half"
     cell: tuple[int, int] = CELL
     shared: bool = False
+    compress: bool = True
     tmux: bool = False
     utf8: bool = True
 
@@ -95,7 +98,8 @@ def picture_bytes(picture: Picture, target: Target, *, number: int = 0, keep_cur
             number = number or 0x4B4954
             sent = through_tmux(kitty(pixels, number=number, placeholders=(columns, lines)))
             return sent + b"".join(line + b"\n" for line in kitty_placeholders(number, columns, lines))
-        return kitty(pixels, number=number, shared=target.shared, keep_cursor=keep_cursor) + b"\n"
+        data = kitty(pixels, number=number, shared=target.shared, keep_cursor=keep_cursor, compress=target.compress)
+        return data + b"\n"
     if target.mode == "iterm2":
         from gpukit.viewer.encoding.graphics import iterm2
 

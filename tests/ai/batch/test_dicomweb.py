@@ -23,7 +23,7 @@ from pydicom.uid import RLELossless, generate_uid
 from support.batch_cases import above, bright_model, brighter, uid_of, write_series
 from support.pacs_servers import free_port, served
 
-from gpukit.ai.batch import dicomweb
+import gpukit.remote.dicomweb as remote_dicomweb
 from gpukit.ai.batch.find import find_cases
 from gpukit.ai.batch.run import batch
 from gpukit.errors import InputError, InputNotFoundError
@@ -50,7 +50,7 @@ def pacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     program = shutil.which("tiny-pacs", path=str(Path(sys.executable).parent))
     assert program, "tiny_pacs is installed without its command"
     address = f"http://127.0.0.1:{port}/dicomweb"
-    monkeypatch.setenv(dicomweb.TOKEN, TOKEN)
+    monkeypatch.setenv(remote_dicomweb.TOKEN, TOKEN)
     command = [program, "run", "-c", tmp_path / "pacs.yaml"]
     with served(command, tmp_path, lambda: requests.get(f"{address}/studies", timeout=5).status_code == 401):
         yield address
@@ -83,7 +83,7 @@ def test_every_series_of_a_pacs(pacs: str, tmp_path: Path, monkeypatch: pytest.M
         content.compress(RLELossless, generate_instance_uid=False)
         content.save_as(file)
     store(pacs, *folders, write_series(tmp_path / "sr", slices=1, modality="SR"))
-    monkeypatch.setattr(dicomweb, "_PAGE", 2)
+    monkeypatch.setattr(remote_dicomweb, "PAGE", 2)
     model = bright_model(tmp_path / "model")
     made = batch(pacs, model, tmp_path / "out", device="cpu")
     assert made.failed == () and sorted(row["case"] for row in made.rows) == sorted(map(uid_of, folders))
@@ -96,7 +96,7 @@ def test_every_series_of_a_pacs(pacs: str, tmp_path: Path, monkeypatch: pytest.M
     assert batch(pacs, model, tmp_path / "out", device="cpu").before == 6
     for name in ("manifest.jsonl", "summary.json"):
         assert TOKEN not in (tmp_path / "out" / name).read_text()
-    monkeypatch.delenv(dicomweb.TOKEN)
+    monkeypatch.delenv(remote_dicomweb.TOKEN)
     with pytest.raises(InputError, match="the service answers 401"):
         find_cases(pacs)
 

@@ -17,7 +17,7 @@ import pydicom
 from support.batch_cases import above, bright_model, uid_of, write_series
 from support.pacs_servers import free_port, served
 
-from gpukit.ai.batch import dicomweb
+import gpukit.remote.dicomweb as remote_dicomweb
 from gpukit.ai.batch.find import find_cases
 from gpukit.ai.batch.run import batch
 from gpukit.errors import InputError
@@ -65,7 +65,7 @@ def test_series_of_a_pacs(
         find_cases(address)
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login reader password quite-a-secret\n")
     (tmp_path / "netrc").chmod(0o600)
-    monkeypatch.setattr(dicomweb, "_PAGE", 2)
+    monkeypatch.setattr(remote_dicomweb, "PAGE", 2)
     made = batch(address, model, tmp_path / "out", device="cpu")
     assert made.failed == () and sorted(row["case"] for row in made.rows) == sorted(map(uid_of, folders))
     for folder in folders:

@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="the networks of these tests need to
 
 from support.batch_cases import above, bright_model, rows_of, uid_of, write_series
 
-from gpukit.ai.batch import dicomweb
+import gpukit.remote.dicomweb as remote_dicomweb
 from gpukit.ai.batch.find import find_cases
 from gpukit.ai.batch.pipeline import DEPTH
 from gpukit.ai.batch.run import batch
@@ -229,7 +229,7 @@ def test_faults_of_a_service_are_named(service: Any, tmp_path: Path) -> None:
 def test_a_search_that_fails_is_named(
     faults: list[int | str], said: str, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dicomweb, "_PAUSE", 0.01)
+    monkeypatch.setattr(remote_dicomweb, "PAUSE", 0.01)
     address, kind, _ = service
     kind.faults[:] = faults
     with pytest.raises((InputError, FormatError), match=said):
@@ -274,8 +274,8 @@ def test_what_breaks_off_or_is_refused_midway_is_a_row(service: Any, tmp_path: P
 def test_a_service_that_says_nothing_is_not_waited_for(
     service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dicomweb, "_TIMEOUT", (5.0, 0.3))
-    monkeypatch.setattr(dicomweb, "_ATTEMPTS", 1)
+    monkeypatch.setattr(remote_dicomweb, "TIMEOUT", (5.0, 0.3))
+    monkeypatch.setattr(remote_dicomweb, "ATTEMPTS", 1)
     address, kind, _ = service
 
     def found(done: int, total: int) -> None:

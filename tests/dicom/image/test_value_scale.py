@@ -230,11 +230,12 @@ def test_a_slope_of_zero_is_one(modality: str, tmp_path: Path) -> None:
     assert any("RescaleSlope is 0" in note for note in volume.notes)
 
 
-def test_a_pixel_spacing_of_zero_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"])
+def test_a_pixel_spacing_of_zero_is_none(keyword: str, tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
-    multiframe(path, ComputedRadiographyImageStorage, "CR", STORED[:1], PixelSpacing=[0, 0])
+    multiframe(path, ComputedRadiographyImageStorage, "CR", STORED[:1], **{keyword: [0, 0]})
     volume = gk.open(path, device="cpu")
-    assert any("PixelSpacing is 0" in note for note in volume.notes)
+    assert any("PixelSpacing is 0" in note or "no pixel spacing" in note for note in volume.notes)
     length = next(q for q in gk.distance(path, (0, 0), (4, 3)).quantities if q.name == "length")
     assert (length.value, length.unit) == (5.0, "{pixels}")  # not mm of a size that nobody knows
 

@@ -13,8 +13,8 @@ from support.pet_files import write_pet
 
 import gpukit
 from gpukit.io.masks import open_mask
-from gpukit.measure.pet.acquisition import read_facts
 from gpukit.measure.pet.body_size import body_surface_area, ideal_body_weight, lean_body_mass
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.suv import suv, suv_volume
 from gpukit.measure.pet.suv_factor import suv_scale
 

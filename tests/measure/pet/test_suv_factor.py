@@ -15,7 +15,7 @@ from support.pet_files import DOSE, HALF_LIFE, INJECTED, SCANNED, WEIGHT, da, ex
 
 from gpukit.dicom.reader.date_time import parse_da, parse_dt, parse_tm
 from gpukit.errors import InputError
-from gpukit.measure.pet.acquisition import read_facts
+from gpukit.measure.pet.facts import read_facts
 from gpukit.measure.pet.parameters import parse_activity
 from gpukit.measure.pet.suv import Overrides, suv, suv_volume
 from gpukit.measure.pet.suv_factor import suv_scale

@@ -50,10 +50,17 @@ def test_a_size_given_by_hand_goes_before_what_the_file_says(tmp_path: Path) -> 
             manual(wrong)
 
 
-def test_spacing_that_is_not_positive_is_refused(tmp_path: Path) -> None:
-    file = write_image(tmp_path / "a.dcm", "DX", ImagerPixelSpacing=[0, 0.1])
+def test_spacing_that_is_negative_is_refused(tmp_path: Path) -> None:
+    file = write_image(tmp_path / "a.dcm", "DX", ImagerPixelSpacing=[-0.1, 0.1])
     with pytest.raises(GeometryError, match="ImagerPixelSpacing"):
         gk.distance(file, (0, 0), (3, 4))
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [0, 0.1]])
+def test_a_spacing_of_zero_is_unknown(spacing: list[float], tmp_path: Path) -> None:
+    file = write_image(tmp_path / "a.dcm", "DX", ImagerPixelSpacing=spacing)
+    length = gk.distance(file, (0, 0), (3, 4)).quantities[0]
+    assert (length.value, length.unit) == (5.0, "{pixels}")
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ class Results:
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="segment: dicom-seg, dicom-seg-labelmap, nifti, json; classify: json, csv; detect: json, gsps, sr; "
+            help="segment: dicom-seg, dicom-seg-labelmap, dicom-rtstruct, nifti, json; classify: json, csv; "
+            "detect: json, gsps, sr; "
             "enhance: dicom, nifti, metaimage, nrrd; report: json, markdown, sr [default: the first]",
         ),
     ] = None

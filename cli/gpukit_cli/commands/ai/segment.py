@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from gpukit.ai.model.description import Model
     from gpukit.volume import Segmentation, Volume
 
-Format = Literal["dicom-seg", "nifti", "json"]
+Format = Literal["dicom-seg", "dicom-rtstruct", "nifti", "json"]
 #: Suffixes of output files, by format.
 SUFFIXES: dict[str, tuple[str, ...]] = {"dicom-seg": (".dcm",), "nifti": (".nii.gz", ".nii"), "json": (".json",)}
+#: Formats that refer to the images, with what they are called.
+_REFERRING = {"dicom-seg": "a DICOM SEG", "dicom-rtstruct": "an RTSTRUCT"}
 
 
 @dataclass(frozen=True)
@@ -178,11 +180,11 @@ def segment(
     settings = networks.settings(models)
     with Progress() as progress, profiled(ending.profile) as profile:
         images = _images(inputs or [], channel, models[0], reading, progress)
-        if kind == "dicom-seg" and not images[0].sources:
+        if kind in _REFERRING and not images[0].sources:
             from gpukit.errors import InputError
 
             raise InputError(
-                "a DICOM SEG must reference DICOM images, and the input is none",
+                f"{_REFERRING[kind]} must reference DICOM images, and the input is none",
                 file=inputs[0] if inputs else None,
                 fix="write NIfTI instead, with --output NAME.nii.gz",
             )
@@ -301,7 +303,8 @@ def format_of(output: Path, form: str | None) -> str:
         return by_name
     if form == "nifti" and by_name != "nifti":
         raise typer.BadParameter(f"a NIfTI file ends in .nii.gz or .nii, not as {output.name}")
-    if by_name not in (None, form):
+    both = by_name in _REFERRING and form in _REFERRING  # each is a DICOM file
+    if by_name not in (None, form) and not both:
         raise typer.BadParameter(f"--format {form} contradicts the name {output.name}")
     return form
 

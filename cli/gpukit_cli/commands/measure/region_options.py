@@ -261,7 +261,7 @@ def on_series(
 ) -> list[Measurement]:
     """What ``measure(image, slice)`` gives on a series.
 
-    A shape in single slices of an unevenly spaced series is measured on these slices, each on its own.
+    A shape, or a point, in single slices of an unevenly spaced series is measured on these slices, each on its own.
 
     Parameters
     ----------
@@ -273,11 +273,12 @@ def on_series(
     try:
         return measure(opening.open(inputs, progress), at)
     except MissingSlicesError:
-        if opening.fill_gaps or not is_shape(region) or not (at == "each" or isinstance(at, int)):
+        flat = is_shape(region) or isinstance(region, tuple)
+        if opening.fill_gaps or not flat or not (at == "each" or isinstance(at, int)):
             raise
     from dataclasses import replace
 
-    from gpukit.measure.intensity.statistics import alone_note
+    from gpukit.measure.intensity.measured_image import alone_note
     from gpukit.measure.spatial.series_space import slice_frame, slice_frames
 
     which: dict[str, Any] = {"series": opening.series, "phase": opening.phase}

@@ -227,6 +227,7 @@ def pixel(
     """Stored and rescaled value of the pixel at a point: of every frame for X,Y, of a series for X,Y,K."""
     chosen = result.check()
     place = point(at)
+    from gpukit.measure.intensity.statistics import nearest_pixel
     from gpukit.measure.intensity.statistics import pixel as measure
 
     with Progress() as progress:
@@ -239,7 +240,11 @@ def pixel(
         else:
             if frame is not None:
                 raise typer.BadParameter("--frame is for points X,Y; points X,Y,K belong to a series")
-            rows = [row_of(inputs, measure(opening.open(inputs, progress), place))]
+            made = on_series(
+                opening, inputs, place, int(nearest_pixel(place[2])) if len(place) == 3 else None, progress,
+                lambda image, k: [measure(image, place if k is not None else place[:2], device=opening.device)],
+            )  # fmt: skip
+            rows = [row_of(inputs, measured) for measured in made]
     result.write(rows, chosen)
 
 

@@ -77,14 +77,14 @@ def _is_folder(path: Path) -> bool:
 def _list_deviations(trees: list[Any]) -> bool:
     from gpukit.report.words.safe_text import safe
 
-    found = False
+    any_deviation = False
     for tree in trees:
         for path, attribute, what in tree.deviations:
-            found = True
+            any_deviation = True
             where = f"item {path}: " if path else ""
             sys.stdout.write(f"{tree.file}: {where}{attribute} {safe(what)}\n".replace("\n", " ").rstrip() + "\n")
     sys.stdout.flush()
-    return found
+    return any_deviation
 
 
 def _write_one(locations: list[Any], result: Output, chosen: Any) -> None:

@@ -201,7 +201,7 @@ def prepare(
     target = Target(
         mode, options.quality, options.colors, options.cells, cell,
         shared=mode == "kitty" and terminal.local and terminal.kitty and not terminal.tmux and output.output is None,
-        tmux=mode == "kitty" and terminal.tmux, utf8=terminal.utf8,
+        compress=not terminal.local, tmux=mode == "kitty" and terminal.tmux, utf8=terminal.utf8,
     )  # fmt: skip
     return options, target, output.area(terminal)
 
