@@ -58,7 +58,7 @@ def _torchscript(file: Path, device: Any) -> Any:
     """A TorchScript network, whose programs were read and whose compiled graphs were walked before anything runs."""
     import torch
 
-    recursive: Any = torch.jit._recursive  # type: ignore[attr-defined, unused-ignore]
+    recursive: Any = torch.jit._recursive
     return recursive.wrap_cpp_module(_compiled(file, device)).eval()
 
 
@@ -67,10 +67,10 @@ def _compiled(file: Path, device: Any) -> Any:
     import torch
 
     check_script(file)
+    compiler: Any = torch._C  # what torch.jit.load itself uses
     try:
-        native: Any = torch._C
-        unit = native.CompilationUnit()
-        module = native.import_ir_module(unit, str(file), torch.device(device), {}, False)
+        unit = compiler.CompilationUnit()
+        module = compiler.import_ir_module(unit, str(file), torch.device(device), {}, False)
         for function in unit.get_functions():
             for operator in _operators(function.graph):
                 if reaches_out(operator):

@@ -72,7 +72,7 @@ def write_rtstruct(segmentation: Segmentation, target: str | PathLike[str] | Bin
 
 def _dataset(segmentation: Segmentation, header: Dataset) -> Dataset:
     from pydicom import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     from gpukit.version import __version__
 
@@ -83,7 +83,7 @@ def _dataset(segmentation: Segmentation, header: Dataset) -> Dataset:
     for keyword in _COPIED:
         if keyword in header and (header[keyword].is_empty or is_valid(header[keyword])):
             made.add(header[keyword])
-    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = STORAGE
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = UID(STORAGE)
     made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
     name = segmentation.algorithm.get("name") or "unnamed model"
     made.Modality, made.SeriesInstanceUID = "RTSTRUCT", generate_uid(prefix=None)

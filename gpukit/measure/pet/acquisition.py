@@ -151,10 +151,23 @@ def _facts(headers: Sequence[Header], file: str) -> PetFacts:
 
 
 def _zone(header: Header) -> timezone | None:
-    """Of the times without one: TimezoneOffsetFromUTC, else what the acquisition's own date-time states."""
+    """Of the times without one: TimezoneOffsetFromUTC, else by the date-time of the acquisition, which states its own.
+
+    AcquisitionDate and AcquisitionTime are the same moment in the zone that is looked for; without them the
+    date-time's zone is taken for it.
+    """
     zone = parse_offset(header.get("TimezoneOffsetFromUTC"))
     moment = None if zone is not None else parse_dt(header.get("AcquisitionDateTime"))
-    return zone if moment is None or moment.utcoffset() is None else timezone(moment.utcoffset() or timedelta())
+    offset = None if moment is None else moment.utcoffset()
+    if moment is None or offset is None:
+        return zone
+    local = joined(parse_da(header.get("AcquisitionDate")), header.get("AcquisitionTime"))
+    if local is not None:
+        apart = local - moment.replace(tzinfo=None)
+        quarters = round(apart / _QUARTER) * _QUARTER
+        if abs(apart - quarters) <= _SAME and abs(offset + quarters) <= timedelta(hours=14):
+            offset += quarters
+    return timezone(offset)
 
 
 #: Times of one moment that an object states twice may differ so much.

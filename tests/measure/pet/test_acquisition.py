@@ -53,6 +53,17 @@ def test_the_zone_of_the_acquisition_counts_where_no_other_is_stated(tmp_path: P
     assert suv(open_pet(tmp_path, change)).mean == pytest.approx(expected(), rel=1e-6)
 
 
+def test_the_acquisition_in_utc_beside_its_local_time_tells_the_zone(tmp_path: Path) -> None:
+    """A scanner that writes every date-time in UTC and every other time in its own zone, which it does not state."""
+
+    def change(dataset: Dataset, drug: Dataset, k: int) -> None:
+        dataset.AcquisitionDateTime = f"{SCANNED - timedelta(hours=2):{STAMP}}+0000"
+        drug.RadiopharmaceuticalStartDateTime = f"{INJECTED - timedelta(hours=2):{STAMP}}+0000"
+        del drug.RadiopharmaceuticalStartTime
+
+    assert suv(open_pet(tmp_path, change)).mean == pytest.approx(expected(), rel=1e-6)
+
+
 def test_the_time_of_day_beside_the_date_time_tells_the_zone(tmp_path: Path) -> None:
     """Nothing states the zone of the series; RadiopharmaceuticalStartTime is in it all the same."""
 
