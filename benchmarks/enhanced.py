@@ -76,9 +76,9 @@ def make_files(folder: Path, files: int, frames: int) -> None:
                 item(
                     FrameContentSequence=[
                         item(
-                            FrameAcquisitionNumber=t + 1, FrameAcquisitionDateTime=moment,
-                            FrameReferenceDateTime=moment, FrameAcquisitionDuration=2000.0, StackID="1", InStackPositionNumber=k + 1,
-                            TemporalPositionIndex=t + 1, DimensionIndexValues=[1, k + 1, t + 1],
+                            FrameAcquisitionNumber=t + 1, FrameAcquisitionDateTime=moment, StackID="1",
+                            FrameReferenceDateTime=moment, FrameAcquisitionDuration=2000.0, TemporalPositionIndex=t + 1,
+                            InStackPositionNumber=k + 1, DimensionIndexValues=[1, k + 1, t + 1],
                         )
                     ],
                     PlanePositionSequence=[item(ImagePositionPatient=["-96.5", "-96.5", f"{3 * k - 78.25:g}"])],

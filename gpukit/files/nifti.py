@@ -91,6 +91,7 @@ def read_nifti(path: str | os.PathLike[str], *, unit: str = ValueUnit.NONE) -> V
         unit=ValueUnit.RGB if axes.endswith("c") else unit,
         axes=axes,
         phases=phases,
+        phase_times=tuple(header.time_step * n for n in range(len(phases))) if header.time_step else (),
         notes=(*notes, *more),
     )
 

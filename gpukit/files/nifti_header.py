@@ -32,6 +32,8 @@ _TYPES: dict[int, np.dtype[Any]] = {
     64: np.dtype("f8"), 128: RGB, 256: np.dtype("i1"), 512: np.dtype("u2"), 768: np.dtype("u4"),
     1024: np.dtype("i8"), 1280: np.dtype("u8"), 1792: np.dtype("c16"), 2304: RGBA,
 }  # fmt: skip
+#: Seconds of the codes of a unit of time in xyzt_units; the others are none, or of something else than time.
+_SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 #: Millimetres of the codes of a length in xyzt_units; 0 states none, and everybody means mm.
 _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 _FURTHEST = 256 << 20  # bytes before the voxels, extensions included
@@ -83,6 +85,8 @@ class NiftiHeader:
         The rows.
     millimetres : float
         Of the unit of length.
+    time_step : float
+        Seconds between the volumes of a fourth axis; 0 where the header does not say so.
     comments : tuple of bytes
         Contents of the extensions of code 6.
     voxels : StoredVoxels
@@ -102,6 +106,7 @@ class NiftiHeader:
     quaternion: tuple[float, ...]
     sform: NDArray[np.float64]
     millimetres: float
+    time_step: float
     comments: tuple[bytes, ...]
     voxels: StoredVoxels
     compressed: bool
@@ -264,10 +269,12 @@ def _read(stream: BinaryIO, path: str | os.PathLike[str], pair: tuple[Path, Path
     data = Path(path) if pair is None else pair[1]
     packed = _is_deflated(data)
     voxels = StoredVoxels(data, 0, skip=int(offset)) if packed else StoredVoxels(data, int(offset))
+    pixdim = tuple(float(n) for n in fields(layout.pixdim))
+    step = pixdim[4] * _SECONDS.get(units & 0x38, 0.0)
     return NiftiHeader(
         version=0 if analyze else 2 if two else 1, shape=tuple(dim[1 : dim[0] + 1]),
         kind=kind if kind.names else kind.newbyteorder("<" if order == "<" else ">"), slope=slope, intercept=intercept,
-        pixdim=tuple(float(n) for n in fields(layout.pixdim)), qform_code=codes[0], sform_code=codes[1],
+        pixdim=pixdim, time_step=step if 0 < step < math.inf else 0.0, qform_code=codes[0], sform_code=codes[1],
         quaternion=tuple(float(n) for n in fields(layout.quaternion)),
         sform=np.array(fields(layout.rows), np.float64).reshape(3, 4), millimetres=_MILLIMETRES[units & 7],
         comments=extensions, voxels=voxels, compressed=packed,

@@ -115,10 +115,10 @@ def segment(
     check_settings(models, precision, overlap, batch, ensemble, weights, flips)
     require("torch", "monai")
     chosen = [choose(one, runtime) for one in models]
-    given = [one if device is None else one.to(device) for one in in_order(volume, models[0])]
+    inputs = [one if device is None else one.to(device) for one in in_order(volume, models[0])]
     if phase is None and all(one.dimensions == 2 for one in models):
-        given = [frames_as_slices(one) if is_cine(one) else one for one in given]
-    images = [one_image(one, models[0], phase, n) for n, one in enumerate(given)]
+        inputs = [frames_as_slices(one) if is_cine(one) else one for one in inputs]
+    images = [one_image(one, models[0], phase, n) for n, one in enumerate(inputs)]
     for other in models[1:]:
         for n, one in enumerate(images):
             one_image(one, other, None, n)

@@ -198,8 +198,8 @@ def _grid_places(header: Header, items: Sequence[Any], count: int) -> list[Any]:
 
 def _private(header: Header, group: int, element: int) -> Any:
     """Value of a private attribute in the first block of its group, whoever created it; None where it is absent."""
-    found = header.dataset().get((group, 0x1000 | element))
-    return None if found is None else found.value
+    attribute = header.dataset().get((group, 0x1000 | element))
+    return None if attribute is None else attribute.value
 
 
 def _tile_planes(

@@ -236,8 +236,6 @@ class _Walker:
             following = position + length
             if following > size:
                 raise self._truncated(tag, start)
-            if tag in _GROUPS:
-                self._functional_groups(tag, position, length)
             if tag in wanted:
                 if wanted[tag].vr == "SQ":
                     if length:
@@ -261,6 +259,8 @@ class _Walker:
                     data, base = window.data, window.base
                     end = base + len(data)
                 keep((tag, "LO", data[position - base : following - base]))
+            elif group == 0x5200 and tag in _GROUPS:
+                self._functional_groups(tag, position, length)
             position = following
         if position < size < 1 << 62 and any(window.read(size - position, position)):
             raise self._truncated(0, position)

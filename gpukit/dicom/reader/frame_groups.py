@@ -139,7 +139,7 @@ def _element(
 ) -> int:
     """Tokens of an element; returns the byte after it."""
     length: int
-    known = None if wanted is None else wanted.get(tag)
+    attribute = None if wanted is None else wanted.get(tag)
     if explicit:
         vr = data[position + 4 : position + 6]
         if vr in LONG_VRS:
@@ -150,18 +150,18 @@ def _element(
             raise Unreadable
     else:
         prefix, width, length = 4, 4, struct.unpack_from("<I", data, position + 4)[0]
-        vr = known.vr.encode() if known is not None else b"SQ" if length == _UNDEFINED else b"UN"
+        vr = attribute.vr.encode() if attribute is not None else b"SQ" if length == _UNDEFINED else b"UN"
     begin = position + prefix + width
     if length == _UNDEFINED:
         if vr not in (b"SQ", b"UN"):
             raise Unreadable
         out.append(_Token("fixed", position, prefix + width))
         inside = explicit and vr == b"SQ"  # within UN the items are implicit (PS3.5 6.2.2)
-        return _items(data, begin, None, inside, (*path, tag), known, out, depth)
-    if vr == b"SQ" and known is not None and known.members is not None:
+        return _items(data, begin, None, inside, (*path, tag), attribute, out, depth)
+    if vr == b"SQ" and attribute is not None and attribute.members is not None:
         out.append(_Token("open", position, prefix, width, length))
-        return _items(data, begin, begin + length, explicit, (*path, tag), known, out, depth)
-    slot = (*path, tag) if known is not None else None
+        return _items(data, begin, begin + length, explicit, (*path, tag), attribute, out, depth)
+    slot = (*path, tag) if attribute is not None else None
     out.append(_Token("leaf", position, prefix, width, length, slot, vr.decode()))
     if begin + length > len(data):
         raise Unreadable
@@ -174,12 +174,12 @@ def _items(
     end: int | None,
     explicit: bool,
     path: Slot,
-    known: Group | None,
+    attribute: Group | None,
     out: list[_Token],
     depth: int,
 ) -> int:
     """Tokens of a sequence's items; only the first has wanted attributes. Returns the byte after the sequence."""
-    wanted = None if known is None else known.members
+    wanted = None if attribute is None else attribute.members
     while position != end:
         group, element = struct.unpack_from("<HH", data, position)
         if group << 16 | element == _SEQUENCE_END and end is None:

@@ -100,8 +100,8 @@ class FunctionalGroups:
             if value is None:
                 continue
             level, members, path = out, GROUPS, slot[:-1]
-            if (known := fresh.get(path)) is not None:
-                level, members = known, _members(path)
+            if (inner := fresh.get(path)) is not None:
+                level, members = inner, _members(path)
             else:
                 for n, tag in enumerate(path):
                     group = members[tag]

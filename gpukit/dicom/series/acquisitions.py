@@ -52,7 +52,7 @@ def stacks_of(planes: Sequence[Plane]) -> list[tuple[str, list[Plane]]]:
     whole = [("", list(planes))]
     if len(planes) < 2 * _LEAST_SLICES or not all(plane.has_geometry for plane in planes):
         return whole
-    varying = [(keyword, word) for keyword, word in _ATTRIBUTES if len({_value(p, keyword) for p in planes}) > 1]
+    varying = [(keyword, word) for keyword, word in _ATTRIBUTES if _differs(planes, keyword)]
     if not varying and len({plane.position for plane in planes}) == len(planes):
         return whole
     union = _levels(planes)
@@ -109,6 +109,11 @@ def _long_axis(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     spread = points - points.mean(axis=0)
     axis: np.ndarray[Any, Any] = np.linalg.svd(spread, full_matrices=False)[2][0]
     return axis
+
+
+def _differs(planes: Sequence[Plane], keyword: str) -> bool:
+    first = planes[0].get(keyword)
+    return any(plane.get(keyword) != first for plane in planes)
 
 
 def _value(plane: Plane, keyword: str) -> Any:

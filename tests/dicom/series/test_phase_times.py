@@ -100,3 +100,19 @@ def test_a_cine_counts_frame_times(data: Path) -> None:
     path = next(p for p in sorted((data / "us").iterdir()) if int(pydicom.dcmread(p).get("NumberOfFrames", 1)) > 1)
     step = float(pydicom.dcmread(path).FrameTime) / 1000
     assert np.diff(gk.open(path, device="cpu").phase_times) == pytest.approx(step)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("sec", 1.0), ("msec", 1e-3), ("usec", 1e-6), ("unknown", None), ("hz", None)]
+)
+def test_nifti_gives_the_times_of_its_unit(tmp_path: Path, unit: str, factor: float | None) -> None:
+    image = nib.Nifti1Image(np.zeros((3, 4, 5, 3), np.int16), np.eye(4))
+    image.header["pixdim"][4] = 1500
+    image.header.set_xyzt_units("mm", unit)
+    nib.save(image, tmp_path / "a.nii.gz")
+    times = gk.open(tmp_path / "a.nii.gz", device="cpu").phase_times
+    assert times == (() if factor is None else pytest.approx(1500 * factor * np.arange(3)))
+    step = float(
+        nib.load(gk.save(gk.open(tmp_path / "a.nii.gz", device="cpu"), tmp_path / "b.nii")).header["pixdim"][4]
+    )
+    assert factor is None or step == pytest.approx(1500 * factor)
