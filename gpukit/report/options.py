@@ -10,7 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from gpukit.errors import DependencyError, FormatError, InputError, InputNotFoundError, TooLargeError
+from gpukit.errors import FormatError, InputError, InputNotFoundError, TooLargeError
+from gpukit.extras import missing_package
 from gpukit.report.view.present import PARTS, Look
 from gpukit.report.view.template import Template, load_template
 
@@ -137,7 +138,7 @@ def _check_picture(data: bytes, path: Path) -> None:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("a logo needs Pillow", fix='pip install "gpukit[report]"') from error
+        raise missing_package("a logo needs Pillow", "report") from error
     try:
         with Image.open(io.BytesIO(data)) as picture:
             if picture.width * picture.height > 64_000_000:

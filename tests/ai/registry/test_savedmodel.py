@@ -71,7 +71,7 @@ def test_a_saved_model_says_what_is_needed(run: Run, tmp_path: Path) -> None:
         done = run("ai", *words, cwd=tmp_path, GPUKIT_MODELS=str(tmp_path / "store"))
         assert done.returncode == 1
         assert "runs after conversion to ONNX, which needs tensorflow and tf2onnx" in done.stderr
-        assert f"say `gpukit ai convert {folder} --to onnx` where they are" in done.stderr
+        assert f"run `gpukit ai convert {folder} --to onnx` where they are" in done.stderr
     (tmp_path / "network.keras").write_bytes(b"PK")
     with pytest.raises(ModelError, match=r"rebuild their network by Python.*network\.export"):
         find_model(tmp_path / "network.keras")

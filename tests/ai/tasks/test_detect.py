@@ -239,7 +239,7 @@ def test_a_box_on_a_real_image_goes_into_objects(run: Run, tmp_path: Path) -> No
     (group,) = read_measurement_report(tmp_path / "sr.dcm")
     assert group.finding is not None and group.finding.meaning == "Nodule" and group.numbers[0].value == 90.0
     np.testing.assert_allclose(group.figures[0].points[0], low)
-    (theirs,) = highdicom.sr.srread(tmp_path / "sr.dcm").content.get_image_measurement_groups()
+    (theirs,) = highdicom.sr.srread(tmp_path / "sr.dcm").content.get_planar_roi_measurement_groups()
     assert theirs.get_measurements()[0].value == 90.0
     done = run(*line[:-1], "boxes.dcm", "--format", "gsps", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -138,7 +138,8 @@ def test_a_length_is_inferred_from_coordinates_selected_from_the_image(tmp_path:
 
 def test_highdicom_reads_the_same_numbers(tmp_path: Path) -> None:
     report = highdicom.sr.srread(written(tmp_path / "sr.dcm", length_of(), POLYGON))
-    groups = report.content.get_image_measurement_groups()
+    # a length is a measurement of an image (TID 1501), an outline a planar region (TID 1410)
+    groups = [*report.content.get_image_measurement_groups(), *report.content.get_planar_roi_measurement_groups()]
     assert [str(group.tracking_uid) for group in groups] == ["1.2.3", "1.2.5"]
     (number,) = groups[0].get_measurements()
     assert (number.value, number.unit.value) == (42.354618, "mm")
