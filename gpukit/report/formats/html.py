@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpukit.errors import DependencyError, FormatError
+from gpukit.errors import FormatError
+from gpukit.extras import missing_package
 from gpukit.report.formats.limited import run_limited
 from gpukit.report.view.template import is_built_in
 
@@ -94,7 +95,7 @@ def _environment(folders: tuple[Path, ...]) -> SandboxedEnvironment:
         import jinja2
         from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ImportError as error:
-        raise DependencyError("writing HTML needs Jinja2", fix='pip install "gpukit[report]"') from error
+        raise missing_package("writing HTML needs Jinja2", "report") from error
     environment = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader([str(folder) for folder in folders], followlinks=False),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,

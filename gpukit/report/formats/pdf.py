@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpukit.errors import DependencyError, FormatError
+from gpukit.errors import FormatError
+from gpukit.extras import missing_package
 from gpukit.report.document.model import Document
 from gpukit.report.formats.fonts import FAMILIES, fonts_of, uncovered
 from gpukit.report.view.spans import plain
@@ -57,7 +58,7 @@ def write_pdf(
     try:
         import typst  # noqa: F401
     except ImportError as error:
-        raise DependencyError("writing PDF needs typst", fix='pip install "gpukit[report]"') from error
+        raise missing_package("writing PDF needs typst", "report") from error
     template = next(folder for folder in folders if (folder / "report.typ").is_file())
     view, messages = _drawable(view, font_dirs)
     families = set(fonts_of(font_dirs).families())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.errors import DependencyError
+from gpukit.extras import missing_package
 from gpukit.report.images.outline import COLORS, draw_lines, outline_of
 
 __all__ = ["Drawing", "frame_picture", "png_uri"]
@@ -86,7 +86,7 @@ def png_uri(picture: NDArray[np.uint8]) -> str:
     try:
         from PIL import Image
     except ImportError as error:
-        raise DependencyError("key images need Pillow", fix='pip install "gpukit[report]"') from error
+        raise missing_package("key images need Pillow", "report") from error
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG", optimize=False)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

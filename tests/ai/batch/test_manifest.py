@@ -25,10 +25,7 @@ pytest.importorskip("torch", reason="the networks of these tests need torch: pip
 
 SCRIPT = """
 import sys
-from gpukit.ai.batch.run import batch, drive
-from gpukit.ai.batch.case import find_cases
-from gpukit.ai.batch.manifest import Manifest
-from gpukit.ai.batch.job import Job
+from gpukit.ai.batch.run import batch
 if __name__ == "__main__":
     batch(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu", workers=int(sys.argv[4]) or None)
 """
@@ -101,7 +98,7 @@ from pathlib import Path
 import torch  # once, for all the processes that are forked off below
 import gpukit.ai.batch.run as whole
 from gpukit.ai.batch.manifest import Manifest
-from gpukit.files import atomic
+from gpukit.documents import atomic
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
