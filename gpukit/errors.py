@@ -45,6 +45,10 @@ __all__ = [
 ]
 
 
+#: Characters of a message: hostile files hold names of any length.
+_LONGEST_WHAT, _LONGEST_FILE = 1500, 1000
+
+
 class GpukitError(Exception):
     """Base of all gpukit errors.
 
@@ -76,15 +80,23 @@ class GpukitError(Exception):
 
     def __str__(self) -> str:
         """One line: what [attribute] [file]. What to do."""
-        text = self.what
+        text = _shortened(self.what, _LONGEST_WHAT)
         if self.attribute:
             text += f" [{self.attribute}]"
         if self.file:
-            text = f"{self.file}: {text}"
+            text = f"{_shortened(self.file, _LONGEST_FILE)}: {text}"
         if self.fix:
             command = self.fix.startswith("pip ")  # stays as it must be typed
             text += f". {self.fix if command else self.fix[:1].upper() + self.fix[1:]}"
-        return text.replace("\n", " ")
+        text = text.replace("\n", " ")
+        # A hostile name must not command a terminal, nor hold bytes that no encoding has.
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text of at most `most` characters: its beginning and its end."""
+    half = most // 2 - 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 class DeviceError(GpukitError, RuntimeError):

@@ -302,10 +302,9 @@ def _infer(request: Any, window: Any, result: Any) -> None:
 def _read(core: Any, model: Model) -> Any:
     try:
         graph = core.read_model(os.fspath(model.weights))
-    except RuntimeError as error:
-        raise ModelError(
-            f"OpenVINO cannot load the graph: {str(error).strip().splitlines()[-1]}", file=model.weights
-        ) from error
+    except (RuntimeError, ValueError) as error:  # ValueError: a message that holds damaged text is not UTF-8
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"OpenVINO cannot load the graph: {lines[-1]}", file=model.weights) from error
     check_outputs(len(graph.inputs), len(graph.outputs), model)
     sides = [(graph.inputs[0], "input")]
     if model.task != "detect":

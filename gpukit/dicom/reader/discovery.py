@@ -212,7 +212,7 @@ def _references(dicomdir: Path) -> Iterator[Location]:
         parts = [str(p) for p in ([reference] if isinstance(reference, str) else reference)]
         target = _inside(dicomdir.parent, parts)
         if target is None:
-            missing.append("/".join(parts))
+            missing.append("/".join(parts)[:200])
         else:
             count += 1
             yield Location(str(target))
@@ -232,10 +232,10 @@ def _inside(folder: Path, parts: list[str]) -> Path | None:
         if part in ("", ".", "..") or any(sign in part for sign in "/\\\0"):
             return None
         step = here / part
-        if not step.exists():
+        if not os.path.exists(step):  # noqa: PTH110 - unlike Path.exists it takes a name that is too long for absent
             try:
                 step = next((p for p in here.iterdir() if p.name.partition(";")[0].lower() == part.lower()), step)
             except OSError:
                 return None
         here = step
-    return here if here.is_file() else None
+    return here if os.path.isfile(here) else None  # noqa: PTH113 - as above

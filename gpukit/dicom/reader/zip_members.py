@@ -78,6 +78,8 @@ def _read_directory(path: str, _modified: int, size: int) -> dict[str, _Entry]:
         raise
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"the zip cannot be read: {error}", file=path) from error
+    if not all(info.filename for info in infos):
+        raise FormatError("the zip has a member without a name", file=path)
     if len(infos) > MAX_MEMBERS:
         raise TooLargeError(f"the zip has {len(infos)} entries", file=path)
     entries = {
