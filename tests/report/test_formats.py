@@ -301,3 +301,24 @@ def test_banners_name_what_the_report_is(tmp_path: Path) -> None:
         assert all(word in words for word in ("PARTIAL", "UNVERIFIED", "PRELIMINARY"))
     final = sr.report(sr.text(sr.FINDING, "x"), VerificationFlag="VERIFIED")
     assert "VERIFIED" not in shown(final, "text", tmp_path).decode()
+
+
+def test_text_json_and_markdown_need_no_further_package(tmp_path: Path) -> None:
+    """In a process in which typst, Jinja2, Pillow and highdicom cannot be imported."""
+    import sys
+
+    file = sr.save(sr.report(sr.text(sr.FINDING, "words"), sr.number(DOSE, "1.50", "Gy.m2")), tmp_path / "sr.dcm")
+    code = (
+        "import sys\n"
+        "for name in ('typst', 'jinja2', 'PIL', 'highdicom', 'babel'): sys.modules[name] = None\n"
+        "import gpukit as gk\n"
+        "for suffix in ('txt', 'md', 'json'): gk.report.write(sys.argv[1], sys.argv[1] + '.' + suffix)\n"
+        "for suffix in ('pdf', 'html'):\n"
+        "    try: gk.report.write(sys.argv[1], sys.argv[1] + '.' + suffix)\n"
+        "    except gk.GpukitError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all("1.50" in (tmp_path / f"sr.dcm.{suffix}").read_text() for suffix in ("txt", "md"))
+    assert "words" in (tmp_path / "sr.dcm.json").read_text()
+    assert done.stdout.count('pip install "gpukit[report]"') == 2
