@@ -321,4 +321,4 @@ def test_text_json_and_markdown_need_no_further_package(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert all("1.50" in (tmp_path / f"sr.dcm.{suffix}").read_text() for suffix in ("txt", "md"))
     assert "words" in (tmp_path / "sr.dcm.json").read_text()
-    assert done.stdout.count('pip install "gpukit[report]"') == 2
+    assert done.stdout.count("[report]") == 2

@@ -139,26 +139,27 @@ def child(source, model, output, prepare):
         os._exit(0)
     return os.waitpid(pid, 0)[1]
 
-source, model, folder = sys.argv[1:]
-torch.set_num_threads(1)
-whole.batch(Path(source, "s0"), model, Path(folder, "warm"), device="cpu")  # what is imported on the way, too
-for name, prepare in MOMENTS.items():
-    print(name, child(source, model, Path(folder, name), prepare), sep=": ", flush=True)
-# and at moments that nobody chose, one after the other in one folder: the first early in what a whole run takes here
-began = time.monotonic()
-assert child(source, model, Path(folder, "whole"), lambda: None) == 0
-whole_run = time.monotonic() - began
-draw = random.Random()
-for n in range(30):
-    wait = draw.uniform(0.02, 0.3) * whole_run * 1.2**n
-    def prepare():
-        timer = threading.Timer(wait, die)
-        timer.daemon = True
-        timer.start()
-    status = child(source, model, Path(folder, "any moment"), prepare)
-    print("any moment", status, sep=": ", flush=True)
-    if status == 0:
-        break
+if __name__ == "__main__":  # a case that was at work is repeated in a process that imports this file
+    source, model, folder = sys.argv[1:]
+    torch.set_num_threads(1)
+    whole.batch(Path(source, "s0"), model, Path(folder, "warm"), device="cpu")  # what is imported on the way, too
+    for name, prepare in MOMENTS.items():
+        print(name, child(source, model, Path(folder, name), prepare), sep=": ", flush=True)
+    # and at moments that nobody chose, one after the other in one folder: the first early in what a whole run takes here
+    began = time.monotonic()
+    assert child(source, model, Path(folder, "whole"), lambda: None) == 0
+    whole_run = time.monotonic() - began
+    draw = random.Random()
+    for n in range(30):
+        wait = draw.uniform(0.02, 0.3) * whole_run * 1.2**n
+        def prepare():
+            timer = threading.Timer(wait, die)
+            timer.daemon = True
+            timer.start()
+        status = child(source, model, Path(folder, "any moment"), prepare)
+        print("any moment", status, sep=": ", flush=True)
+        if status == 0:
+            break
 """
 
 
