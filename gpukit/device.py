@@ -177,21 +177,21 @@ def resolve(name: str | None = None) -> tuple[Backend, str]:
     DeviceError
         The device is unknown, or cannot be used here: says why and what to install. Never falls back silently.
     """
-    wanted = (name or os.environ.get(DEVICE_VARIABLE) or "auto").strip().lower()
+    spelling = (name or os.environ.get(DEVICE_VARIABLE) or "auto").strip().lower()
     source = f"{DEVICE_VARIABLE}" if not name and os.environ.get(DEVICE_VARIABLE) else "device"
-    if wanted == "auto":
+    if spelling == "auto":
         for backend in backends():
             if backend.priority is not None:
                 for info in _devices_of(backend):
                     if info.usable and info.automatic:
                         return backend, info.name
         raise DeviceError("no usable device", fix="reinstall gpukit: not even the NumPy backend is registered")
-    bare, _, index = wanted.partition(":")
+    bare, _, index = spelling.partition(":")
     for backend in backends():
         if bare not in backend.device_names:
             continue
         family = [i for i in _devices_of(backend) if i.name.partition(":")[0] == bare]
-        infos = [i for i in family if i.name == wanted] if index else family
+        infos = [i for i in family if i.name == spelling] if index else family
         for info in infos:
             if info.usable:
                 return backend, info.name
@@ -199,11 +199,11 @@ def resolve(name: str | None = None) -> tuple[Backend, str]:
             infos = family  # cuda:1 is asked for and there is no CUDA at all: say why, not "no such number"
         if infos:
             fix = f"to use it: {infos[0].install}" if infos[0].install else None
-            raise DeviceError(f"device {wanted!r} cannot be used: {infos[0].reason}", attribute=source, fix=fix)
+            raise DeviceError(f"device {spelling!r} cannot be used: {infos[0].reason}", attribute=source, fix=fix)
         there = ", ".join(i.name for i in family) or "none"
-        raise DeviceError(f"there is no device {wanted!r} (there are: {there})", attribute=source)
-    known = ", ".join(["auto", *(n for b in backends() for n in b.device_names)])
-    raise DeviceError(f"unknown device {wanted!r}", attribute=source, fix=f"use one of: {known}")
+        raise DeviceError(f"there is no device {spelling!r} (there are: {there})", attribute=source)
+    choices = ", ".join(["auto", *(n for b in backends() for n in b.device_names)])
+    raise DeviceError(f"unknown device {spelling!r}", attribute=source, fix=f"use one of: {choices}")
 
 
 @functools.cache
@@ -275,5 +275,5 @@ def side_stream(device: str | None) -> AbstractContextManager[object]:
     as its last array is gone: who reads it outside keeps the array until that reading is complete.
     """
     backend, target = resolve(device)
-    found = getattr(backend, "side_stream", None)
-    return nullcontext() if found is None else cast(AbstractContextManager[object], found(target))
+    stream = getattr(backend, "side_stream", None)
+    return nullcontext() if stream is None else cast(AbstractContextManager[object], stream(target))

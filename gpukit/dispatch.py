@@ -74,26 +74,26 @@ class Operation:
         backend = backend_of(bound.arguments[self._first])
         if backend is None:
             return self.reference, "the array belongs to no backend: reference"
-        found = self._kernel(backend)
-        if found is None:
+        kernel = self._kernel(backend)
+        if kernel is None:
             return self.reference, f"{backend.name} has no kernel for it: reference"
-        if found.declines is not None:
+        if kernel.declines is not None:
             bound.apply_defaults()
-            if (reason := found.declines(**bound.arguments)) is not None:
+            if (reason := kernel.declines(**bound.arguments)) is not None:
                 return self.reference, f"{backend.name}'s kernel declined, {reason}: reference"
-        return found.function, f"kernel of {backend.name}"
+        return kernel.function, f"kernel of {backend.name}"
 
     def _kernel(self, backend: Backend) -> Kernel | None:
         if backend.name not in self._kernels:
-            found = backend.kernel(self.name)
-            if found is not None:
-                theirs = list(inspect.signature(found.function).parameters)
+            kernel = backend.kernel(self.name)
+            if kernel is not None:
+                theirs = list(inspect.signature(kernel.function).parameters)
                 if theirs != list(self._signature.parameters):
                     raise TypeError(
                         f"kernel {self.name} of {backend.name} has parameters {theirs}, "
                         f"not {list(self._signature.parameters)}"
                     )
-            self._kernels[backend.name] = found
+            self._kernels[backend.name] = kernel
         return self._kernels[backend.name]
 
 

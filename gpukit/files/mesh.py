@@ -104,8 +104,8 @@ def is_watertight(mesh: Mesh) -> bool:
     DependencyError
         trimesh is missing.
     """
-    made = _trimesh(mesh)
-    return bool(made.is_watertight and made.is_winding_consistent)
+    surface = _trimesh(mesh)
+    return bool(surface.is_watertight and surface.is_winding_consistent)
 
 
 def _stl(mesh: Mesh) -> bytes:
@@ -124,19 +124,19 @@ def _stl(mesh: Mesh) -> bytes:
 
 
 def _exported(mesh: Mesh, kind: str) -> bytes:
-    made = _trimesh(mesh)
-    content: Any = made.export(file_type=kind, **({"digits": 6} if kind == "obj" else {}))
+    surface = _trimesh(mesh)
+    content: Any = surface.export(file_type=kind, **({"digits": 6} if kind == "obj" else {}))
     return content.encode() if isinstance(content, str) else bytes(content)
 
 
 def _scene(parts: Sequence[Part]) -> bytes:
     """Colours of glTF are linear: the transfer function of sRGB (IEC 61966-2-1) is taken off."""
-    made = [_trimesh(part.mesh) for part in parts]
+    surfaces = [_trimesh(part.mesh) for part in parts]
     import trimesh
 
     scene = trimesh.Scene()
     used: dict[str, int] = {}
-    for part, mesh in zip(parts, made, strict=True):
+    for part, mesh in zip(parts, surfaces, strict=True):
         used[part.name] = used.get(part.name, 0) + 1
         name = part.name if used[part.name] == 1 else f"{part.name} ({used[part.name]})"
         share = np.asarray(part.color, float) / 255

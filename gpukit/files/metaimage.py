@@ -118,8 +118,8 @@ def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], 
     image.SetDirection(matrix.ravel().tolist())
     image.SetSpacing(steps.tolist())
     image.SetOrigin(origin.tolist())
-    if made := stated_json(thing, labels=False):
-        image.SetMetaData(KEY, made)
+    if provenance := stated_json(thing, labels=False):
+        image.SetMetaData(KEY, provenance)
     pair = str(path).lower().endswith(".mhd")
     with (atomic_folder if pair else atomic_path)(path, force=force) as temporary:
         try:

@@ -139,8 +139,8 @@ class MetaImageHeader:
         elif "%" in name:
             names = file_names(name, self.sizes[-1], self.path, "ElementDataFile")
         else:
-            found = data_file(self.path, name, external=external, attribute="ElementDataFile")
-            return [StoredVoxels(found, skip, self._packed_bytes())]
+            target = data_file(self.path, name, external=external, attribute="ElementDataFile")
+            return [StoredVoxels(target, skip, self._packed_bytes())]
         return [
             StoredVoxels(data_file(self.path, one, external=external, attribute="ElementDataFile"), skip)
             for one in names

@@ -161,13 +161,13 @@ def write_mp4(
     frames = _frames(pictures)
     first = next(frames)
     height, width = first.shape[:2]
-    with atomic_path(path, force=force) as temporary, tempfile.TemporaryFile() as told:
+    with atomic_path(path, force=force) as temporary, tempfile.TemporaryFile() as log:
         words = [
             encoder, "-loglevel", "error", "-nostdin", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
             "-r", repr(fps), "-i", "pipe:0", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", "18",
             "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-y", os.fspath(temporary),
         ]  # fmt: skip
-        running = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=told)
+        running = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=log)
         assert running.stdin is not None
         try:
             for frame in chain((first,), frames):
@@ -181,8 +181,8 @@ def write_mp4(
             running.wait()
             raise
         if code:
-            told.seek(0)
-            lines = told.read()[-2000:].decode(errors="replace").strip().splitlines()
+            log.seek(0)
+            lines = log.read()[-2000:].decode(errors="replace").strip().splitlines()
             raise OutputError(
                 f"ffmpeg could not make the MP4 ({lines[-1] if lines else f'exit code {code}'})", file=path
             )
@@ -201,13 +201,13 @@ def find_encoder() -> str:
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
-        found = shutil.which("ffmpeg")
-    if found is None:
+        program = shutil.which("ffmpeg")
+    if program is None:
         raise missing_package(
             "MP4 needs the program ffmpeg: install it with your system's packages", "gpl-ffmpeg",
             instead="write a .gif, an .apng or a folder",
         )  # fmt: skip
-    return found
+    return program
 
 
 def _check_fps(fps: float) -> None:
@@ -230,15 +230,15 @@ def _frames(pictures: Iterable[Volume]) -> Iterator[NDArray[np.uint8]]:
 
 def _compressed(image: Any, frame: NDArray[np.uint8]) -> bytes:
     """A picture's rows as PNG has them, filtered and deflated by Pillow: its IDAT chunks."""
-    held = io.BytesIO()
-    image.fromarray(frame).save(held, format="PNG")
-    content, found, at = held.getvalue(), b"", len(_SIGNATURE)
+    buffer = io.BytesIO()
+    image.fromarray(frame).save(buffer, format="PNG")
+    content, data, at = buffer.getvalue(), b"", len(_SIGNATURE)
     while at < len(content):
         length = int.from_bytes(content[at : at + 4], "big")
         if content[at + 4 : at + 8] == b"IDAT":
-            found += content[at + 8 : at + 8 + length]
+            data += content[at + 8 : at + 8 + length]
         at += length + 12
-    return found
+    return data
 
 
 def _chunk(out: BinaryIO, kind: bytes, content: bytes) -> None:

@@ -143,8 +143,8 @@ def write_nifti(thing: Volume | Segmentation, path: str | os.PathLike[str], *, f
     comment: dict[str, Any] = {}
     if not large and not np.array_equal(np.float64(np.float32(affine)), affine):
         comment[_KEY] = [[value.hex() for value in row] for row in affine[:3].tolist()]
-    if made := stated(thing):
-        comment[KEY] = made
+    if provenance := stated(thing):
+        comment[KEY] = provenance
         image.header["descrip"] = _descrip(thing)
     if comment:
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, json.dumps(comment).encode()))

@@ -142,9 +142,9 @@ class NiftiHeader:
     @property
     def sizes(self) -> tuple[float, float, float]:
         """Voxel sizes along i, j and k in the file's unit; 1 along an axis that the file does not have."""
-        given = [abs(size) for size in self.pixdim[1:4]]
+        steps = [abs(size) for size in self.pixdim[1:4]]
         there = [n < len(self.shape) for n in range(3)]
-        return tuple(size if has or size > 0 else 1.0 for size, has in zip(given, there, strict=True))  # type: ignore[return-value]
+        return tuple(size if has or size > 0 else 1.0 for size, has in zip(steps, there, strict=True))  # type: ignore[return-value]
 
 
 def is_of_a_pair(path: str | os.PathLike[str]) -> bool:
@@ -188,10 +188,10 @@ def pair_of(path: str | os.PathLike[str]) -> tuple[Path, Path] | None:
     for other in (".hdr", ".img"):
         word = other.upper() if upper else other
         there = [Path(stem + word + end) for end in (name[len(name) - len(packed) :] if packed else "", "", ".gz")]
-        found = next((one for one in there if one.is_file()), None)
-        if found is None:
+        partner = next((one for one in there if one.is_file()), None)
+        if partner is None:
             raise InputNotFoundError(f"the {other} of the pair is not there", file=path, fix="put both into one folder")
-        files.append(found)
+        files.append(partner)
     return files[0], files[1]
 
 
@@ -292,7 +292,7 @@ def _scale(pair: tuple[float, ...], analyze: bool, path: str | os.PathLike[str])
 
 def _comments(stream: BinaryIO, order: str, room: int) -> tuple[bytes, ...]:
     """Contents of the extensions that are comments; others, and damaged ones, are passed over."""
-    found: list[bytes] = []
+    comments: list[bytes] = []
     flag = stream.read(4)
     room -= 4
     if len(flag) < 4 or not flag[0]:
@@ -302,13 +302,13 @@ def _comments(stream: BinaryIO, order: str, room: int) -> tuple[bytes, ...]:
         if size < 8 or size > room:
             break
         room -= size
-        left = size - 8
-        if code == 6 and left <= _LONGEST_EXTENSION:
-            found.append(stream.read(left))
+        rest = size - 8
+        if code == 6 and rest <= _LONGEST_EXTENSION:
+            comments.append(stream.read(rest))
             continue
-        while left > 0 and (block := stream.read(min(left, 1 << 20))):
-            left -= len(block)
-    return tuple(found)
+        while rest > 0 and (block := stream.read(min(rest, 1 << 20))):
+            rest -= len(block)
+    return tuple(comments)
 
 
 @contextmanager

@@ -168,8 +168,8 @@ def write_nrrd(thing: Volume | Segmentation, path: str | os.PathLike[str], *, fo
         "kinds": kinds,
         "encoding": "gzip",
     }
-    if made := stated_json(thing):
-        header[KEY] = made  # no field of the format's, so it is written as a key and value
+    if provenance := stated_json(thing):
+        header[KEY] = provenance  # no field of the format's, so it is written as a key and value
     pair = str(path).lower().endswith(".nhdr")
     with (atomic_folder if pair else atomic_path)(path, force=force) as temporary:
         nrrd.write(os.fspath(temporary), array.T, header, index_order="F", detached_header=pair, compression_level=1)
@@ -360,10 +360,10 @@ def _file_count(header: dict[str, Any], dimension: list[str], path: str | os.Pat
 
 
 def _encoding(header: dict[str, Any], path: str | os.PathLike[str]) -> str:
-    found = _ENCODINGS.get(str(header["encoding"]).lower())
-    if found is None:
+    encoding = _ENCODINGS.get(str(header["encoding"]).lower())
+    if encoding is None:
         raise FormatError(f"the encoding {header['encoding'][:32]!r} is not supported", file=path, attribute="encoding")
-    return found
+    return encoding
 
 
 def _kind(header: dict[str, Any], path: str | os.PathLike[str]) -> np.dtype[Any]:

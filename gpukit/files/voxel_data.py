@@ -110,8 +110,8 @@ def read_voxels(
     there = int(sum(sizes) / packed) + (1 if encoding == "ascii" else 0)
     _check_claim(file, shape, kind.itemsize, stored=there, expansion=ENCODINGS[encoding])
     flat = empty((int(np.prod([int(n) for n in shape], dtype=object)),), kind)
-    share, left = divmod(len(flat), len(pieces))
-    if left:
+    share, remainder = divmod(len(flat), len(pieces))
+    if remainder:
         raise FormatError(f"{len(pieces)} data files do not divide the sizes {tuple(shape)}", file=file)
     notes: dict[str, None] = {}
     for n, piece in enumerate(pieces):
@@ -150,9 +150,9 @@ def _stored_bytes(piece: StoredVoxels, kind: np.dtype[Any], file: str | os.PathL
     return there if piece.length is None else min(there, max(0, piece.length))
 
 
-def _cut(done: int, needed: int) -> FormatError:
+def _cut(count: int, needed: int) -> FormatError:
     return FormatError(
-        f"the voxels end after {done:,} of {needed:,} bytes",
+        f"the voxels end after {count:,} of {needed:,} bytes",
         fix="the file is cut off or its header is damaged: copy it again",
     )
 
@@ -192,11 +192,11 @@ def _fill_raw(stream: BinaryIO, view: memoryview, end: int) -> str:
     there = max(0, end - stream.tell())
     if there < len(view):
         raise _cut(there, len(view))
-    done = 0
-    while done < len(view) and (got := stream.readinto(view[done : done + (1 << 30)])):  # type: ignore[attr-defined]
-        done += got
-    if done < len(view):
-        raise _cut(done, len(view))
+    offset = 0
+    while offset < len(view) and (got := stream.readinto(view[offset : offset + (1 << 30)])):  # type: ignore[attr-defined]
+        offset += got
+    if offset < len(view):
+        raise _cut(offset, len(view))
     more = there - len(view)
     return f"{more:,} bytes more" if more else ""
 
@@ -258,16 +258,16 @@ class _Expanding:
             if not block:
                 raise _cut(0, len(view))
             passed += len(block)
-        done = 0
-        while done < len(view):
+        offset = 0
+        while offset < len(view):
             try:
-                block = self.expand(min(_EXPANDED, len(view) - done))
+                block = self.expand(min(_EXPANDED, len(view) - offset))
             except EOFError:
                 block = b""
             if not block:
-                raise _cut(done, len(view))
-            view[done : done + len(block)] = block
-            done += len(block)
+                raise _cut(offset, len(view))
+            view[offset : offset + len(block)] = block
+            offset += len(block)
         if not self.expand(1):
             return ""
         if longer:
@@ -281,7 +281,7 @@ def _fill_from_text(stream: BinaryIO, piece: StoredVoxels, target: NDArray[Any],
     """Numbers separated by white space (or commas), or bytes as pairs of hexadecimal digits."""
     if piece.skip:
         stream.seek(piece.skip, os.SEEK_CUR)
-    done, rest = 0, b""
+    offset, rest = 0, b""
     view = memoryview(target.view(np.uint8).data) if target.size else memoryview(b"")
     while True:
         block = stream.read(max(0, min(_TEXT, end - stream.tell())))
@@ -290,10 +290,10 @@ def _fill_from_text(stream: BinaryIO, piece: StoredVoxels, target: NDArray[Any],
             digits = b"".join(text.split())
             whole = len(digits) // 2 * 2
             values, rest = bytes.fromhex(digits[:whole].decode("ascii", "strict")), digits[whole:]
-            values = values[: len(view) - done]
-            view[done : done + len(values)] = values
-            done += len(values)
-            full = done == len(view)
+            values = values[: len(view) - offset]
+            view[offset : offset + len(values)] = values
+            offset += len(values)
+            full = offset == len(view)
         else:
             words = text.replace(b",", b" ").split()
             rest = b""
@@ -301,14 +301,14 @@ def _fill_from_text(stream: BinaryIO, piece: StoredVoxels, target: NDArray[Any],
                 rest = words.pop()
             if len(rest) > 64:
                 raise ValueError("a number has more than 64 characters")
-            words = words[: len(target) - done]
-            target[done : done + len(words)] = _numbers(words, target.dtype)
-            done += len(words)
-            full = done == len(target)
+            words = words[: len(target) - offset]
+            target[offset : offset + len(words)] = _numbers(words, target.dtype)
+            offset += len(words)
+            full = offset == len(target)
         if full:
             return ""
         if not block:
-            raise _cut(done if hexadecimal else done * target.itemsize, target.nbytes)
+            raise _cut(offset if hexadecimal else offset * target.itemsize, target.nbytes)
 
 
 def _numbers(words: list[bytes], kind: np.dtype[Any]) -> NDArray[Any]:

@@ -139,8 +139,8 @@ def compare(
     if len(time_points) < 2:
         raise InputError("a comparison needs two time points or more")
     names, points, notes = [], [], []
-    for number, given in enumerate(time_points, 1):
-        name, rows = _read(given, number)
+    for number, time_point in enumerate(time_points, 1):
+        name, rows = _read(time_point, number)
         failed = sum(1 for row in rows if row.error)
         if failed:
             notes.append(f"{name}: {failed} measurements had failed and are left out")
@@ -161,43 +161,43 @@ def compare(
     return Comparison(tuple(names), tuple(findings), response, tuple(notes))
 
 
-def _read(given: TimePoint, number: int) -> tuple[str, list[Row]]:
-    if isinstance(given, (str, PathLike)):
+def _read(time_point: TimePoint, number: int) -> tuple[str, list[Row]]:
+    if isinstance(time_point, (str, PathLike)):
         from gpukit.findings.read import read_measurements
 
-        return str(given), read_measurements(given)
+        return str(time_point), read_measurements(time_point)
     name = f"time point {number}"
-    return name, [one if isinstance(one, Row) else Row(file=name, measurement=one) for one in given]
+    return name, [one if isinstance(one, Row) else Row(file=name, measurement=one) for one in time_point]
 
 
 def _match(names: Sequence[str], points: Sequence[list[Measurement]]) -> tuple[list[Finding], list[str]]:
     """Findings in the order in which they first appear."""
-    left = [list(point) for point in points]
+    unmatched = [list(point) for point in points]
     findings: list[Finding] = []
     notes: list[str] = []
     for rule in ("tracking_uid", "tracking_id", "label"):
-        shared = _shared_names(left, rule)
-        keys = [_keyed(name, point, rule, shared) for name, point in zip(names, left, strict=True)]
+        shared = _shared_names(unmatched, rule)
+        keys = [_keyed(name, point, rule, shared) for name, point in zip(names, unmatched, strict=True)]
         for key in dict.fromkeys(key for point in keys for key in point):
-            found = [point.get(key) for point in keys]
-            if sum(one is not None for one in found) < 2:
+            matches = [point.get(key) for point in keys]
+            if sum(one is not None for one in matches) < 2:
                 continue  # its partners may go by another name
-            findings.append(_finding(rule if key.segment is None else "segment", found))
+            findings.append(_finding(rule if key.segment is None else "segment", matches))
             if key.segment is not None:
                 notes.append(f"several findings are called {key.name!r}: the numbers of their segments tell them apart")
-            for point, one in zip(left, found, strict=True):
+            for point, one in zip(unmatched, matches, strict=True):
                 if one is not None:
                     point[:] = [other for other in point if other is not one]
-    for kind in dict.fromkeys(one.kind for point in left for one in point):
-        alone = [[one for one in point if one.kind == kind] for point in left]
+    for kind in dict.fromkeys(one.kind for point in unmatched for one in point):
+        alone = [[one for one in point if one.kind == kind] for point in unmatched]
         if all(len(point) == 1 for point in alone) and not all(_name(point[0]) for point in alone):
             findings.append(_finding("only one", [point[0] for point in alone]))
             notes.append(f"the only {kind} of each time point was taken for the same one: give it a label")
-            for point, (one,) in zip(left, alone, strict=True):
+            for point, (one,) in zip(unmatched, alone, strict=True):
                 point[:] = [other for other in point if other is not one]
-    for n, point in enumerate(left):
+    for n, point in enumerate(unmatched):
         for one in point:
-            findings.append(_finding("", [one if m == n else None for m in range(len(left))]))
+            findings.append(_finding("", [one if m == n else None for m in range(len(unmatched))]))
             if not _name(one):
                 notes.append(f"{names[n]}: a {one.kind} without a name belongs to no other")
     order = {id(one): n for n, one in enumerate(m for point in points for m in point)}
@@ -237,21 +237,21 @@ def _shared_names(points: Sequence[Sequence[Measurement]], rule: str) -> set[_Ke
 
 def _keyed(name: str, point: Sequence[Measurement], rule: str, shared: set[_Key]) -> dict[_Key, Measurement]:
     """Measurements by what the rule goes by, and kind."""
-    found: dict[_Key, Measurement] = {}
+    by_key: dict[_Key, Measurement] = {}
     for one in point:
         key = _key(one, rule)
         if key is None:
             continue
         if key in shared:
             key = key._replace(segment=segment_number(one))
-        if key in found:
+        if key in by_key:
             raise SelectionError(
                 f"several measurements ({one.kind}) are called {getattr(one, rule)!r}: "
                 "which of them is meant cannot be told",
                 file=name, attribute=rule, fix="give each finding a tracking UID or label of its own",
             )  # fmt: skip
-        found[key] = one
-    return found
+        by_key[key] = one
+    return by_key
 
 
 def segment_number(one: Measurement) -> int | None:
@@ -261,16 +261,16 @@ def segment_number(one: Measurement) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _finding(rule: str, found: Sequence[Measurement | None]) -> Finding:
-    there = [one for one in found if one is not None]
-    ends = [one for one in (found[0], found[-1]) if one is not None] or there
+def _finding(rule: str, measurements: Sequence[Measurement | None]) -> Finding:
+    there = [one for one in measurements if one is not None]
+    ends = [one for one in (measurements[0], measurements[-1]) if one is not None] or there
     quantities = list(dict.fromkeys((q.name, q.unit) for one in ends for q in one.quantities))
     return Finding(
         name=next((name for one in reversed(there) if (name := _name(one))), there[0].kind) + _which(rule, there[-1]),
         kind=there[0].kind,
         matched_by=rule,
-        measurements=tuple(found),
-        changes=tuple(_change(name, unit, found) for name, unit in quantities),
+        measurements=tuple(measurements),
+        changes=tuple(_change(name, unit, measurements) for name, unit in quantities),
     )
 
 
@@ -278,9 +278,9 @@ def _which(rule: str, one: Measurement) -> str:
     return f" (segment {segment_number(one)})" if rule == "segment" else ""
 
 
-def _change(name: str, unit: str, found: Sequence[Measurement | None]) -> Change:
+def _change(name: str, unit: str, measurements: Sequence[Measurement | None]) -> Change:
     """A quantity in one unit: a length in pixels does not become one in mm."""
-    values = tuple(_value(one, name, unit) for one in found)
+    values = tuple(_value(one, name, unit) for one in measurements)
     first, last = values[0], values[-1]
     absolute = None if first is None or last is None else last - first
     return Change(name, unit, values, absolute, None if absolute is None or not first else absolute / abs(first))
@@ -308,14 +308,14 @@ def _aliases(finding: Finding) -> frozenset[str]:
 
 def _lesions(findings: Sequence[Finding]) -> list[Lesion]:
     """Findings with a diameter in mm; one that was measured in both ways counts once, by its two axes."""
-    made: list[Lesion] = []
-    taken: set[str] = set()
+    lesions: list[Lesion] = []
+    used: set[str] = set()
     for kind, diameter in (("bidirectional", "long_axis"), ("distance", "length")):
         for finding in findings:
             aliases = _aliases(finding)
-            if finding.kind != kind or (aliases & taken and finding.matched_by != "only one"):
+            if finding.kind != kind or (aliases & used and finding.matched_by != "only one"):
                 continue
             if any(_value(one, diameter, "mm") is not None for one in finding.measurements):
-                made.append(Lesion(finding.name, finding.measurements, aliases))
-        taken |= {alias for lesion in made for alias in lesion.aliases}
-    return made
+                lesions.append(Lesion(finding.name, finding.measurements, aliases))
+        used |= {alias for lesion in lesions for alias in lesion.aliases}
+    return lesions

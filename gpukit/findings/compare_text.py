@@ -17,11 +17,13 @@ from gpukit.findings.text import number
 __all__ = ["comparison_csv", "comparison_json", "comparison_text"]
 
 
-def comparison_text(made: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """A table for people, and the response below it."""
-    lines = [f"{n}: {name}" for n, name in enumerate(made.time_points, 1)]
-    cells = [["finding", "quantity", "unit", *(str(n) for n in range(1, len(made.time_points) + 1)), "change", "%"]]
-    for finding in made.findings:
+    lines = [f"{n}: {name}" for n, name in enumerate(comparison.time_points, 1)]
+    cells = [
+        ["finding", "quantity", "unit", *(str(n) for n in range(1, len(comparison.time_points) + 1)), "change", "%"]
+    ]
+    for finding in comparison.findings:
         name = f"{finding.name} ({finding.kind}{'' if finding.status == 'compared' else ', ' + finding.status})"
         for n, change in enumerate(finding.changes):
             cells.append([name if n == 0 else "", *_cells(change)])
@@ -33,9 +35,9 @@ def comparison_text(made: Comparison) -> str:
             for n, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(words).rstrip())
-    if made.response is not None:
-        lines += ["", *_response_lines(made.response)]
-    lines += [f"note: {note}" for note in made.notes]
+    if comparison.response is not None:
+        lines += ["", *_response_lines(comparison.response)]
+    lines += [f"note: {note}" for note in comparison.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -55,21 +57,21 @@ def _response_lines(response: Response) -> list[str]:
     return lines + [f"  {reason}" for reason in response.reasons]
 
 
-def comparison_json(made: Comparison) -> str:
+def comparison_json(comparison: Comparison) -> str:
     """A document of kind ``comparison``."""
-    response = made.response
+    response = comparison.response
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": "comparison",
-        "time_points": list(made.time_points),
-        "findings": [_finding_object(finding) for finding in made.findings],
+        "time_points": list(comparison.time_points),
+        "findings": [_finding_object(finding) for finding in comparison.findings],
         "recist": None if response is None else {
             "version": "1.1", "category": response.category, "sums_mm": response.sums, "nadir_mm": response.nadir,
             "change_from_baseline": response.from_baseline, "change_from_nadir": response.from_nadir,
             "targets": response.targets, "nodes": response.nodes, "new_lesions": response.new,
             "reasons": response.reasons,
         },
-        "notes": list(made.notes),
+        "notes": list(comparison.notes),
     }  # fmt: skip
     return json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -91,16 +93,16 @@ def _finding_object(finding: Finding) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def comparison_csv(made: Comparison) -> str:
+def comparison_csv(comparison: Comparison) -> str:
     """One line for each quantity of each finding."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    points = [f"value_{n}" for n in range(1, len(made.time_points) + 1)]
+    points = [f"value_{n}" for n in range(1, len(comparison.time_points) + 1)]
     writer.writerow(
         ["finding", "type", "status", "matched_by", "quantity", "unit", *points, "absolute", "relative", "recist"]
     )
-    category = "" if made.response is None else made.response.category
-    for finding in made.findings:
+    category = "" if comparison.response is None else comparison.response.category
+    for finding in comparison.findings:
         for change in finding.changes:
             numbers = (*change.values, change.absolute, change.relative)
             cells = ["" if value is None else repr(plain(value)) for value in numbers]

@@ -79,10 +79,10 @@ def _kind_of(figure: Figure) -> str:
 
 def _stated(text: str, kind: str) -> tuple[tuple[Quantity, ...], tuple[str, ...]]:
     """The number that a caption states, where it fits the figure."""
-    found = _STATED.search(text)
-    if found is None:
+    match = _STATED.search(text)
+    if match is None:
         return (), ()
-    value, unit = float(found[1]), found[2]
+    value, unit = float(match[1]), match[2]
     note = ("the value is that of the caption, with its digits",)
     if kind in ("distance", "polyline") and unit in _LINE_UNITS:
         ucum, factor = _LINE_UNITS[unit]
@@ -142,8 +142,8 @@ def _kind_of_group(group: ReportedGroup, figures: list[Figure], names: set[str])
 
 
 def _name(number: ReportedNumber) -> str:
-    known = _NAMES.get(number.code.value)
-    words = [known or number.code.meaning or number.code.value]
+    short = _NAMES.get(number.code.value)
+    words = [short or number.code.meaning or number.code.value]
     if number.derivation is not None:
         words.append(number.derivation.meaning)
     return re.sub(r"[^a-z0-9]+", "_", " ".join(words).lower()).strip("_") or "value"

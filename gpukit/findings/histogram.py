@@ -60,8 +60,8 @@ def write_histogram(
     """
     image_module, draw_module = pillow()
     edges, counts = list(histogram["edges"]), list(histogram["counts"])
-    left, top, right, bottom = _MARGINS
-    x0, y0, x1, y1 = left, top, _SIZE[0] - right, _SIZE[1] - bottom
+    x_margin, top, right, bottom = _MARGINS
+    x0, y0, x1, y1 = x_margin, top, _SIZE[0] - right, _SIZE[1] - bottom
     image = image_module.new("RGB", _SIZE, (255, 255, 255))
     pen = draw_module.Draw(image)
     letters = font(15)
@@ -89,9 +89,9 @@ def write_histogram(
         image.save(temporary, format="PNG")
 
 
-def _ticks(low: float, high: float, wanted: int = 6) -> Sequence[float]:
+def _ticks(low: float, high: float, most: int = 6) -> Sequence[float]:
     """Round numbers between two ends, the first not below `low`."""
-    raw = (high - low) / wanted
+    raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)

@@ -36,36 +36,38 @@ def _row_object(row: Row) -> dict[str, Any]:
 
 def measurement_object(measured: Measurement) -> dict[str, Any]:
     """Plain data of a measurement, as the JSON document has it."""
-    made: dict[str, Any] = {"type": measured.kind, "label": measured.label}
+    document: dict[str, Any] = {"type": measured.kind, "label": measured.label}
     if measured.tracking_id or measured.tracking_uid:
-        made["tracking"] = {"identifier": measured.tracking_id, "uid": measured.tracking_uid}
-    made["quantities"] = [
+        document["tracking"] = {"identifier": measured.tracking_id, "uid": measured.tracking_uid}
+    document["quantities"] = [
         {"name": q.name, "value": q.value, "unit": q.unit, "code": list(q.code) if q.code else None}
         for q in measured.quantities
     ]
     if measured.method:
-        made["method"] = measured.method
-    made["graphics"] = [
+        document["method"] = measured.method
+    document["graphics"] = [
         {"type": g.type, "space": g.space, "points": [list(p) for p in g.points]} for g in measured.graphics
     ]
     if measured.frame_of_reference_uid:
-        made["frame_of_reference_uid"] = measured.frame_of_reference_uid
+        document["frame_of_reference_uid"] = measured.frame_of_reference_uid
     scale = measured.calibration
-    made["calibration"] = None if scale is None else {
+    document["calibration"] = None if scale is None else {
         "source": scale.source, "scale": list(scale.scale), "units": list(scale.units), "text": scale.text
     }  # fmt: skip
-    made["sources"] = [
+    document["sources"] = [
         {
             "sop_class_uid": s.sop_class_uid, "sop_instance_uid": s.sop_instance_uid,
             "path": s.path, "member": s.member, "frame": s.frame,
         }
         for s in measured.sources
     ]  # fmt: skip
-    made["details"] = [{"name": d.name, "value": d.value, "unit": d.unit, "source": d.source} for d in measured.details]
-    made["notes"] = list(measured.notes)
+    document["details"] = [
+        {"name": d.name, "value": d.value, "unit": d.unit, "source": d.source} for d in measured.details
+    ]
+    document["notes"] = list(measured.notes)
     if measured.extra:
-        made.update({key: value for key, value in measured.extra.items() if key not in made})
-    return made
+        document.update({key: value for key, value in measured.extra.items() if key not in document})
+    return document
 
 
 def csv_text(rows: Sequence[Row], options: Options) -> str:

@@ -168,22 +168,22 @@ def _judge(
             return "PD", f"{what}; the others alone are 20 % and 5 mm more than all were at the nadir"
         return ("PD" if is_new else "NE"), what
     shrunk = first - last
-    told = f"the sum of diameters went from {first:.1f} mm (nadir {nadir:.1f} mm) to {last:.1f} mm"
+    summary = f"the sum of diameters went from {first:.1f} mm (nadir {nadir:.1f} mm) to {last:.1f} mm"
     if is_new:
-        return "PD", told
+        return "PD", summary
     if nadir == 0 and last > 0:
-        return "PD", f"{told}: lesions that had all disappeared are back"
+        return "PD", f"{summary}: lesions that had all disappeared are back"
     if _has_grown(last, nadir):
-        return "PD", f"{told}: at least 20 % and 5 mm more than at the nadir"
+        return "PD", f"{summary}: at least 20 % and 5 mm more than at the nadir"
     healed = all(
         line[-1] is not None and (line[-1] < NODE_NORMAL if node else line[-1] == 0)
         for line, node in zip(table, nodes, strict=True)
     )
     if healed:
-        return "CR", f"{told}: all target lesions have disappeared and all nodes are below 10 mm"
+        return "CR", f"{summary}: all target lesions have disappeared and all nodes are below 10 mm"
     if shrunk >= DECREASE * first - _TINY:
-        return "PR", f"{told}: at least 30 % less than at the baseline"
-    return "SD", f"{told}: neither 30 % less than at the baseline, nor 20 % and 5 mm more than at the nadir"
+        return "PR", f"{summary}: at least 30 % less than at the baseline"
+    return "SD", f"{summary}: neither 30 % less than at the baseline, nor 20 % and 5 mm more than at the nadir"
 
 
 def _has_grown(total: float, nadir: float) -> bool:
@@ -193,26 +193,26 @@ def _has_grown(total: float, nadir: float) -> bool:
 
 def _remarks(lesions: Sequence[Lesion], table: Sequence[Sequence[float | None]], is_node: set[int]) -> list[str]:
     """What a reader must know about the choice of targets."""
-    told = []
+    remarks = []
     if len(lesions) > MOST_TARGETS:
-        told.append(f"{len(lesions)} targets: RECIST 1.1 allows five, two in an organ")
+        remarks.append(f"{len(lesions)} targets: RECIST 1.1 allows five, two in an organ")
     for lesion, line in zip(lesions, table, strict=True):
         node, start = id(lesion) in is_node, line[0]
         if not node and any(_NODE_WORDS.search(alias) for alias in lesion.aliases):
-            told.append(f"{lesion.name} may be a lymph node: name it with --node, so that its short axis counts")
+            remarks.append(f"{lesion.name} may be a lymph node: name it with --node, so that its short axis counts")
         if start is not None and start < (NODE_TARGET if node else LESION_TARGET):
             least = NODE_TARGET if node else LESION_TARGET
-            told.append(f"{lesion.name}: {start:.1f} mm at the baseline are too small for a target ({least:g} mm)")
-    told.append("non-target lesions are not judged here")
-    return told
+            remarks.append(f"{lesion.name}: {start:.1f} mm at the baseline are too small for a target ({least:g} mm)")
+    remarks.append("non-target lesions are not judged here")
+    return remarks
 
 
 def _diameter(lesion: Lesion, n: int, node: bool) -> float | None:
     one = lesion.measurements[n]
     if one is None:
         return None
-    wanted = ("short_axis", "length") if node else ("long_axis", "length")
-    name = next((name for name in wanted if name in one), None)
+    axes = ("short_axis", "length") if node else ("long_axis", "length")
+    name = next((name for name in axes if name in one), None)
     if name is None:
         return None
     if one.quantity(name).unit != "mm":
@@ -228,6 +228,6 @@ def _sum(values: Sequence[float | None]) -> float | None:
 def _find(by_name: dict[str, Lesion], name: str) -> Lesion:
     lesion = by_name.get(name.strip().casefold())
     if lesion is None:
-        known = ", ".join(sorted({one.name for one in by_name.values()}))
-        raise SelectionError(f"there is no lesion {name!r}", fix=f"there are {known}")
+        choices = ", ".join(sorted({one.name for one in by_name.values()}))
+        raise SelectionError(f"there is no lesion {name!r}", fix=f"there are {choices}")
     return lesion

@@ -59,7 +59,7 @@ def _table(rows: Sequence[Row], measured: Sequence[Measurement]) -> str:
     widths = [max(len(line[n]) for line in cells if n < len(line) - 1) for n in range(len(cells[0]) - 1)] + [0]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in cells]
     scales = Counter(one.calibration.text for one in measured if one.calibration is not None)
-    lines += ["", *(f"scale: {said}{_times(count, len(rows))}" for said, count in scales.items())]
+    lines += ["", *(f"scale: {scale_text}{_times(count, len(rows))}" for scale_text, count in scales.items())]
     notes = Counter(note for one in measured for note in one.notes)
     lines += [f"note: {note}{_times(count, len(rows))}" for note, count in notes.items()]
     return "\n".join(lines)

@@ -67,16 +67,16 @@ def open_mask(
     name = os.fspath(path)
     kind = _kind(name)
     if kind == "seg":
-        found = _from_seg(name, volume, labels, threshold)
+        segmentation = _from_seg(name, volume, labels, threshold)
     elif kind == "rtstruct":
         from gpukit.dicom.segmentation.rtstruct_read import read_regions, read_rtstruct
 
         regions = read_regions(name)
         numbers = _select([(r.number, r.name) for r in regions], labels, name)
-        found = read_rtstruct(name, volume, regions=numbers)
+        segmentation = read_rtstruct(name, volume, regions=numbers)
     else:
-        found = _from_file(name, volume, labels, threshold)
-    return found.to(volume.device)
+        segmentation = _from_file(name, volume, labels, threshold)
+    return segmentation.to(volume.device)
 
 
 def open_masks(
@@ -91,27 +91,27 @@ def open_masks(
         the volume are left out, and the notes of the first say so.
     """
     name = os.fspath(path)
-    known = mask_labels(name, labels)
+    pairs = mask_labels(name, labels)
     try:
-        return (open_mask(name, volume, labels=[value for value, _ in known], threshold=threshold),)
+        return (open_mask(name, volume, labels=[value for value, _ in pairs], threshold=threshold),)
     except SelectionError:
-        if len(known) < 2:
+        if len(pairs) < 2:
             raise
-    found, missed = [], []
-    for value, text in known:
+    segmentations, missed = [], []
+    for value, text in pairs:
         try:
-            found.append(open_mask(name, volume, labels=value, threshold=threshold))
+            segmentations.append(open_mask(name, volume, labels=value, threshold=threshold))
         except GeometryError:
             missed.append(f"{value} ({text})")
-    if not found:
+    if not segmentations:
         raise _misses(name)
     if missed:
-        told = f"left out, because they do not meet the volume: {', '.join(missed)}"
-        found[0] = replace(found[0], notes=(*found[0].notes, told))
-    return tuple(found)
+        note = f"left out, because they do not meet the volume: {', '.join(missed)}"
+        segmentations[0] = replace(segmentations[0], notes=(*segmentations[0].notes, note))
+    return tuple(segmentations)
 
 
-def chosen_labels(found: Segmentation, labels: Wanted) -> Segmentation:
+def chosen_labels(segmentation: Segmentation, labels: Wanted) -> Segmentation:
     """The same labels with only those that are wanted described; voxels of the others may stay as they are.
 
     Raises
@@ -119,11 +119,11 @@ def chosen_labels(found: Segmentation, labels: Wanted) -> Segmentation:
     SelectionError
         A wanted label does not exist.
     """
-    wanted = _select([(label.value, label.name) for label in found.labels], labels, "the mask")
-    if wanted is None:
-        return found
-    kept = tuple(label for label in found.labels if label.value in wanted)
-    return replace(found, labels=kept) if found.planes is None else found.keep(kept)
+    numbers = _select([(label.value, label.name) for label in segmentation.labels], labels, "the mask")
+    if numbers is None:
+        return segmentation
+    chosen = tuple(label for label in segmentation.labels if label.value in numbers)
+    return replace(segmentation, labels=chosen) if segmentation.planes is None else segmentation.keep(chosen)
 
 
 def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[int, str]]:
@@ -139,19 +139,19 @@ def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[
     if kind == "seg":
         from gpukit.dicom.segmentation.seg_read import segment_names
 
-        known = segment_names(name)
+        pairs = segment_names(name)
     elif kind == "rtstruct":
         from gpukit.dicom.segmentation.rtstruct_read import read_regions
 
-        known = [(region.number, region.name) for region in read_regions(name) if region.contours]
+        pairs = [(region.number, region.name) for region in read_regions(name) if region.contours]
     else:
         mask = _volume_file(name)
         if mask.axes == "tkji":
-            known = _stacked(np.asarray(mask.array))
+            pairs = _stacked(np.asarray(mask.array))
         else:
-            known = [(value, f"label {value}") for value in _present(_label_values(mask, name, 0.5)[0])]
-    wanted = _select(known, labels, name)
-    return known if wanted is None else [(n, dict(known)[n]) for n in wanted]
+            pairs = [(value, f"label {value}") for value in _present(_label_values(mask, name, 0.5)[0])]
+    numbers = _select(pairs, labels, name)
+    return pairs if numbers is None else [(n, dict(pairs)[n]) for n in numbers]
 
 
 def own_masks(path: str | PathLike[str], labels: Wanted = None) -> tuple[Segmentation, ...] | None:
@@ -170,8 +170,8 @@ def own_masks(path: str | PathLike[str], labels: Wanted = None) -> tuple[Segment
         return None
     from gpukit.dicom.segmentation.seg_read import read_seg, segment_names
 
-    known = segment_names(name)
-    numbers = _select(known, labels, name) or [number for number, _ in known]
+    pairs = segment_names(name)
+    numbers = _select(pairs, labels, name) or [number for number, _ in pairs]
     try:
         return (read_seg(name, segments=numbers),)
     except SelectionError:
@@ -209,12 +209,12 @@ def _kind(name: str) -> str:
     )
 
 
-def _select(known: Sequence[tuple[int, str]], labels: Wanted, name: str) -> list[int] | None:
+def _select(pairs: Sequence[tuple[int, str]], labels: Wanted, name: str) -> list[int] | None:
     """Numbers of the labels that a user named by number or name; None for all."""
     if labels is None:
         return None
     words: list[int | str] = [labels] if isinstance(labels, (int, str)) else list(labels)
-    numbers = {number for number, _ in known}
+    numbers = {number for number, _ in pairs}
     chosen = []
     for word in words:
         if isinstance(word, int) or word.strip().isdecimal():
@@ -222,9 +222,9 @@ def _select(known: Sequence[tuple[int, str]], labels: Wanted, name: str) -> list
         else:
             matches = []
         if not matches and isinstance(word, str):
-            matches = [number for number, text in known if text.strip().lower() == word.strip().lower()]
+            matches = [number for number, text in pairs if text.strip().lower() == word.strip().lower()]
         if len(matches) != 1:
-            listed = ", ".join(f"{number} ({text})" for number, text in known) or "none"
+            listed = ", ".join(f"{number} ({text})" for number, text in pairs) or "none"
             what = "there is no label" if not matches else "several labels are called"
             raise SelectionError(f"{what} {word!r}", file=name, attribute="labels", fix=f"there are {listed}")
         chosen += matches
@@ -241,15 +241,15 @@ def _from_seg(name: str, volume: Volume, labels: Wanted, threshold: float) -> Se
 
     segments = _select(segment_names(name), labels, name)
     try:
-        found = read_seg(name, volume, segments=segments, threshold=threshold)
+        segmentation = read_seg(name, volume, segments=segments, threshold=threshold)
     except GeometryError as error:
         if error.attribute == "FrameOfReferenceUID":
             raise
         own = read_seg(name, segments=segments, threshold=threshold)
         return _onto(own.array, own, volume, own.labels, name)
-    if not bool((found.array != 0).any()):
+    if not bool((segmentation.array != 0).any()):
         raise _misses(name)
-    return found
+    return segmentation
 
 
 # --- label maps in files ---------------------------------------------------------------------------------------------
@@ -260,14 +260,14 @@ def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> S
     if mask.axes == "tkji":
         return _from_stack(mask, name, volume, labels)
     array, fractional = _label_values(mask, name, threshold)
-    known = [(value, f"label {value}") for value in _present(array)]
-    if not known:
+    pairs = [(value, f"label {value}") for value in _present(array)]
+    if not pairs:
         raise FormatError("the mask is empty: every voxel is 0", file=name)
-    wanted = _select(known, labels, name)
-    if wanted is not None:
-        array = np.where(np.isin(array, wanted), array, 0)
-        known = [(number, text) for number, text in known if number in wanted]
-    described = tuple(Label(value=number, name=text, category=ANATOMY, type=TISSUE) for number, text in known)
+    numbers = _select(pairs, labels, name)
+    if numbers is not None:
+        array = np.where(np.isin(array, numbers), array, 0)
+        pairs = [(number, text) for number, text in pairs if number in numbers]
+    described = tuple(Label(value=number, name=text, category=ANATOMY, type=TISSUE) for number, text in pairs)
     notes = (f"values from 0 to 1 were taken for fractions: from {threshold:g} on is inside",) if fractional else ()
     return _onto(array, mask, volume, described, name, notes)
 
@@ -275,10 +275,10 @@ def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> S
 def _from_stack(mask: Volume, name: str, volume: Volume, labels: Wanted) -> Segmentation:
     """Labels that are volumes of 0 and 1 along a fourth axis, numbered from 1, as one map."""
     stack = np.asarray(mask.array)
-    known = _stacked(stack)
-    wanted = _select(known, labels, name) or [number for number, _ in known]
+    pairs = _stacked(stack)
+    numbers = _select(pairs, labels, name) or [number for number, _ in pairs]
     array = np.zeros(stack.shape[1:], np.uint8 if len(stack) < 256 else np.uint16)
-    for number in wanted:
+    for number in numbers:
         inside = stack[number - 1] != 0
         if array[inside].any():
             other = int(array[inside].max())
@@ -287,7 +287,7 @@ def _from_stack(mask: Volume, name: str, volume: Volume, labels: Wanted) -> Segm
                 attribute="labels", fix="read them one at a time",
             )  # fmt: skip
         array[inside] = number
-    described = tuple(Label(value=n, name=text, category=ANATOMY, type=TISSUE) for n, text in known if n in wanted)
+    described = tuple(Label(value=n, name=text, category=ANATOMY, type=TISSUE) for n, text in pairs if n in numbers)
     return _onto(array, replace(mask, array=stack[0], axes="kji", phases=()), volume, described, name)
 
 
@@ -333,10 +333,10 @@ def _label_values(mask: Volume, name: str, threshold: float) -> tuple[NDArray[An
 
 def _present(array: NDArray[Any]) -> list[int]:
     """Labels that occur, ascending, without the background."""
-    found = np.flatnonzero(np.bincount(array.ravel(), minlength=1))
-    if found.size > _MOST_LABELS:
-        raise FormatError(f"is no label map: it has {found.size} different values")
-    return [int(value) for value in found if value]
+    distinct = np.flatnonzero(np.bincount(array.ravel(), minlength=1))
+    if distinct.size > _MOST_LABELS:
+        raise FormatError(f"is no label map: it has {distinct.size} different values")
+    return [int(value) for value in distinct if value]
 
 
 # --- onto the volume's grid ------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def _onto(
     notes: tuple[str, ...] = (),
 ) -> Segmentation:  # fmt: skip
     """Nearest labels on the volume's grid; what lies outside is counted and told."""
-    told = [*volume.notes, *(note for note in mask.notes if note not in volume.notes), *notes]
+    remarks = [*volume.notes, *(note for note in mask.notes if note not in volume.notes), *notes]
     host = np.asarray(move(array, "cpu"))
     if mask.grid.same_as(volume.grid, tolerance=1e-3 * min(volume.grid.spacing)):
         on_grid = host
@@ -357,9 +357,9 @@ def _onto(
         k, j, i = np.nonzero(host)
         at = volume.grid.to_index(mask.grid.to_world(np.stack([i, j, k], axis=1)))
         beyond = ((at < -0.5) | (at > np.array(volume.grid.shape[::-1]) - 0.5)).any(axis=1)
-        told.append("the mask lies on another grid: each voxel took the label that its centre falls into")
+        remarks.append("the mask lies on another grid: each voxel took the label that its centre falls into")
         if beyond.any():
-            told.append(f"{beyond.mean():.1%} of the mask lies outside the volume and was left out")
+            remarks.append(f"{beyond.mean():.1%} of the mask lies outside the volume and was left out")
     if not on_grid.any():
         raise _misses(name)
     return Segmentation(
@@ -368,7 +368,7 @@ def _onto(
         labels=labels,
         sources=volume.sources,
         metadata=volume.metadata,
-        notes=tuple(dict.fromkeys(told)),
+        notes=tuple(dict.fromkeys(remarks)),
         geometry=volume.geometry,
     )
 

@@ -41,8 +41,8 @@ def format_of(path: str | os.PathLike[str]) -> str:
     for kind, suffixes in FORMATS.items():
         if suffixes and name.endswith(suffixes):
             return kind
-    known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-    raise OutputError("the name's suffix stands for no format", file=path, fix=f"use one of {known}, or say format=")
+    endings = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+    raise OutputError("the name's suffix stands for no format", file=path, fix=f"use one of {endings}, or say format=")
 
 
 @in_stage("writing")

@@ -71,10 +71,12 @@ def each_frame(
     """
     locations = discover(source)
     scanned = scan(locations, progress=None if progress is None else lambda d, n: progress("headers", d, n))
-    found: dict[Location, Header | GpukitError] = {header.location: header for header in scanned.headers}
-    found.update(scanned.problems)
-    items = [(place, found[place]) for place in locations if place in found and not _passed_over(place, found[place])]
-    items = items or [(place, found[place]) for place in locations if place in found]
+    entries: dict[Location, Header | GpukitError] = {header.location: header for header in scanned.headers}
+    entries.update(scanned.problems)
+    items = [
+        (place, entries[place]) for place in locations if place in entries and not _passed_over(place, entries[place])
+    ]
+    items = items or [(place, entries[place]) for place in locations if place in entries]
     if not items:
         raise InputNotFoundError("holds no DICOM file", file=locations[0].path)
 
@@ -112,23 +114,23 @@ def in_parallel(
     def piece(some: Sequence[Item]) -> list[list[Row]]:
         return [function(item) for item in some]
 
-    made: list[list[Row]] = []
+    results: list[list[Row]] = []
     if threads <= 1:
         for some in pieces:
-            made += piece(some)
+            results += piece(some)
             if progress is not None:
-                progress("measuring", len(made), len(items))
-        return made
+                progress("measuring", len(results), len(items))
+        return results
     with ThreadPoolExecutor(threads, thread_name_prefix="gpukit-measure") as pool:
         try:
             for rows in pool.map(piece, pieces):
-                made += rows
+                results += rows
                 if progress is not None:
-                    progress("measuring", len(made), len(items))
+                    progress("measuring", len(results), len(items))
         except BaseException:  # also Ctrl-C: what has not begun must not run
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return made
+    return results
 
 
 def _passed_over(place: Location, header: Header | GpukitError) -> bool:
@@ -176,8 +178,8 @@ def each_series(
         stacks = [c for c in collection.candidates if "LOCALIZER" not in c.planes[0].kind]
         candidates = stacks or collection.candidates
     rows = []
-    for done, candidate in enumerate(candidates):
+    for number, candidate in enumerate(candidates):
         rows.append(_series_row(series_name(candidate), lambda c=candidate: measure(space_from(c, notes))))  # type: ignore[misc]
         if progress is not None:
-            progress("measuring", done + 1, len(candidates))
+            progress("measuring", number + 1, len(candidates))
     return rows

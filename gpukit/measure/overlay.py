@@ -105,15 +105,15 @@ def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
     at = block.start[0] + k
     acquired = block.acquired_slices
     index = at if not acquired else acquired.index(at) if at in acquired else None
-    found = [s for s in block.sources if s.index == index]
+    sources = [s for s in block.sources if s.index == index]
     if len(block.sources) == 1 == block.grid.shape[0]:
-        found = list(block.sources)
-    if len(found) != 1:
+        sources = list(block.sources)
+    if len(sources) != 1:
         raise InputError("the slice of the region is no single image of the series", attribute="overlay")
     whole = np.zeros(block.grid.shape[1:], bool)
     _, j, i = block.start
     whole[j : j + inside.shape[1], i : i + inside.shape[2]] = inside[k]
-    return _frame(found[0]), whole
+    return _frame(sources[0]), whole
 
 
 def _scales(frame: Frame, shape: tuple[int, ...]) -> tuple[float, float]:

@@ -50,10 +50,10 @@ def dtype_of(xp: Any, dtype: Any, data: Any) -> Any:
     if dtype is None:
         return data.dtype
     if isinstance(dtype, str):
-        found = getattr(xp, dtype, None)
-        if found is None:
+        scalar = getattr(xp, dtype, None)
+        if scalar is None:
             raise InputError(f"there is no array type {dtype!r}", attribute="dtype")
-        return found
+        return scalar
     return dtype
 
 
@@ -122,9 +122,9 @@ def without_infinite(xp: Any, data: Any) -> Any:
 
 def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
     """Mask of the voxels that are no measurement, or None where there can be none."""
-    found = xp.isnan(data) if is_floating(xp, data.dtype) else None
+    mask = xp.isnan(data) if is_floating(xp, data.dtype) else None
     if padding is None:
-        return found
+        return mask
     low, high = padding
     if not is_floating(xp, data.dtype):
         lowest, highest = integer_range(xp, data.dtype)
@@ -138,4 +138,4 @@ def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
         ):  # by its bits a value from 2^63 on is negative: the sign's bit turned over restores the order
             data, low, high = data ^ -(2**63), low - 2**63, high - 2**63
     padded = (data >= low) & (data <= high)
-    return padded if found is None else found | padded
+    return padded if mask is None else mask | padded

@@ -79,11 +79,11 @@ def linear(
     value = mix(fx, mix(fy, rows[0, 0], rows[1, 0]), mix(fy, rows[0, 1], rows[1, 1]))
     if bad is None:
         return value, None, None
-    lost = {corner: xp.take(bad, index, axis=0) for corner, index in at.items()}
-    any_lost = lost[0, 0, 0]
+    invalid = {corner: xp.take(bad, index, axis=0) for corner, index in at.items()}
+    any_lost = invalid[0, 0, 0]
     total = xp.zeros_like(value)
     weight = xp.zeros_like(value)
-    for (c, b, a), gone in lost.items():
+    for (c, b, a), gone in invalid.items():
         any_lost = any_lost | gone
         w = (fz if c else 1.0 - fz) * (fy if b else 1.0 - fy) * (fx if a else 1.0 - fx)
         w = xp.where(gone, xp.zeros_like(w), w)

@@ -115,8 +115,8 @@ class Body:
         for axis in range(3):
             ends = []
             for q in self.beside(p, axis, field.shape):
-                found, ok = field.at(q)
-                ends.append(self.xp.where(ok, found, value))
+                sampled, ok = field.at(q)
+                ends.append(self.xp.where(ok, sampled, value))
             gradient.append((ends[0] - ends[1]) * 0.5)
         return self.cosine(gradient, view, dual)
 

@@ -35,9 +35,9 @@ def triangles() -> NDArray[np.int8]:
     """(256, 5, 3): edges of the triangles of each case, counter-clockwise from outside; -1 where there are no more."""
     table = np.full((256, MOST_TRIANGLES, 3), -1, np.int8)
     for case in range(256):
-        made = [triangle for loop in _loops(case) for triangle in _filled(loop)]
-        if made:
-            table[case, : len(made)] = made
+        rows = [triangle for loop in _loops(case) for triangle in _filled(loop)]
+        if rows:
+            table[case, : len(rows)] = rows
     return table
 
 

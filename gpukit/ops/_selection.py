@@ -47,8 +47,8 @@ def real_values(xp: Any, data: Any) -> Any:
 
 def selected(xp: Any, values: Any, mask: Any | None, padding: Padding) -> Any | None:
     """Boolean array of the voxels that are measurements inside the mask; None for all of them."""
-    lost = invalid(xp, values, padding)
+    missing = invalid(xp, values, padding)
     if mask is None:
-        return None if lost is None else ~lost
+        return None if missing is None else ~missing
     inside = as_mask(xp, mask)
-    return inside if lost is None else inside & ~lost
+    return inside if missing is None else inside & ~missing

@@ -38,18 +38,18 @@ def extended(xp: Any, data: Any, bad: Any | None) -> Any:
         return values
     zero, one = xp.zeros_like(values), xp.ones_like(values)
     values = xp.where(bad, zero, values)
-    known = xp.where(bad, zero, one)
-    mean = xp.sum(values) / xp.clip(xp.sum(known), 1.0, None)
+    valid = xp.where(bad, zero, one)
+    mean = xp.sum(values) / xp.clip(xp.sum(valid), 1.0, None)
     for _ in range(SPREAD):
         total, count = zero, zero
         for axis in range(3):
             for step in (-1, 1):
                 total = total + _shifted(xp, values, axis, step)
-                count = count + _shifted(xp, known, axis, step)
-        new = (known == 0.0) & (count > 0.0)
+                count = count + _shifted(xp, valid, axis, step)
+        new = (valid == 0.0) & (count > 0.0)
         values = xp.where(new, total / xp.clip(count, 1.0, None), values)
-        known = xp.where(new, one, known)
-    return xp.where(known == 0.0, mean, values)
+        valid = xp.where(new, one, valid)
+    return xp.where(valid == 0.0, mean, values)
 
 
 def _shifted(xp: Any, values: Any, axis: int, step: int) -> Any:

@@ -93,11 +93,11 @@ def ball_means(
     """
     xp = array_namespace(data)
     values = real_values(xp, data)
-    lost = invalid(xp, values, check_padding(padding))
+    missing = invalid(xp, values, check_padding(padding))
     runs = list(ball_rows(affine, radius))
     reach = max(max(-first, last) for _, _, first, last in runs)
-    count = xp.ones_like(values) if lost is None else xp.astype(~lost, values.dtype)
-    values = values if lost is None else xp.where(lost, xp.zeros_like(values), values)
+    count = xp.ones_like(values) if missing is None else xp.astype(~missing, values.dtype)
+    values = values if missing is None else xp.where(missing, xp.zeros_like(values), values)
     # The running sums are taken around the middle value, so that they lose no digits of a large common offset.
     total = float(xp.sum(count))
     middle = float(xp.sum(values)) / total if total else 0.0
@@ -107,7 +107,7 @@ def ball_means(
     result = xp.empty((kb - ka, jb - ja, ib - ia), dtype=values.dtype, device=device(data))
     nan = xp.full((1,), math.nan, dtype=values.dtype, device=device(data))
     zero = xp.zeros((jb - ja, ib - ia), dtype=values.dtype, device=device(data))
-    known: dict[tuple[int, ...], Any] = {}
+    cache: dict[tuple[int, ...], Any] = {}
 
     def added(table: Any, k: int) -> Any:
         into = xp.asarray(zero, copy=True)
@@ -121,14 +121,14 @@ def ball_means(
 
     for k in range(ka, kb):  # plane by plane: what is added up stays in the cache
         # Without lost voxels the count depends only on which planes of the ball lie within the volume.
-        key = (k,) if lost is not None else tuple(dk for dk in sorted({run[0] for run in runs}) if 0 <= k + dk < nk)
-        if key not in known:
-            known = known if lost is None else {}
-            known[key] = added(counted, k)
-        numbers = known[key]
-        found = numbers > 0.5
-        mean = added(running, k) / xp.where(found, numbers, xp.ones_like(numbers)) + middle
-        result[k - ka, ...] = xp.where(found, mean, nan)
+        key = (k,) if missing is not None else tuple(dk for dk in sorted({run[0] for run in runs}) if 0 <= k + dk < nk)
+        if key not in cache:
+            cache = cache if missing is None else {}
+            cache[key] = added(counted, k)
+        numbers = cache[key]
+        measurable = numbers > 0.5
+        mean = added(running, k) / xp.where(measurable, numbers, xp.ones_like(numbers)) + middle
+        result[k - ka, ...] = xp.where(measurable, mean, nan)
     return result
 
 

@@ -221,9 +221,9 @@ def _faces(xp: Any, here: Any, above: Any, ids: tuple[Any, ...], table: Any) -> 
         axis=-1,
     )  # fmt: skip
     active = xp.take(xp.reshape(case, (-1,)), rows * int(case.shape[1]) + columns)
-    wanted = xp.reshape(xp.take(table, active, axis=0), (-1, 3))
+    edge = xp.reshape(xp.take(table, active, axis=0), (-1, 3))
     cell = xp.reshape(xp.arange(active.shape[0], device=device(case)), (-1, 1, 1))
     cell = xp.reshape(xp.broadcast_to(cell, (active.shape[0], table.shape[1], 1)), (-1, 1))
-    (kept,) = xp.nonzero(wanted[:, 0] >= 0)
-    index = xp.take(cell * 12 + wanted, kept, axis=0)
+    (used,) = xp.nonzero(edge[:, 0] >= 0)
+    index = xp.take(cell * 12 + edge, used, axis=0)
     return xp.reshape(xp.take(xp.reshape(edges, (-1,)), xp.reshape(index, (-1,))), (-1, 3))

@@ -65,7 +65,9 @@ def distribution(
     On the CPU, voxels of 8 and 16 bits are read once: from how often each value occurs all numbers follow, the
     percentiles, the sums and the variance without any rounding on the way.
     """
-    asked = check_percentages(q)
+    percentages = check_percentages(q)
     return Distribution(
-        statistics(data, mask, padding=padding), asked, tuple(percentiles(data, asked, mask, padding=padding))
+        statistics(data, mask, padding=padding),
+        percentages,
+        tuple(percentiles(data, percentages, mask, padding=padding)),
     )

@@ -28,10 +28,10 @@ def check_edges(edges: Sequence[float]) -> NDArray[np.float64]:
     InputError
         They are not.
     """
-    found = np.asarray(edges, dtype=np.float64)
-    if found.ndim != 1 or found.size < 2 or np.isnan(found).any() or (np.diff(found) < 0).any():
+    values = np.asarray(edges, dtype=np.float64)
+    if values.ndim != 1 or values.size < 2 or np.isnan(values).any() or (np.diff(values) < 0).any():
         raise InputError("a histogram needs two or more edges in ascending order", attribute="edges")
-    return found
+    return values
 
 
 def whole_bounds(edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -96,8 +96,8 @@ def check_contest(
     low = [-float(before) - EDGE for before in beyond[:, 0]]
     high = [n - 1 + float(after) + EDGE for n, after in zip(size, beyond[:, 1], strict=True)]
     ends, first = [False] * 3, [0] * 3
-    given = [] if planes is None else [planes] if len(planes) == 3 and isinstance(planes[0], int) else planes
-    for axis, begin, count in given:
+    boxes = [] if planes is None else [planes] if len(planes) == 3 and isinstance(planes[0], int) else planes
+    for axis, begin, count in boxes:
         if axis not in (0, 1, 2) or begin < 0 or begin + size[axis] > count:
             raise InputError(f"planes {planes} do not go with scores of shape {tuple(scores.shape)}")
         last = begin + size[axis] - 1
@@ -193,9 +193,9 @@ def interpolated_labels(
         for j in range(0, nj, rows):
             part = (slice(k, stop), slice(j, min(nj, j + rows)))
             winner, inside = _part(xp, field, job, part, nearest)
-            found = xp.take(table, xp.reshape(xp.where(winner < 0, len(labels), winner), (-1,)))
-            found = xp.reshape(found, inside.shape)
-            out[part[0], part[1], :] = xp.where(inside, found, xp.zeros_like(found))
+            winners = xp.take(table, xp.reshape(xp.where(winner < 0, len(labels), winner), (-1,)))
+            winners = xp.reshape(winners, inside.shape)
+            out[part[0], part[1], :] = xp.where(inside, winners, xp.zeros_like(winners))
     return out
 
 

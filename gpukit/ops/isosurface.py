@@ -93,10 +93,10 @@ def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[flo
 def _countable(data: Any) -> Any:
     """The same values in a type that kernels take, most often as they are."""
     xp = array_namespace(data)
-    for kind, wanted in (("bool", "uint8"), ("int8", "int16"), ("float16", "float32"), ("uint32", "float64"),
+    for kind, wider in (("bool", "uint8"), ("int8", "int16"), ("float16", "float32"), ("uint32", "float64"),
                          ("int64", "float64"), ("uint64", "float64")):  # fmt: skip
         if data.dtype == getattr(xp, kind, None):
-            return xp.astype(data, getattr(xp, wanted))
+            return xp.astype(data, getattr(xp, wider))
     if isinstance(data, np.ndarray) and not data.dtype.isnative:
         return data.astype(data.dtype.newbyteorder("="))
     return data
@@ -153,21 +153,21 @@ def decimate(mesh: Mesh, target: float) -> Mesh:
     DependencyError
         libigl is missing.
     """
-    wanted = target * len(mesh.faces) if 0 < target < 1 else target
+    count = target * len(mesh.faces) if 0 < target < 1 else target
     if not (0 < target < 1 or (4 <= target < np.inf and target == int(target))):
         raise InputError(
             f"{target:g} is no target for the triangles to keep", attribute="decimate",
             fix="give a share between 0 and 1, or a number from 4",
         )  # fmt: skip
-    if wanted >= len(mesh.faces):
+    if count >= len(mesh.faces):
         return mesh
     try:
         import igl
     except ImportError as error:
         raise missing_package("decimating surfaces needs libigl", "gpl-libigl") from error
     middle = mesh.points.mean(axis=0)
-    made = igl.qslim(np.ascontiguousarray(mesh.points - middle), np.ascontiguousarray(mesh.faces), int(wanted))
-    points, faces = (np.asarray(part) for part in (part for part in made if getattr(part, "ndim", 0) == 2))
+    output = igl.qslim(np.ascontiguousarray(mesh.points - middle), np.ascontiguousarray(mesh.faces), int(count))
+    points, faces = (np.asarray(part) for part in (part for part in output if getattr(part, "ndim", 0) == 2))
     if not len(faces):
         raise InputError("nothing is left of the surface", attribute="decimate")
     return Mesh(points.astype(np.float64) + middle, faces.astype(np.int64))
@@ -207,34 +207,34 @@ def _shares(points: Points, faces: Faces) -> Points:
     return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6)
 
 
-def _filled_again(made: Mesh, before: Mesh) -> Mesh:
+def _filled_again(mesh: Mesh, before: Mesh) -> Mesh:
     """The mesh with each part of the volume that it had: large ones moved along their normals, small ones scaled."""
     region = parts(before)
     count = int(region.max()) + 1
-    corners, of_corner = made.faces.ravel(), np.repeat(region, 3)
-    of_point = np.zeros(len(made.points), np.int64)
+    corners, of_corner = mesh.faces.ravel(), np.repeat(region, 3)
+    of_point = np.zeros(len(mesh.points), np.int64)
     of_point[corners] = of_corner
-    wanted = np.bincount(region, _shares(before.points, before.faces), count)
-    points = made.points.copy()
+    volumes = np.bincount(region, _shares(before.points, before.faces), count)
+    points = mesh.points.copy()
     middles: Points = np.stack([np.bincount(of_point, points[:, n], count) for n in range(3)], 1)
     middles = middles / np.maximum(np.bincount(of_point, minlength=count), 1)[:, None]
     small = np.bincount(region, minlength=count) <= _SMALL
-    ratio = wanted / np.where((there := np.bincount(region, _shares(points, made.faces), count)) == 0, np.nan, there)
-    kept = small & ~((ratio > 0.1) & (ratio < 10))  # nothing is left to scale: it stays as it was
-    factor = np.where(small & ~kept, np.cbrt(np.where(np.isfinite(ratio), ratio, 1.0)), 1.0)[of_point, None]
+    ratio = volumes / np.where((there := np.bincount(region, _shares(points, mesh.faces), count)) == 0, np.nan, there)
+    fixed = small & ~((ratio > 0.1) & (ratio < 10))  # nothing is left to scale: it stays as it was
+    factor = np.where(small & ~fixed, np.cbrt(np.where(np.isfinite(ratio), ratio, 1.0)), 1.0)[of_point, None]
     points = middles[of_point] + factor * (points - middles[of_point])
-    points = np.where(kept[of_point, None], before.points, points)
+    points = np.where(fixed[of_point, None], before.points, points)
     for _ in range(_STEPS):
-        a, b, c = (points[made.faces[:, n]] for n in range(3))
+        a, b, c = (points[mesh.faces[:, n]] for n in range(3))
         across = np.cross(b - a, c - a)
         normals = np.stack([np.bincount(corners, np.repeat(across[:, n], 3), len(points)) for n in range(3)], 1)
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
         area = np.bincount(region, np.linalg.norm(across, axis=1) / 2, count)
-        lacks = wanted - np.bincount(region, _shares(points, made.faces), count)
+        lacks = volumes - np.bincount(region, _shares(points, mesh.faces), count)
         step = np.divide(lacks, area, out=np.zeros(count), where=(area > 0) & ~small)
         most = 0.25 * np.sqrt(2 * area / np.maximum(np.bincount(region, minlength=count), 1))  # of a triangle's side
         points += normals * np.clip(step, -most, most)[of_point, None]
-    return Mesh(points, made.faces)
+    return Mesh(points, mesh.faces)
 
 
 def _through(action: Any, mesh: Mesh) -> Mesh:
@@ -242,8 +242,8 @@ def _through(action: Any, mesh: Mesh) -> Mesh:
     middle = mesh.points.mean(axis=0)
     action.SetInputData(_to_vtk(Mesh(mesh.points - middle, mesh.faces)))
     action.Update()
-    made = _from_vtk(action.GetOutput())
-    return Mesh(made.points + middle, made.faces)
+    result = _from_vtk(action.GetOutput())
+    return Mesh(result.points + middle, result.faces)
 
 
 def _to_vtk(mesh: Mesh) -> Any:
@@ -262,12 +262,12 @@ def _to_vtk(mesh: Mesh) -> Any:
     return out
 
 
-def _from_vtk(made: Any) -> Mesh:
+def _from_vtk(polydata: Any) -> Mesh:
     support = _numpy()
-    if made.GetNumberOfPolys() == 0:
+    if polydata.GetNumberOfPolys() == 0:
         raise InputError("nothing is left of the surface")
-    points = support.vtk_to_numpy(made.GetPoints().GetData()).astype(np.float64)
-    faces = support.vtk_to_numpy(made.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
+    points = support.vtk_to_numpy(polydata.GetPoints().GetData()).astype(np.float64)
+    faces = support.vtk_to_numpy(polydata.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
     return Mesh(points, faces)
 
 

@@ -56,7 +56,7 @@ def label_rows(data: Any, labels: Sequence[int]) -> Any:
     xp = array_namespace(data)
     values = check_labels(data, labels)
     where, (_, height, width) = device(data), data.shape
-    known = xp.asarray(values, dtype=xp.int64, device=where)
+    table = xp.asarray(values, dtype=xp.int64, device=where)
     place = xp.arange(len(values) + 1, dtype=xp.int64, device=where)
     planes = []
     for k in range(data.shape[0]):
@@ -66,8 +66,8 @@ def label_rows(data: Any, labels: Sequence[int]) -> Any:
         fresh = fresh | (xp.arange(flat.shape[0], device=where) % width == 0)
         start = xp.nonzero(fresh)[0]
         value = xp.take(flat, start)
-        near = xp.clip(xp.searchsorted(known, value), max=len(values) - 1)
-        at = xp.where(xp.take(known, near) == value, near, xp.full_like(near, len(values)))
+        near = xp.clip(xp.searchsorted(table, value), max=len(values) - 1)
+        at = xp.where(xp.take(table, near) == value, near, xp.full_like(near, len(values)))
         there = xp.nonzero(value != 0)[0]
         met = xp.unique_values(xp.take(at * height + start // width, there))
         if met.shape[0] == 0:

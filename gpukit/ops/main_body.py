@@ -45,8 +45,8 @@ def keep_main_body(labels: Any, spacing: tuple[float, float, float], radius_mm: 
             f"a radius of {radius_mm:g} mm is not above 0 and at most {MOST_RADIUS:g}", attribute="radius_mm"
         )
     xp = array_namespace(labels)
-    found = labels > 0
-    core = erode(found, radius_mm=radius_mm, spacing=spacing)
+    foreground = labels > 0
+    core = erode(foreground, radius_mm=radius_mm, spacing=spacing)
     if not bool(xp.any(core)):
         return labels
     # One voxel diagonal more, so that the rounding of a ball to voxels does not shave the body's own surface.

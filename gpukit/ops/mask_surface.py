@@ -59,11 +59,11 @@ def mask_surface(mask: NDArray[Any], grid: Grid) -> Mesh:
     action.ComputeScalarsOff()
     action.SetValue(0, 0.5)
     action.Update()
-    made = action.GetOutput()
-    points = support.vtk_to_numpy(made.GetPoints().GetData()).astype(np.float64)
-    faces = support.vtk_to_numpy(made.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
-    found = Mesh(grid.to_world(points - 1), faces)
-    return Mesh(found.points, np.ascontiguousarray(faces[:, ::-1])) if found.volume < 0 else found
+    polydata = action.GetOutput()
+    points = support.vtk_to_numpy(polydata.GetPoints().GetData()).astype(np.float64)
+    faces = support.vtk_to_numpy(polydata.GetPolys().GetConnectivityArray()).astype(np.int64).reshape(-1, 3)
+    mesh = Mesh(grid.to_world(points - 1), faces)
+    return Mesh(mesh.points, np.ascontiguousarray(faces[:, ::-1])) if mesh.volume < 0 else mesh
 
 
 def _vtk(module: str) -> Any:

@@ -90,19 +90,19 @@ def _squared_distance(xp: Any, mask: Any, spacing: tuple[float, ...], reach: flo
     Exact and separable: the smallest of (distance so far) + (step along the axis) squared, one axis after the other.
     """
     empty = xp.zeros(mask.shape, dtype=real_dtype(xp, mask), device=device(mask))
-    found = xp.where(mask, empty, empty + math.inf)
+    squared = xp.where(mask, empty, empty + math.inf)
     for axis, size in enumerate(spacing):
         n = mask.shape[axis]
-        best = xp.asarray(found, copy=True)
+        best = xp.asarray(squared, copy=True)
         for step in range(1, n):
             cost = (step * size) ** 2
             if step * size > reach or cost >= float(xp.max(best)):
                 break
             ahead, behind = _along(mask.ndim, axis, slice(step, None)), _along(mask.ndim, axis, slice(None, n - step))
-            best[ahead] = xp.minimum(best[ahead], found[behind] + cost)
-            best[behind] = xp.minimum(best[behind], found[ahead] + cost)
-        found = best
-    return found
+            best[ahead] = xp.minimum(best[ahead], squared[behind] + cost)
+            best[behind] = xp.minimum(best[behind], squared[ahead] + cost)
+        squared = best
+    return squared
 
 
 def check_mask(mask: Any) -> None:

@@ -83,9 +83,9 @@ def crossings(
             (ax, ay), (bx, by) = ([Fraction(float(v)) for v in point] for point in (a[n], b[n]))
             exact = ax + (int(row[n]) - ay) * (bx - ax) / (by - ay)
             column[n] = -(-exact.numerator // exact.denominator)
-    found = np.clip(column, 0, columns).astype(np.int64)
-    order = np.lexsort((found, row))
-    return row[order], found[order]
+    columns_at = np.clip(column, 0, columns).astype(np.int64)
+    order = np.lexsort((columns_at, row))
+    return row[order], columns_at[order]
 
 
 @operation(tolerance=0.0)

@@ -194,7 +194,7 @@ def project_slab(
     real, where = real_dtype(xp, data), device(data)
     spline = coefficients(xp, data, bad) if order == 3 else None
     flat = xp.reshape(signed(xp, data), (-1,))
-    lost = None if bad is None else xp.reshape(bad, (-1,))
+    missing = None if bad is None else xp.reshape(bad, (-1,))
     target = real if method == "mean" else data.dtype
     empty = as_dtype(xp, xp.full((1,), float(fill), dtype=real, device=where), target)
     result = xp.empty((nj, ni), dtype=target, device=where)
@@ -208,7 +208,7 @@ def project_slab(
         count = xp.zeros_like(best)
         for k in range(nk):
             x, y, z = (xp.reshape(m0 * i + ((m1 * j + m2 * float(k)) + m3), (-1,)) for m0, m1, m2, m3 in rows(map_))
-            value, ok = interpolate(xp, flat, lost, data.shape, x, y, z, order=order, spline=spline)
+            value, ok = interpolate(xp, flat, missing, data.shape, x, y, z, order=order, spline=spline)
             count = count + xp.astype(ok, real)
             if method == "mean":
                 best = best + xp.where(ok, value, xp.zeros_like(value))

@@ -71,11 +71,11 @@ def read_rows(out: Any, rows: Sequence[int], paths: Sequence[str], offsets: Sequ
         try:
             with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - Path.open is slower
                 stream.seek(offset, os.SEEK_SET)
-                done = 0
-                while done < size and (got := stream.readinto(target[done:])):  # one call hands over at most 2 GiB
-                    done += got
+                length = 0
+                while length < size and (got := stream.readinto(target[length:])):  # one call hands over at most 2 GiB
+                    length += got
         except OSError:
-            done = -1
-        if done != size:
+            length = -1
+        if length != size:
             failed.append(row)
     return failed

@@ -108,7 +108,7 @@ def _moved(xp: Any, data: Any, bad: Any | None, axes: Axes, shape: tuple[int, ..
     window: list[slice] = []
     same = data.dtype == dtype
     view = xp.permute_dims(signed(xp, data), axes.source)
-    lost = None if bad is None else xp.permute_dims(bad, axes.source)
+    missing = None if bad is None else xp.permute_dims(bad, axes.source)
     for axis in range(3):
         scale, offset = int(axes.scale[axis]), int(axes.offset[axis])
         n = view.shape[axis]
@@ -120,15 +120,15 @@ def _moved(xp: Any, data: Any, bad: Any | None, axes: Axes, shape: tuple[int, ..
         a, b = sorted((scale * first + offset, scale * last + offset))
         cut = tuple(slice(a, b + 1) if other == axis else slice(None) for other in range(3))
         view = view[cut]
-        lost = None if lost is None else lost[cut]
+        missing = None if missing is None else missing[cut]
         if scale < 0:
             view = xp.flip(view, axis=axis)
-            lost = None if lost is None else xp.flip(lost, axis=axis)
+            missing = None if missing is None else xp.flip(missing, axis=axis)
         window.append(slice(first, last + 1))
     if not same:
         view = xp.astype(as_dtype(xp, xp.astype(view, real_dtype(xp, data)), dtype), work, copy=False)
-    if lost is not None:
-        view = xp.where(lost, xp.broadcast_to(empty, view.shape), view)
+    if missing is not None:
+        view = xp.where(missing, xp.broadcast_to(empty, view.shape), view)
     result[tuple(window)] = view
     return xp.astype(result, dtype, copy=False)
 
@@ -174,7 +174,7 @@ def _general(
     real, where = real_dtype(xp, data), device(data)
     spline = coefficients(xp, data, bad) if order == 3 else None
     flat = xp.reshape(data, (-1,))
-    lost = None if bad is None else xp.reshape(bad, (-1,))
+    missing = None if bad is None else xp.reshape(bad, (-1,))
     result = xp.empty((nk, nj, ni), dtype=dtype, device=where)
     empty = _scalar(xp, data, fill, dtype)
     i = xp.reshape(xp.arange(ni, dtype=real, device=where), (1, 1, ni))
@@ -185,7 +185,7 @@ def _general(
             j = xp.reshape(xp.arange(start, stop, dtype=real, device=where), (1, stop - start, 1))
             # m0 i + ((m1 j + m2 k) + m3): the compiled kernels add in this order, so coordinates are equal to the bit
             x, y, z = (xp.reshape(m0 * i + ((m1 * j + m2 * float(k)) + m3), (-1,)) for m0, m1, m2, m3 in rows(matrix))
-            value, ok = interpolate(xp, flat, lost, data.shape, x, y, z, order=order, spline=spline)
+            value, ok = interpolate(xp, flat, missing, data.shape, x, y, z, order=order, spline=spline)
             value = xp.where(ok, as_dtype(xp, value, dtype), empty)
             result[k : k + 1, start:stop, :] = xp.reshape(value, (1, stop - start, ni))
     return result

@@ -63,8 +63,8 @@ def sample(
     nowhere = xp.full(at.shape, -2.0, dtype=real, device=device(data))
     at = xp.where(xp.isfinite(at), at, nowhere)
     flat = xp.reshape(signed(xp, data), (-1,))
-    lost = None if bad is None else xp.reshape(bad, (-1,))
-    value, ok = interpolate(xp, flat, lost, data.shape, at[:, 0], at[:, 1], at[:, 2], order=order, spline=spline)
+    missing = None if bad is None else xp.reshape(bad, (-1,))
+    value, ok = interpolate(xp, flat, missing, data.shape, at[:, 0], at[:, 1], at[:, 2], order=order, spline=spline)
     return xp.where(ok, value, xp.full((1,), float(fill), dtype=real, device=device(data)))
 
 

@@ -52,18 +52,18 @@ def interpolated_slices(
     InputError
         There are not as many places as slices, or they do not ascend.
     """
-    known = np.asarray(places, float)
-    if labels.ndim != 3 or known.shape != labels.shape[:1] or not (np.diff(known) > 0).all():
-        raise InputError(f"{known.size} places do not ascend, or are not those of {labels.shape} labels")
+    positions = np.asarray(places, float)
+    if labels.ndim != 3 or positions.shape != labels.shape[:1] or not (np.diff(positions) > 0).all():
+        raise InputError(f"{positions.size} places do not ascend, or are not those of {labels.shape} labels")
     out = np.zeros((len(wanted), *labels.shape[1:]), labels.dtype)
     depths: dict[tuple[int, int], NDArray[np.floating[Any]]] = {}  # of two slices at a time
     for m, place in enumerate(wanted):
-        n = int(np.searchsorted(known, place))
-        near = [k for k in (n - 1, n) if 0 <= k < len(known) and abs(known[k] - place) <= _SAME]
+        n = int(np.searchsorted(positions, place))
+        near = [k for k in (n - 1, n) if 0 <= k < len(positions) and abs(positions[k] - place) <= _SAME]
         if near:
             out[m] = labels[near[0]]
-        elif 0 < n < len(known):
-            part = float((place - known[n - 1]) / (known[n] - known[n - 1]))
+        elif 0 < n < len(positions):
+            part = float((place - positions[n - 1]) / (positions[n] - positions[n - 1]))
             depths = {key: depth for key, depth in depths.items() if key[0] >= n - 1}
             _blend(out[m], labels, n - 1, part, spacing, depths)
     return out

@@ -144,14 +144,14 @@ def statistics(
     float64 (MPS) parts are added up in float32 and merged on the host in float64.
     """
     xp = array_namespace(data)
-    wanted = check_labels(mask, labels)
+    chosen = check_labels(mask, labels)
     interval = check_padding(padding)
     if mask is not None:
         check_like(data, mask)
     values = real_values(xp, data)
-    if wanted is None:
+    if chosen is None:
         return Statistics.from_moments(_moments(xp, values, selected(xp, values, mask, interval)))
-    return tuple(_of_label(xp, values, mask, label, interval) for label in wanted)
+    return tuple(_of_label(xp, values, mask, label, interval) for label in chosen)
 
 
 def _of_label(xp: Any, values: Any, mask: Any, label: int, padding: Padding) -> Statistics:
@@ -167,12 +167,12 @@ def _moments(xp: Any, values: Any, keep: Any | None) -> Moments:
     n = int(xp.sum(xp.astype(keep, xp.int64)))
     if n == 0:
         return Moments()
-    kept = xp.where(keep, values, zero)
-    total = float(xp.sum(kept))
+    selection = xp.where(keep, values, zero)
+    total = float(xp.sum(selection))
     mean = total / n
     off = xp.where(keep, values - mean, zero)
-    mean += (left := float(xp.sum(off)) / n)  # what rounding left over in the first pass
-    off = xp.where(keep, off - left, zero)
+    mean += (remainder := float(xp.sum(off)) / n)  # what rounding left over in the first pass
+    off = xp.where(keep, off - remainder, zero)
     square = off * off
     return Moments(
         n=n,
@@ -181,7 +181,7 @@ def _moments(xp: Any, values: Any, keep: Any | None) -> Moments:
         m3=float(xp.sum(square * off)),
         m4=float(xp.sum(square * square)),
         total=total,
-        energy=float(xp.sum(kept * kept)),
+        energy=float(xp.sum(selection * selection)),
         low=float(xp.min(xp.where(keep, values, zero + math.inf))),
         high=float(xp.max(xp.where(keep, values, zero - math.inf))),
     )
@@ -189,10 +189,10 @@ def _moments(xp: Any, values: Any, keep: Any | None) -> Moments:
 
 def check_percentages(q: Sequence[float]) -> tuple[float, ...]:
     """Percentages as floats between 0 and 100."""
-    asked = tuple(float(p) for p in q)
-    if not all(0.0 <= p <= 100.0 for p in asked):
-        raise InputError(f"percentages lie between 0 and 100, not {asked}", attribute="q")
-    return asked
+    percentages = tuple(float(p) for p in q)
+    if not all(0.0 <= p <= 100.0 for p in percentages):
+        raise InputError(f"percentages lie between 0 and 100, not {percentages}", attribute="q")
+    return percentages
 
 
 @operation(tolerance=1e-12)
@@ -226,7 +226,7 @@ def percentiles(
         As `statistics`, or a percentage out of range.
     """
     xp = array_namespace(data)
-    asked = check_percentages(q)
+    percentages = check_percentages(q)
     if mask is not None:
         check_like(data, mask)
     values = real_values(xp, data)
@@ -234,10 +234,10 @@ def percentiles(
     flat = xp.reshape(values, (-1,)) if keep is None else values[keep]
     n = int(flat.shape[0])
     if n == 0:
-        return tuple(math.nan for _ in asked)
+        return tuple(math.nan for _ in percentages)
     ordered = xp.sort(flat)
     result = []
-    for p in asked:
+    for p in percentages:
         at = (n - 1) * p / 100.0
         low = min(int(at), n - 1)
         a, b = float(ordered[low]), float(ordered[min(low + 1, n - 1)])

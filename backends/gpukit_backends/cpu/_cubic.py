@@ -43,7 +43,7 @@ def resample_cubic(
     handle = library().handle
     assert handle is not None
     size = longs(*reversed(out.shape))
-    curve, seen = spline(data, interval, reach_of_grid(matrix, out.shape)), volume(data, interval)
+    curve, view = spline(data, interval, reach_of_grid(matrix, out.shape)), volume(data, interval)
     m = doubles(*(value for row in rows(matrix) for value in row))
     count = longs(0, 0, 0)
     tail = ctypes.c_double(fill), pointer(out), type_number(out.dtype)
@@ -60,7 +60,7 @@ def resample_cubic(
 
     def one_by_one(begin: int, end: int) -> int:
         failed: int = handle.gpukit_cubic_resample(
-            ctypes.byref(seen), ctypes.byref(curve.c), int(curve.checked), m, size, *tail, ctypes.c_int64(begin),
+            ctypes.byref(view), ctypes.byref(curve.c), int(curve.checked), m, size, *tail, ctypes.c_int64(begin),
             ctypes.c_int64(end),
         )  # fmt: skip
         return failed
@@ -91,11 +91,11 @@ def _apart(data: NDArray[Any], axes: Axes, fill: float, out: NDArray[Any]) -> bo
         return False
     row, plane = pitches(shape)
     slices = empty((nk * plane,), np.float64)
-    seen = volume(part, None)
+    view = volume(part, None)
 
     def across(begin: int, end: int) -> int:
         failed: int = handle.gpukit_cubic_apart_slices(
-            ctypes.byref(seen),
+            ctypes.byref(view),
             ctypes.byref(apart),
             pointer(slices),
             *(ctypes.c_int64(v) for v in (row, plane, begin, end)),

@@ -49,5 +49,5 @@ def grouped(mask: NDArray[Any], labels: Sequence[int]) -> NDArray[Any]:
     for place_of, label in enumerate(labels, start=1):
         if limits.min <= label <= limits.max:
             table[label] = place_of  # a negative label counts from the table's end, as a negative voxel does
-    found: NDArray[Any] = table[values.view(np.uint8) if values.dtype == np.bool_ else values]
-    return found
+    groups: NDArray[Any] = table[values.view(np.uint8) if values.dtype == np.bool_ else values]
+    return groups

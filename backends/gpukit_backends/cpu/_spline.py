@@ -78,9 +78,9 @@ def spline(data: NDArray[Any], padding: Padding, reach: Reach) -> Spline:
     else:
         part, first = box_of(data, reach)
     row, plane = pitches(part.shape)
-    found = _filtered(part, row, plane)
+    coefficients = _filtered(part, row, plane)
     sizes = _Longs(*reversed(part.shape)), _Longs(*reversed(data.shape))
-    return Spline(found, CSpline(found.ctypes.data, _Longs(*first), *sizes, row, plane), bad is not None)
+    return Spline(coefficients, CSpline(coefficients.ctypes.data, _Longs(*first), *sizes, row, plane), bad is not None)
 
 
 def box_of(data: NDArray[Any], reach: Reach) -> tuple[NDArray[Any], list[int]]:
@@ -109,11 +109,11 @@ def _filtered(part: NDArray[Any], row: int, plane: int) -> NDArray[np.float64]:
     assert handle is not None
     nk, nj, ni = part.shape
     out = empty((nk * plane,), np.float64)
-    seen = volume(part, None)
+    view = volume(part, None)
 
     def slices(begin: int, end: int) -> int:
         failed: int = handle.gpukit_spline_slices(
-            ctypes.byref(seen), pointer(out), *(ctypes.c_int64(v) for v in (row, plane, begin, end))
+            ctypes.byref(view), pointer(out), *(ctypes.c_int64(v) for v in (row, plane, begin, end))
         )
         return failed
 

@@ -22,14 +22,14 @@ def squared_distance(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDA
     """
     handle = library().handle
     assert handle is not None
-    found = np.empty(mask.shape, np.float32)
+    squared = np.empty(mask.shape, np.float32)
     nk, nj, ni = (1,) * (3 - mask.ndim) + mask.shape
     sk, sj, si = (1.0,) * (3 - mask.ndim) + spacing
 
     def along_i(begin: int, end: int) -> int:
         failed: int = handle.gpukit_distance_rows(
             pointer(mask),
-            pointer(found),
+            pointer(squared),
             ctypes.c_int64(ni),
             ctypes.c_double(si),
             ctypes.c_int64(begin),
@@ -40,7 +40,7 @@ def squared_distance(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDA
     def along(n: int, stride: int, plane: int, size: float) -> Any:
         def work(begin: int, end: int) -> int:
             failed: int = handle.gpukit_distance_axis(
-                pointer(found),
+                pointer(squared),
                 ctypes.c_int64(n),
                 ctypes.c_int64(stride),
                 ctypes.c_int64(ni),
@@ -58,4 +58,4 @@ def squared_distance(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDA
         over_rows(along(nj, ni, nj * ni, sj), nk)
     if nk > 1:
         over_rows(along(nk, nj * ni, ni, sk), nj)
-    return found
+    return squared

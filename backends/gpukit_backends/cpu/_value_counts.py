@@ -101,8 +101,8 @@ def percentile(first: int, counts: NDArray[np.int64], q: tuple[float, ...]) -> t
     places = [(n - 1) * p / 100.0 for p in q]
     lows = [min(int(at), n - 1) for at in places]
     ranks = np.array([[low, min(low + 1, n - 1)] for low in lows], np.int64).reshape(-1, 2)
-    found = there[np.searchsorted(upto, ranks, side="right")] + first
+    neighbours = there[np.searchsorted(upto, ranks, side="right")] + first
     return tuple(
         float(a) if a == b else a + (at - low) * (b - a)
-        for (a, b), at, low in zip(found.tolist(), places, lows, strict=True)
+        for (a, b), at, low in zip(neighbours.tolist(), places, lows, strict=True)
     )

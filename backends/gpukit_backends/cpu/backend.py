@@ -57,8 +57,8 @@ class NumpyBackend:
         module = f"{__package__}.{operation}"
         if find_spec(module) is None:
             return None
-        found = getattr(import_module(module), operation, None)
-        return found if isinstance(found, Kernel) else None
+        kernel = getattr(import_module(module), operation, None)
+        return kernel if isinstance(kernel, Kernel) else None
 
 
 def _description() -> str:

@@ -42,14 +42,14 @@ def contour(
     handle = library().handle
     assert handle is not None
     interval = check_padding(padding)
-    seen = volume(data, interval)
+    view = volume(data, interval)
     nk, nj, ni = data.shape
     words = -(-(ni + 2) // 64)
     bits = np.zeros((nk + 2, nj + 2, words), np.uint64)
     bounds = np.empty((nk, 2))
     wide = ctypes.c_int64(words)
     over_rows(lambda begin, end: int(handle.gpukit_contour_bits(
-        ctypes.byref(seen), ctypes.c_double(threshold), pointer(bits), wide, pointer(bounds), ctypes.c_int64(begin),
+        ctypes.byref(view), ctypes.c_double(threshold), pointer(bits), wide, pointer(bounds), ctypes.c_int64(begin),
         ctypes.c_int64(end),
     )), nk)  # fmt: skip
     run = level_between(data, threshold, float(bounds[:, 0].min()), float(bounds[:, 1].max()), interval)
@@ -71,7 +71,7 @@ def contour(
     faces = np.empty((int(counts[:, 3].sum()), 3), np.int64)
     m = np.ascontiguousarray(matrix[:3])
     over_rows(lambda begin, end: int(handle.gpukit_contour_fill(
-        ctypes.byref(seen), ctypes.c_double(run), pointer(bits), wide, pointer(table), pointer(at), pointer(m),
+        ctypes.byref(view), ctypes.c_double(run), pointer(bits), wide, pointer(table), pointer(at), pointer(m),
         pointer(points), pointer(faces), ctypes.c_int64(begin), ctypes.c_int64(end),
     )), nk + 1)  # fmt: skip
     return points, faces

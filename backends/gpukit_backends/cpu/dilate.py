@@ -24,10 +24,10 @@ def _reach(inside: NDArray[np.bool_], steps: tuple[int, ...]) -> tuple[slice, ..
     box: tuple[slice, ...] = ()
     for axis, step in enumerate(steps):
         others = tuple(a for a in range(inside.ndim) if a != axis)
-        found = np.flatnonzero(inside.any(axis=others))
-        if found.size == 0:
+        indices = np.flatnonzero(inside.any(axis=others))
+        if indices.size == 0:
             return None
-        box += (slice(max(int(found[0]) - step, 0), int(found[-1]) + step + 1),)
+        box += (slice(max(int(indices[0]) - step, 0), int(indices[-1]) + step + 1),)
     return box
 
 

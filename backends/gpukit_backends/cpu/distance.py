@@ -21,5 +21,5 @@ def distance(mask: Any, *, spacing: Sequence[float]) -> Any:
     """Distance to the nearest voxel outside, in mm; see `gpukit.ops.morphology.distance`."""
     check_mask(mask)
     sizes = check_spacing(mask, spacing)
-    found = squared_distance(np.ascontiguousarray(mask == 0), sizes)
-    return np.sqrt(found, out=found)
+    squared = squared_distance(np.ascontiguousarray(mask == 0), sizes)
+    return np.sqrt(squared, out=squared)

@@ -27,9 +27,11 @@ def distribution(
     padding: Sequence[float] | None = None,
 ) -> Distribution:
     """Statistics and exact percentiles; see `gpukit.ops.distribution.distribution`."""
-    asked = check_percentages(q)
+    percentages = check_percentages(q)
     interval = check_padding(padding)
     if mask is not None:
         check_like(data, mask)
     first, counts = tally(flat(data), inside(mask), interval)
-    return Distribution(Statistics.from_moments(moments(first, counts)), asked, percentile(first, counts, asked))
+    return Distribution(
+        Statistics.from_moments(moments(first, counts)), percentages, percentile(first, counts, percentages)
+    )

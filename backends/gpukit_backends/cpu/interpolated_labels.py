@@ -76,7 +76,7 @@ def interpolated_labels(
     bound, rest = (None if regions else np.empty(count, np.float32) for _ in range(2))
     share = np.empty(count, np.float32) if softmax else None
     strides = [s // 4 for s in scores.strides]
-    seen = Contest(
+    contest = Contest(
         scores.ctypes.data,
         None if weights is None else weights.ctypes.data,
         classes,
@@ -96,12 +96,12 @@ def interpolated_labels(
         entry = getattr(handle, name)
 
         def work(begin: int, end: int) -> int:
-            failed: int = entry(ctypes.byref(seen), *more, ctypes.c_int64(begin), ctypes.c_int64(end))
+            failed: int = entry(ctypes.byref(contest), *more, ctypes.c_int64(begin), ctypes.c_int64(end))
             return failed
 
         over_rows(work, rows, least=8)
 
-    rows = count // max(1, size[seen.order[0]])
+    rows = count // max(1, size[contest.order[0]])
     run("gpukit_contest_rows", rows)
     run("gpukit_contest_cells", nk * nj)
     if softmax:

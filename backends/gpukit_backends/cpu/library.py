@@ -73,9 +73,9 @@ def _open(name: str) -> ctypes.CDLL:
     if not path.is_file():
         raise OSError("no library was built (there was no C compiler when gpukit was installed)")
     handle = ctypes.CDLL(str(path))
-    found = int(handle.gpukit_abi())
-    if found != ABI:
-        why = f"the {name} library is of another version ({found}, not {ABI}): install gpukit again"
+    abi = int(handle.gpukit_abi())
+    if abi != ABI:
+        why = f"the {name} library is of another version ({abi}, not {ABI}): install gpukit again"
         # an old build beside newer sources: everything would go on, many times slower, without a word
         warnings.warn(f"gpukit runs without its compiled kernels: {why}", RuntimeWarning, stacklevel=2)
         raise OSError(why)
@@ -85,15 +85,15 @@ def _open(name: str) -> ctypes.CDLL:
 @functools.cache
 def library() -> Flavour:
     """The best flavour that this processor runs, chosen once per process."""
-    wanted = os.environ.get(VARIABLE, "").strip().lower()
-    if wanted == "none":
+    choice = os.environ.get(VARIABLE, "").strip().lower()
+    if choice == "none":
         return Flavour("none", None, f"switched off by {VARIABLE}")
     first = "neon" if platform.machine().lower() in ("arm64", "aarch64") else "baseline"
     try:
         base = _open(first)
     except (OSError, AttributeError) as error:
         return Flavour("none", None, str(error))
-    if wanted == first or (wanted != "avx2" and not base.gpukit_has_avx2()):
+    if choice == first or (choice != "avx2" and not base.gpukit_has_avx2()):
         return Flavour(first, base)
     if base.gpukit_has_avx2():
         try:

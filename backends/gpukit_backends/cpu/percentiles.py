@@ -26,21 +26,21 @@ def percentiles(
     padding: Sequence[float] | None = None,
 ) -> tuple[float, ...]:
     """Values below which percentages of the voxels lie; see `gpukit.ops.statistics.percentiles`."""
-    asked = check_percentages(q)
+    percentages = check_percentages(q)
     if mask is not None:
         check_like(data, mask)
     interval = check_padding(padding)
-    if not asked:
+    if not percentages:
         return ()
     if small(data) and library().handle is not None:
-        return percentile(*tally(flat(data), inside(mask), interval), asked)
+        return percentile(*tally(flat(data), inside(mask), interval), percentages)
     if data.dtype.kind in "bc" or data.dtype == np.float16:
         data = real_values(np, data)
     keep = selected(np, data, mask, interval)
     values = data.reshape(-1) if keep is None else data[keep]
     if values.size == 0:
-        return tuple(math.nan for _ in asked)
-    places = [(values.size - 1) * p / 100.0 for p in asked]
+        return tuple(math.nan for _ in percentages)
+    places = [(values.size - 1) * p / 100.0 for p in percentages]
     lows = [min(int(at), values.size - 1) for at in places]
     highs = [min(low + 1, values.size - 1) for low in lows]
     ordered = np.partition(values, sorted({*lows, *highs}))  # a copy: the volume keeps its order

@@ -52,11 +52,11 @@ def project(
         if interval[0] <= most and interval[1] >= least:
             low, high = math.ceil(max(interval[0], least)), math.floor(min(interval[1], most))
             checked, none = int(low <= high), float(low)
-    seen = volume(view, None)
+    struct = volume(view, None)
 
     def work(first: int, last: int) -> int:
         failed: int = handle.gpukit_project(
-            ctypes.byref(seen), 2 - axis, int(method == "min"), checked, ctypes.c_double(low), ctypes.c_double(high),
+            ctypes.byref(struct), 2 - axis, int(method == "min"), checked, ctypes.c_double(low), ctypes.c_double(high),
             ctypes.c_double(none), pointer(out), ctypes.c_int64(first), ctypes.c_int64(last),
         )  # fmt: skip
         return failed

@@ -55,7 +55,7 @@ def project_slab(
     assert handle is not None
     out = np.empty(size[1:], np.float64 if method == "mean" else data.dtype)
     target = type_number(out.dtype)
-    seen = volume(data, interval)
+    view = volume(data, interval)
     m = doubles(*(value for row in rows(map_) for value in row))
     out_size, way = longs(*reversed(size)), WAYS[method]
     if order == 3:
@@ -63,7 +63,7 @@ def project_slab(
 
         def cubic(begin: int, end: int) -> int:
             failed: int = handle.gpukit_cubic_slab(
-                ctypes.byref(seen), ctypes.byref(curve.c), int(curve.checked), m, out_size, way, ctypes.c_double(fill),
+                ctypes.byref(view), ctypes.byref(curve.c), int(curve.checked), m, out_size, way, ctypes.c_double(fill),
                 pointer(out), target, ctypes.c_int64(begin), ctypes.c_int64(end),
             )  # fmt: skip
             return failed
@@ -71,13 +71,13 @@ def project_slab(
         over_rows(cubic, size[1])
         return out
     useful = method != "mean" and size[0] > 1 and size[0] * size[1] * size[2] > WORTHWHILE * data.size
-    bounds = pyramid(data, seen, interval) if useful else None
+    bounds = pyramid(data, view, interval) if useful else None
     bricks = None if bounds is None else pointer(bounds)
     entry = handle.gpukit_slab
 
     def work(begin: int, end: int) -> int:
         failed: int = entry(
-            ctypes.byref(seen), bricks, m, out_size, order, way, ctypes.c_double(fill), pointer(out), target,
+            ctypes.byref(view), bricks, m, out_size, order, way, ctypes.c_double(fill), pointer(out), target,
             ctypes.c_int64(begin), ctypes.c_int64(end),
         )  # fmt: skip
         return failed

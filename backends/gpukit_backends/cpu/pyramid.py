@@ -30,7 +30,7 @@ def frozen(data: NDArray[Any]) -> bool:
     return True
 
 
-def pyramid(data: NDArray[Any], seen: Volume, padding: tuple[float, float] | None) -> NDArray[np.float32]:
+def pyramid(data: NDArray[Any], view: Volume, padding: tuple[float, float] | None) -> NDArray[np.float32]:
     """Lowest and highest measurement of each brick, ``(nbk, nbj, nbi, 2)``.
 
     Kept until the array goes, if the array is read-only (``array.flags.writeable = False``); a writable one could have
@@ -47,7 +47,7 @@ def pyramid(data: NDArray[Any], seen: Volume, padding: tuple[float, float] | Non
     entry = handle.gpukit_pyramid
 
     def build(begin: int, end: int) -> int:
-        failed: int = entry(ctypes.byref(seen), pointer(bounds), ctypes.c_int64(begin), ctypes.c_int64(end))
+        failed: int = entry(ctypes.byref(view), pointer(bounds), ctypes.c_int64(begin), ctypes.c_int64(end))
         return failed
 
     over_rows(build, bricks[0] * bricks[1])

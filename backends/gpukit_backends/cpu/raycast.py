@@ -42,19 +42,19 @@ def prepare(
     """The scene for kernels, with what may be visible in each brick."""
     handle = library().handle
     assert handle is not None
-    kept: list[Any] = []
+    owners: list[Any] = []
 
     def placed(array: NDArray[Any]) -> int:
-        kept.append(array)
+        owners.append(array)
         return int(array.ctypes.data)
 
     interval = check_padding(padding)
-    seen = volume(data, interval)
-    bounds = pyramid(data, seen, interval)
+    view = volume(data, interval)
+    bounds = pyramid(data, view, interval)
     if _may_be_infinite(bounds):
-        kept.append(data := drawable(data, None)[0])
-        seen = volume(data, interval)
-        bounds = pyramid(data, seen, interval)
+        owners.append(data := drawable(data, None)[0])
+        view = volume(data, interval)
+        bounds = pyramid(data, view, interval)
     label_bounds = second_bounds = other = None
     address = 0
     if labels is not None:
@@ -68,19 +68,24 @@ def prepare(
         assert number is not None
         other = CVolume.of(placed(voxels), voxels.shape, gaps, number)
         second_bounds = pyramid(voxels, volume(voxels, gaps), gaps)
-    made = CScene.of(scene, placed, labels=address, second=other)
+    c_scene = CScene.of(scene, placed, labels=address, second=other)
     kinds = np.empty(bounds.shape[:3], np.uint8)
     entry = handle.gpukit_ray_kinds
     around = [None if b is None else pointer(b) for b in (bounds, label_bounds, second_bounds)]
 
     def work(begin: int, end: int) -> int:
         failed: int = entry(
-            ctypes.byref(seen), *around, ctypes.byref(made), pointer(kinds), ctypes.c_int64(begin), ctypes.c_int64(end)
+            ctypes.byref(view),
+            *around,
+            ctypes.byref(c_scene),
+            pointer(kinds),
+            ctypes.c_int64(begin),
+            ctypes.c_int64(end),
         )
         return failed
 
     over_rows(work, kinds.size // max(1, bounds.shape[2]))
-    return Prepared(seen, CRays.of(scene.rays), made, kinds, kept)
+    return Prepared(view, CRays.of(scene.rays), c_scene, kinds, owners)
 
 
 def _may_be_infinite(bounds: NDArray[np.float32]) -> bool:

@@ -30,7 +30,7 @@ def read_rows(out: Any, rows: Sequence[int], paths: Sequence[str], offsets: Sequ
     count = len(rows)
     names = (ctypes.c_char_p * count)(*map(os.fsencode, paths))
     failed = np.empty(count, np.uint8)
-    found = handle.gpukit_read_rows(
+    errors = handle.gpukit_read_rows(
         names,
         longs(*offsets),
         longs(*rows),
@@ -39,4 +39,4 @@ def read_rows(out: Any, rows: Sequence[int], paths: Sequence[str], offsets: Sequ
         ctypes.c_int64(size),
         pointer(failed),
     )
-    return [row for row, bad in zip(rows, failed, strict=True) if bad] if found else []
+    return [row for row, bad in zip(rows, failed, strict=True) if bad] if errors else []

@@ -66,13 +66,13 @@ def resample(
         resample_cubic(data, interval, map_, axes, fill, out)
         return out
     if axes is not None and order == 1 and interval is None:
-        seen = volume(data, None, axes.source)
+        view = volume(data, None, axes.source)
         scale, offset = doubles(*reversed(axes.scale)), doubles(*reversed(axes.offset))
-        if out.dtype == data.dtype and size[1] >= 2 and handle.gpukit_resample_planes_take(ctypes.byref(seen)):
+        if out.dtype == data.dtype and size[1] >= 2 and handle.gpukit_resample_planes_take(ctypes.byref(view)):
 
             def bands(begin: int, end: int) -> int:
                 failed: int = handle.gpukit_resample_planes(
-                    ctypes.byref(seen), scale, offset, out_size, ctypes.c_double(fill), pointer(out),
+                    ctypes.byref(view), scale, offset, out_size, ctypes.c_double(fill), pointer(out),
                     ctypes.c_int64(begin), ctypes.c_int64(end),
                 )  # fmt: skip
                 return failed
@@ -83,7 +83,7 @@ def resample(
 
         def separable(begin: int, end: int) -> int:
             failed: int = entry(
-                ctypes.byref(seen),
+                ctypes.byref(view),
                 scale,
                 offset,
                 out_size,
@@ -97,13 +97,13 @@ def resample(
 
         over_rows(separable, size[0] * size[1], least=min(64, size[1]))
         return out
-    seen = volume(data, interval) if axes is None else volume(data, interval, axes.source)
+    view = volume(data, interval) if axes is None else volume(data, interval, axes.source)
     m = doubles(*(value for row in rows(map_ if axes is None else axes.matrix) for value in row))
     general_entry = handle.gpukit_resample
 
     def general(begin: int, end: int) -> int:
         failed: int = general_entry(
-            ctypes.byref(seen),
+            ctypes.byref(view),
             m,
             out_size,
             order,

@@ -36,14 +36,14 @@ def sample(
     handle = library().handle
     assert handle is not None
     interval = check_padding(padding)
-    seen = volume(data, interval)
+    view = volume(data, interval)
     out = np.empty(len(at))
     if order == 3:
         curve = spline(data, interval, reach_of_points(at))
 
         def cubic(begin: int, end: int) -> int:
             failed: int = handle.gpukit_cubic_sample(
-                ctypes.byref(seen), ctypes.byref(curve.c), int(curve.checked), pointer(at), ctypes.c_double(fill),
+                ctypes.byref(view), ctypes.byref(curve.c), int(curve.checked), pointer(at), ctypes.c_double(fill),
                 pointer(out), ctypes.c_int64(begin), ctypes.c_int64(end),
             )  # fmt: skip
             return failed
@@ -54,7 +54,7 @@ def sample(
 
     def work(begin: int, end: int) -> int:
         failed: int = entry(
-            ctypes.byref(seen), pointer(at), order, ctypes.c_double(fill), pointer(out), ctypes.c_int64(begin),
+            ctypes.byref(view), pointer(at), order, ctypes.c_double(fill), pointer(out), ctypes.c_int64(begin),
             ctypes.c_int64(end),
         )  # fmt: skip
         return failed

@@ -39,21 +39,21 @@ def statistics(
     padding: Sequence[float] | None = None,
 ) -> Statistics | tuple[Statistics, ...]:
     """Statistics of the voxels inside a mask or of each label; see `gpukit.ops.statistics.statistics`."""
-    wanted = check_labels(mask, labels)
+    chosen = check_labels(mask, labels)
     interval = check_padding(padding)
     if mask is not None:
         check_like(data, mask)
     voxels = flat(data)
-    if wanted is None or mask is None:
+    if chosen is None or mask is None:
         if small(data):
             return Statistics.from_moments(moments(*tally(voxels, inside(mask), interval)))
         return Statistics.from_moments(_moments(voxels, inside(mask), 1, interval)[0])
-    distinct = tuple(dict.fromkeys(wanted))
-    found: dict[int, Moments] = {}
+    distinct = tuple(dict.fromkeys(chosen))
+    by_label: dict[int, Moments] = {}
     for start in range(0, len(distinct), LABELS):
         some = distinct[start : start + LABELS]
-        found.update(zip(some, _moments(voxels, grouped(mask, some), len(some), interval), strict=True))
-    return tuple(Statistics.from_moments(found[label], label) for label in wanted)
+        by_label.update(zip(some, _moments(voxels, grouped(mask, some), len(some), interval), strict=True))
+    return tuple(Statistics.from_moments(by_label[label], label) for label in chosen)
 
 
 def _moments(voxels: Any, group: Any | None, groups: int, padding: tuple[float, float] | None) -> list[Moments]:

@@ -34,11 +34,11 @@ class CupyBackend:
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         """Every device that the driver shows, or the one reason why there is none."""
-        found = driver()
-        install = install_command(_extra(found))
-        if not found.hardware:
-            fix = f"install the NVIDIA driver, then {install}" if not found.cuda else "check CUDA_VISIBLE_DEVICES"
-            return (DeviceInfo(name="cuda", backend=self.name, usable=False, reason=found.why, install=fix),)
+        nvidia = driver()
+        install = install_command(_extra(nvidia))
+        if not nvidia.hardware:
+            fix = f"install the NVIDIA driver, then {install}" if not nvidia.cuda else "check CUDA_VISIBLE_DEVICES"
+            return (DeviceInfo(name="cuda", backend=self.name, usable=False, reason=nvidia.why, install=fix),)
         reason = _trouble()
         return tuple(
             DeviceInfo(
@@ -53,7 +53,7 @@ class CupyBackend:
                 library=_library(),
                 kernels="" if reason else "cuda (NVRTC, from the CPU kernels' source)",
             )
-            for index, hardware in enumerate(found.hardware)
+            for index, hardware in enumerate(nvidia.hardware)
         )
 
     def from_host(self, array: Any, device: str) -> Any:
@@ -102,17 +102,17 @@ class CupyBackend:
         module = f"{__package__}.{operation}"
         if find_spec(module) is None:
             return None
-        found = getattr(import_module(module), operation, None)
-        return found if isinstance(found, Kernel) else None
+        kernel = getattr(import_module(module), operation, None)
+        return kernel if isinstance(kernel, Kernel) else None
 
 
 def _index(device: str) -> int:
     return int(device.partition(":")[2] or 0)
 
 
-def _extra(found: Driver) -> str:
+def _extra(nvidia: Driver) -> str:
     """The extra whose CuPy this driver can run; the newest where there is no driver to ask."""
-    return "cuda12" if found.cuda == 12 else "cuda13"
+    return "cuda12" if nvidia.cuda == 12 else "cuda13"
 
 
 @functools.cache
@@ -142,8 +142,8 @@ def _free(index: int) -> int | None:
 @functools.cache
 def _library() -> str:
     """CuPy's name and version as installed, empty where it is not."""
-    for found in distributions():
-        name = (found.metadata["Name"] or "").lower()
+    for package in distributions():
+        name = (package.metadata["Name"] or "").lower()
         if name == "cupy" or name.startswith("cupy-cuda"):
-            return f"{name} {found.version}"
+            return f"{name} {package.version}"
     return ""

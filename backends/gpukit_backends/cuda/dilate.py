@@ -35,5 +35,5 @@ def dilate(
         inside = mask.astype(bool)
         if not bool(inside.any()):
             return inside
-        found = images.distance_transform_edt(~inside, sampling=ball[1], float64_distances=True)
-        return found <= ball[0] * (1 + SLACK)
+        distances = images.distance_transform_edt(~inside, sampling=ball[1], float64_distances=True)
+        return distances <= ball[0] * (1 + SLACK)

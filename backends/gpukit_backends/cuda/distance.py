@@ -24,5 +24,5 @@ def distance(mask: Any, *, spacing: Sequence[float]) -> Any:
         inside = mask.astype(bool)
         if bool(inside.all()):
             return cupy.full(mask.shape, cupy.inf, cupy.float32)
-        found = images.distance_transform_edt(inside, sampling=sizes, float64_distances=True)
-        return found.astype(cupy.float32)
+        distances = images.distance_transform_edt(inside, sampling=sizes, float64_distances=True)
+        return distances.astype(cupy.float32)

@@ -41,14 +41,14 @@ def driver() -> Driver:
         handle.cuDriverGetVersion(ctypes.byref(version))
         if handle.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
             return Driver(version.value // 1000, (), "the NVIDIA driver shows no GPU to this process")
-        found = []
+        gpus = []
         for index in range(count.value):
             device, size = ctypes.c_int(0), ctypes.c_size_t(0)
             name = ctypes.create_string_buffer(128)
             handle.cuDeviceGet(ctypes.byref(device), index)
             handle.cuDeviceGetName(name, len(name), device)
             handle.cuDeviceTotalMem_v2(ctypes.byref(size), device)
-            found.append(Hardware(name.value.decode("ascii", "replace"), size.value))
+            gpus.append(Hardware(name.value.decode("ascii", "replace"), size.value))
     except AttributeError as error:
         return Driver(0, (), f"the NVIDIA driver is too old ({error})")
-    return Driver(version.value // 1000, tuple(found))
+    return Driver(version.value // 1000, tuple(gpus))

@@ -50,11 +50,11 @@ def raycast(
     )  # fmt: skip
     data, second = drawable(data, second)
     interval = check_padding(padding)
-    kept: list[Any] = []  # what the scene points to, until the kernels have run
+    owners: list[Any] = []  # what the scene points to, until the kernels have run
 
     def placed(array: Any) -> int:
-        kept.append(cupy.ascontiguousarray(cupy.asarray(array)))
-        return int(kept[-1].data.ptr)
+        owners.append(cupy.ascontiguousarray(cupy.asarray(array)))
+        return int(owners[-1].data.ptr)
 
     with cupy.cuda.Device(int(data.device.id)):
         bounds = pyramid(data, interval)
@@ -62,23 +62,23 @@ def raycast(
         other, label_map = None, 0
         if labels is not None:
             label_map = placed(labels.array)
-            label_bounds = pyramid(kept[-1], None)
+            label_bounds = pyramid(owners[-1], None)
         if second is not None:
             gaps = check_padding(second.padding)
             address = placed(second.array.astype(cupy.float32, copy=False))
-            other = CVolume.of(address, kept[-1].shape, gaps, type_number(kept[-1].dtype))
-            second_bounds = pyramid(kept[-1], gaps)
+            other = CVolume.of(address, owners[-1].shape, gaps, type_number(owners[-1].dtype))
+            second_bounds = pyramid(owners[-1], gaps)
         packed = CScene.of(scene, placed, labels=label_map, second=other)
         rays_there, scene_there = (
             cupy.asarray(np.frombuffer(bytes(structure), np.uint8)) for structure in (CRays.of(scene.rays), packed)
         )
         kinds = cupy.empty(bounds.shape[:3], cupy.uint8)
         out = cupy.empty((size[1], size[2], 4), cupy.float32)
-        seen = volume_arguments(data, interval)
-        arguments = (*seen, bounds, label_bounds, second_bounds, scene_there, kinds)
+        view = volume_arguments(data, interval)
+        arguments = (*view, bounds, label_bounds, second_bounds, scene_there, kinds)
         launch("raycast", "gpukit_raybricks", data, arguments, kinds.size)
         sizes = (cupy.int64(n) for n in reversed(size))
         launch(
-            "raycast", "gpukit_raycast", data, (*seen, kinds, rays_there, scene_there, *sizes, out), size[1] * size[2]
+            "raycast", "gpukit_raycast", data, (*view, kinds, rays_there, scene_there, *sizes, out), size[1] * size[2]
         )
     return out

@@ -35,18 +35,18 @@ def statistics(
 ) -> Statistics | tuple[Statistics, ...]:
     """Statistics of the voxels inside a mask or of each label; see `gpukit.ops.statistics.statistics`."""
     cupy = import_module("cupy")
-    wanted = check_labels(mask, labels)
+    chosen = check_labels(mask, labels)
     interval = check_padding(padding)
     if mask is not None:
         check_like(data, mask)
     with cupy.cuda.Device(int(data.device.id)):
         voxels = cupy.ascontiguousarray(data)
-        if wanted is None or mask is None:
+        if chosen is None or mask is None:
             inside = None if mask is None else cupy.ascontiguousarray(mask.astype(bool))
             return Statistics.from_moments(_moments(voxels, inside, interval))
         return tuple(
             Statistics.from_moments(_moments(voxels, cupy.ascontiguousarray(mask == label), interval), label)
-            for label in wanted
+            for label in chosen
         )
 
 
@@ -66,5 +66,5 @@ def _moments(voxels: Any, inside: Any | None, padding: Padding) -> Moments:
     launch("statistics", "gpukit_moments", voxels, arguments, ROWS)
     launch("statistics", "gpukit_fold", voxels, (rows, cupy.int64(ROWS)), FEWER)
     launch("statistics", "gpukit_fold", voxels, (rows, cupy.int64(FEWER)), 1)
-    found = rows[0].tolist()
-    return Moments(int(found[0]), *found[1:])
+    row = rows[0].tolist()
+    return Moments(int(row[0]), *row[1:])

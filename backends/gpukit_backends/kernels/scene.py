@@ -116,24 +116,24 @@ class CScene(ctypes.Structure):
     @classmethod
     def of(cls, scene: Scene, placed: Placed, *, labels: int = 0, second: CVolume | None = None) -> CScene:
         """The same scene for a kernel; `labels` is the address of the label map."""
-        made = cls(look=CLook.of(scene.look, placed), opaque=scene.opaque)
+        result = cls(look=CLook.of(scene.look, placed), opaque=scene.opaque)
         if len(scene.planes):
-            made.planes, made.planes_n = placed(scene.planes), len(scene.planes)
+            result.planes, result.planes_n = placed(scene.planes), len(scene.planes)
         if scene.factors is not None:
-            made.factors, made.factors_n = placed(scene.factors), len(scene.factors)
-            made.factors_low, made.factors_scale = scene.factors_low, scene.factors_scale
+            result.factors, result.factors_n = placed(scene.factors), len(scene.factors)
+            result.factors_low, result.factors_scale = scene.factors_low, scene.factors_scale
         if scene.media is not None:
-            made.labels, made.media, made.media_n = labels, placed(scene.media), len(scene.media)
-            made.media_filled, made.media_kept = (
+            result.labels, result.media, result.media_n = labels, placed(scene.media), len(scene.media)
+            result.media_filled, result.media_kept = (
                 placed(_counted(scene.media[:, 3])),
                 placed(_counted(scene.media[:, 4])),
             )
         if scene.second is not None and second is not None:
-            made.has_second, made.second = 1, second
-            made.second_look = CLook.of(scene.second, placed)
-            made.second_map = _Twelve(*scene.second_map[:3].ravel())
-            made.second_dual = _Nine(*scene.second_dual.ravel())
-        return made
+            result.has_second, result.second = 1, second
+            result.second_look = CLook.of(scene.second, placed)
+            result.second_map = _Twelve(*scene.second_map[:3].ravel())
+            result.second_dual = _Nine(*scene.second_dual.ravel())
+        return result
 
 
 def _counted(values: Any) -> Any:

@@ -88,12 +88,12 @@ class Field:
             places = torch.nn.functional.pad(places, (0, 0, 0, short))
         grid = places.view(batch, 1, 1, -1, 3)
         volume = self._volume.expand(batch, *self._volume.shape)
-        found = torch.nn.functional.grid_sample(volume, grid, padding_mode="border", align_corners=True)
-        found = found[:, :, 0, 0].transpose(0, 1).reshape(found.shape[1], -1)[:, : x.numel()]
+        sampled = torch.nn.functional.grid_sample(volume, grid, padding_mode="border", align_corners=True)
+        sampled = sampled[:, :, 0, 0].transpose(0, 1).reshape(sampled.shape[1], -1)[:, : x.numel()]
         if self.bad is None:
-            return found[0].reshape(x.shape)
-        weight = found[1].where(found[1] > 0, 1.0)
-        return (found[0] / weight).reshape(x.shape)
+            return sampled[0].reshape(x.shape)
+        weight = sampled[1].where(sampled[1] > 0, 1.0)
+        return (sampled[0] / weight).reshape(x.shape)
 
 
 def coordinates(matrix: Matrix, start: int, stop: int, shape: tuple[int, ...], like: Field) -> tuple[Any, Any, Any]:

@@ -17,10 +17,10 @@ def squared_distance(mask: torch.Tensor, spacing: tuple[float, ...], reach: floa
 
     float32 is enough everywhere: its error is a hundredth of the slack that morphology allows at the surface of a ball.
     """
-    found = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device).masked_fill_(~mask, math.inf)
+    squared = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device).masked_fill_(~mask, math.inf)
     for axis, size in enumerate(spacing):
         n = mask.shape[axis]
-        best = found.clone()
+        best = squared.clone()
         for step in range(1, n):
             if step * size > reach:
                 break
@@ -28,8 +28,8 @@ def squared_distance(mask: torch.Tensor, spacing: tuple[float, ...], reach: floa
             if step % LOOK == 0 and cost >= float(best.max()):
                 break
             best_ahead, best_behind = best.narrow(axis, step, n - step), best.narrow(axis, 0, n - step)
-            found_ahead, found_behind = found.narrow(axis, step, n - step), found.narrow(axis, 0, n - step)
+            found_ahead, found_behind = squared.narrow(axis, step, n - step), squared.narrow(axis, 0, n - step)
             torch.minimum(best_ahead, found_behind + cost, out=best_ahead)
             torch.minimum(best_behind, found_ahead + cost, out=best_behind)
-        found = best
-    return found
+        squared = best
+    return squared

@@ -103,10 +103,10 @@ class TorchBackend:
         module = f"{__package__}.{operation}"
         if find_spec(module) is None:
             return None
-        found = getattr(import_module(module), operation, None)
-        return found if isinstance(found, Kernel) else None
+        kernel = getattr(import_module(module), operation, None)
+        return kernel if isinstance(kernel, Kernel) else None
 
-    def _info(self, name: str, *, reason: str = "", install: str = "", **known: Any) -> DeviceInfo:
+    def _info(self, name: str, *, reason: str = "", install: str = "", **facts: Any) -> DeviceInfo:
         return DeviceInfo(
             name=name,
             backend=self.name,
@@ -116,7 +116,7 @@ class TorchBackend:
             library=_library(),
             kernels="torch operations",
             automatic=name == "mps",
-            **known,
+            **facts,
         )
 
     def _mps(self) -> DeviceInfo:
@@ -152,13 +152,13 @@ class TorchBackend:
         libraries = Path(spec.origin).parent / "lib"
         if not any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll")):
             return (self._info("torch-cuda", reason="this torch was built without CUDA", install=install),)
-        found = driver()
-        if not found.hardware:
+        nvidia = driver()
+        if not nvidia.hardware:
             hint = "install the NVIDIA driver, or make a GPU visible to this process (CUDA_VISIBLE_DEVICES)"
-            return (self._info("torch-cuda", reason=found.why, install=hint),)
+            return (self._info("torch-cuda", reason=nvidia.why, install=hint),)
         return tuple(
             self._info(f"torch-cuda:{index}", description=hardware.name, memory_total=hardware.memory)
-            for index, hardware in enumerate(found.hardware)
+            for index, hardware in enumerate(nvidia.hardware)
         )
 
 
@@ -187,8 +187,8 @@ def _line(error: BaseException) -> str:
 
 
 def _library() -> str:
-    if known := getattr(sys.modules.get("torch"), "__version__", ""):  # none yet while another thread imports it
-        return f"torch {known}"
+    if number := getattr(sys.modules.get("torch"), "__version__", ""):  # none yet while another thread imports it
+        return f"torch {number}"
     try:
         return f"torch {version('torch')}"
     except PackageNotFoundError:

@@ -54,8 +54,8 @@ def _reduced(part: torch.Tensor, axis: int, method: str, padding: Padding) -> to
     bad = invalid(compat, values, padding)
     if method == "mean":
         exact = real_dtype(values) if values.is_floating_point() else torch.int64
-        kept = values if bad is None else values.masked_fill(bad, 0)
-        total: torch.Tensor = kept.sum(axis, dtype=exact).to(real_dtype(values))
+        valid = values if bad is None else values.masked_fill(bad, 0)
+        total: torch.Tensor = valid.sum(axis, dtype=exact).to(real_dtype(values))
         if bad is None:
             return total / values.shape[axis]
         count: torch.Tensor = (~bad).sum(axis)
@@ -69,6 +69,6 @@ def _reduced(part: torch.Tensor, axis: int, method: str, padding: Padding) -> to
         assert padding is not None
         info, own = torch.iinfo(values.dtype), torch.iinfo(part.dtype)
         neutral, nothing = (info.min if biggest else info.max), math.ceil(min(max(padding[0], own.min), own.max))
-    kept = values.masked_fill(bad, neutral)
-    found: torch.Tensor = kept.amax(axis) if biggest else kept.amin(axis)
-    return found.masked_fill(bad.all(axis), nothing)
+    valid = values.masked_fill(bad, neutral)
+    extreme: torch.Tensor = valid.amax(axis) if biggest else valid.amin(axis)
+    return extreme.masked_fill(bad.all(axis), nothing)

@@ -42,10 +42,10 @@ def resample(
     interval = check_padding(padding)
     if order == 3 or axes_of(map_) is not None:
         # Torch computes with few unsigned types, so the reference gets wider ones and the result the right one.
-        found: torch.Tensor = operation.reference(
+        resampled: torch.Tensor = operation.reference(
             widened(data), map_, size, order=order, fill=fill, padding=interval, dtype=target
         )
-        return found
+        return resampled
     field = Field(data, interval)
     result = torch.empty(size, dtype=target, device=data.device)
     empty = float(fill)

@@ -34,17 +34,17 @@ def statistics(
     padding: Sequence[float] | None = None,
 ) -> Statistics | tuple[Statistics, ...]:
     """See `gpukit.ops.statistics.statistics`."""
-    wanted = check_labels(mask, labels)
+    chosen = check_labels(mask, labels)
     interval = check_padding(padding)
     flat = data.reshape(-1)
     if mask is None:
         return Statistics.from_moments(_moments(flat, None, None, interval))
     check_like(data, mask)
     where = mask.reshape(-1)
-    if wanted is None:
+    if chosen is None:
         return Statistics.from_moments(_moments(flat, where, None, interval))
     where = widened(where)
-    return tuple(Statistics.from_moments(_moments(flat, where, label, interval), label) for label in wanted)
+    return tuple(Statistics.from_moments(_moments(flat, where, label, interval), label) for label in chosen)
 
 
 def _moments(flat: torch.Tensor, mask: torch.Tensor | None, label: int | None, padding: Padding) -> Moments:
@@ -77,13 +77,13 @@ def _rows(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     some = n.clamp(min=1)
     mean = values.where(keep, 0.0).sum(1) / some
     off = (values - mean[:, None]).where(keep, 0.0)
-    left = off.sum(1) / some  # what rounding left over in the first pass
-    off = (off - left[:, None]).where(keep, 0.0)
+    remainder = off.sum(1) / some  # what rounding left over in the first pass
+    off = (off - remainder[:, None]).where(keep, 0.0)
     square = off * off
     return torch.stack(
         (
             n.to(values.dtype),
-            mean + left,
+            mean + remainder,
             square.sum(1),
             (square * off).sum(1),
             (square * square).sum(1),

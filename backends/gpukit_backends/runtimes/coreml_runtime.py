@@ -89,15 +89,15 @@ class CoreMlNetwork:
         import numpy as np
         import torch
 
-        given = batch.contiguous().to(torch.float32).cpu().numpy()
-        step = self.batch or len(given)
+        patches = batch.contiguous().to(torch.float32).cpu().numpy()
+        step = self.batch or len(patches)
         rows: list[list[Any]] = []
-        for start in range(0, len(given), step):
-            part = given[start : start + step]
+        for start in range(0, len(patches), step):
+            part = patches[start : start + step]
             if len(part) < step:
                 part = np.concatenate([part, np.repeat(part[-1:], step - len(part), axis=0)])
-            found = self._loaded.predict({self._input: part})
-            rows.append([torch.from_numpy(np.array(found[name])) for name in self._outputs])
+            outputs = self._loaded.predict({self._input: part})
+            rows.append([torch.from_numpy(np.array(outputs[name])) for name in self._outputs])
         if self._every:
             return tuple(t.to(torch.float32) if t.is_floating_point() else t for t in rows[0])
-        return torch.cat([row[0] for row in rows])[: len(given)].to(batch.device, torch.float32)
+        return torch.cat([row[0] for row in rows])[: len(patches)].to(batch.device, torch.float32)

@@ -52,10 +52,10 @@ class LastLayer:
 
     def _features(self, batch: Any) -> Any:
         """Run the module without the layer; None, from then on too, where the layer is not the last this time."""
-        layer, taken = self._layer, []
+        layer, inputs = self._layer, []
 
         def pass_on(features: Any) -> Any:
-            taken.append((features, features._version))
+            inputs.append((features, features._version))
             return features
 
         layer.forward = pass_on
@@ -64,7 +64,7 @@ class LastLayer:
                 output = first_of(self._module(batch.clone()))
         finally:
             del layer.forward
-        if len(taken) == 1 and output is taken[0][0] and output._version == taken[0][1]:
+        if len(inputs) == 1 and output is inputs[0][0] and output._version == inputs[0][1]:
             return Late(output, _pieces(layer), layer.out_channels)
         self._layer = None
         return None
@@ -74,27 +74,27 @@ class LastLayer:
 
         The output, or what makes it; None where the module cannot be run that way.
         """
-        seen: list[tuple[Any, Any, int, Any, int]] = []
+        calls: list[tuple[Any, Any, int, Any, int]] = []
 
-        def note(layer: Any, given: Any, output: Any) -> None:
-            seen.append((layer, given[0], given[0]._version, output, output._version))
+        def note(layer: Any, source: Any, output: Any) -> None:
+            calls.append((layer, source[0], source[0]._version, output, output._version))
 
         handles = [layer.register_forward_hook(note) for layer in candidates]
         try:
             with _counting():
                 output = first_of(self._module(batch.clone()))
-                for layer, given, before, made, after in seen:
-                    untouched = given._version == before and made._version == after
-                    if made is output and untouched and _same(layer, given, output):
+                for layer, source, before, logits, after in calls:
+                    untouched = source._version == before and logits._version == after
+                    if logits is output and untouched and _same(layer, source, output):
                         self._layer = layer
-                        return Late(given, _pieces(layer), layer.out_channels)
+                        return Late(source, _pieces(layer), layer.out_channels)
                 return output
         except (RuntimeError, TypeError, AttributeError):
             return None
         finally:
             for handle in handles:
                 handle.remove()
-            seen.clear()
+            calls.clear()
 
 
 @contextmanager
@@ -139,14 +139,14 @@ def _pieces(layer: Any) -> Callable[[Any], Any]:
     return run
 
 
-def _same(layer: Any, given: Any, output: Any) -> bool:
+def _same(layer: Any, features: Any, output: Any) -> bool:
     """Whether the layer, run piece by piece, makes the output."""
     import torch
 
     run = _pieces(layer)
     a, b = (n // 3 for n in output.shape[3:])
     odd = (slice(None), slice(None), slice(0, _PLANES), slice(a, None), slice(b, None))
-    return torch.equal(run(given[odd]), output[odd]) and all(
-        torch.equal(run(given[:, :, n : n + _PLANES]), output[:, :, n : n + _PLANES])
+    return torch.equal(run(features[odd]), output[odd]) and all(
+        torch.equal(run(features[:, :, n : n + _PLANES]), output[:, :, n : n + _PLANES])
         for n in range(0, output.shape[2], _PLANES)
     )

@@ -69,7 +69,7 @@ class OnnxRuntime:
                 reason="onnxruntime is not installed",
                 install=install_command(extra),
             )
-        found = next((f"{package} {v}" for package, v in versions.items() if v), "onnxruntime")
+        library = next((f"{package} {v}" for package, v in versions.items() if v), "onnxruntime")
         lacks = (self._provider in ("cuda", "tensorrt") and versions["onnxruntime"] is not None) or (
             self._provider == "coreml" and sys.platform != "darwin"
         )
@@ -79,9 +79,9 @@ class OnnxRuntime:
                 usable=False,
                 reason=f"this ONNX Runtime cannot use {_TITLES[self._provider]}",
                 install=_PROVIDERS[self._provider][2],
-                library=found,
+                library=library,
             )
-        return Availability(usable=True, library=found)
+        return Availability(usable=True, library=library)
 
     def load(self, model: Model, device: str, precision: str) -> OnnxNetwork:
         """Load the graph with the provider of the device, or the named one; never silently on another."""
@@ -191,24 +191,24 @@ class OnnxNetwork:
         import torch
         import torch.utils.dlpack
 
-        given = batch.contiguous().to(torch.float16 if self._type == "float16" else torch.float32)
+        patches = batch.contiguous().to(torch.float16 if self._type == "float16" else torch.float32)
         if not self._on_cuda:
-            results = self._ran(self._session.run, self._outputs, {self._input: given.cpu().numpy()})
+            results = self._ran(self._session.run, self._outputs, {self._input: patches.cpu().numpy()})
             return self._answer([torch.from_numpy(np.asarray(result)).to(batch.device) for result in results])
-        return self._bound(given)
+        return self._bound(patches)
 
-    def _bound(self, given: Any) -> Any:
+    def _bound(self, patches: Any) -> Any:
         """Run the graph on the tensor's own memory, on whatever device that is; nothing crosses."""
         import numpy as np
         import torch
         import torch.utils.dlpack
 
-        kind = given.device.type
+        kind = patches.device.type
         binding = self._session.io_binding()
         element = np.float16 if self._type == "float16" else np.float32
         if kind == "cuda":
-            torch.cuda.current_stream(given.device).synchronize()  # the session has its own stream
-        binding.bind_input(self._input, kind, self._number, element, tuple(given.shape), given.data_ptr())
+            torch.cuda.current_stream(patches.device).synchronize()  # the session has its own stream
+        binding.bind_input(self._input, kind, self._number, element, tuple(patches.shape), patches.data_ptr())
         for name in self._outputs:
             binding.bind_output(name, kind, self._number)
         self._ran(self._session.run_with_iobinding, binding)

@@ -140,19 +140,21 @@ class OpenVinoNetwork:
         import torch
 
         import_silently()
-        given = batch.contiguous().to(torch.float32)
+        patches = batch.contiguous().to(torch.float32)
         step = self.batch or 1
-        if len(given) % step:
-            given = torch.cat([given, given[-1:].expand(step - len(given) % step, *given.shape[1:])])
-        shape = (step, *given.shape[1:])
+        if len(patches) % step:
+            patches = torch.cat([patches, patches[-1:].expand(step - len(patches) % step, *patches.shape[1:])])
+        shape = (step, *patches.shape[1:])
         if shape not in self._ready:
-            self._ready[shape] = self._prepare(given[:step])
+            self._ready[shape] = self._prepare(patches[:step])
         request, size = self._ready[shape]
         if size is None:
-            return _first_axis([_all_outputs(request, given[n : n + step]) for n in range(0, len(given), step)], batch)
-        result = torch.empty((len(given), *size[1:]), dtype=torch.float32)
-        for n in range(0, len(given), step):
-            _infer(request, given[n : n + step], result[n : n + step])
+            return _first_axis(
+                [_all_outputs(request, patches[n : n + step]) for n in range(0, len(patches), step)], batch
+            )
+        result = torch.empty((len(patches), *size[1:]), dtype=torch.float32)
+        for n in range(0, len(patches), step):
+            _infer(request, patches[n : n + step], result[n : n + step])
         return result[: len(batch)]
 
     def _prepare(self, window: Any) -> tuple[Any, tuple[int, ...] | None]:
@@ -163,8 +165,8 @@ class OpenVinoNetwork:
         try:
             graph = self._graph
             if graph is None:
-                graph, reference, kept = _convert(self._module, window, self._every)
-                self._kept.append(kept)
+                graph, reference, owners = _convert(self._module, window, self._every)
+                self._kept.append(owners)
             graph.reshape({graph.inputs[0]: list(window.shape)})
             settings = {
                 "INFERENCE_PRECISION_HINT": "f32",  # never bfloat16, which newer processors would choose
@@ -182,10 +184,10 @@ class OpenVinoNetwork:
             if reference is None:
                 return request, size
             if size is None:
-                found = _all_outputs(request, window)
+                outputs = _all_outputs(request, window)
             else:
-                found = (torch.empty(size, dtype=torch.float32),)
-                _infer(request, window, found[0])
+                outputs = (torch.empty(size, dtype=torch.float32),)
+                _infer(request, window, outputs[0])
         except (InputError, MemoryError):
             raise
         except Exception as error:  # OpenVINO and torch's tracer raise many kinds
@@ -197,22 +199,22 @@ class OpenVinoNetwork:
                 file=self._model.file,
                 fix="use the runtime torch",
             ) from error
-        if len(found) != len(reference) or not all(map(agrees, found, reference)):
+        if len(outputs) != len(reference) or not all(map(agrees, outputs, reference)):
             raise ModelError(
                 "OpenVINO's result differs from torch's", file=self._model.file, fix="use the runtime torch"
             )
         return request, size
 
 
-def agrees(found: Any, reference: Any) -> bool:
+def agrees(output: Any, reference: Any) -> bool:
     """Whether logits differ by no more than `AGREEMENT` of the reference's range; never where either holds NaN."""
-    if found.shape != reference.shape:
+    if output.shape != reference.shape:
         return False
-    if not found.numel():
+    if not output.numel():
         return True
-    found, reference = found.float(), reference.float()
+    output, reference = output.float(), reference.float()
     span = float(reference.max() - reference.min()) or float(reference.abs().max())
-    return bool(float((found - reference).abs().max()) <= AGREEMENT * span)
+    return bool(float((output - reference).abs().max()) <= AGREEMENT * span)
 
 
 def import_silently() -> Any:

@@ -34,11 +34,11 @@ def engine_folder(model: Model) -> tuple[Path | None, str]:
     folder = base / "tensorrt" / model.digest
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         return None, f"{folder} cannot be made: {error.strerror}"
     if hasattr(os, "geteuid") and (
-        found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.is_symlink()
+        status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or folder.is_symlink()
     ):
         return None, f"others can write to {folder}"
     return folder, ""

@@ -111,7 +111,7 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
     every = model.task == "detect"
     original = _tensors_only(load_module(model, torch.device("cpu")), every=every)
     network = load_module(model, torch.device("cpu"))
-    done = [] if isinstance(network, torch.jit.ScriptModule) else _rewrite(network)
+    changes = [] if isinstance(network, torch.jit.ScriptModule) else _rewrite(network)
     network = _tensors_only(network, every=every)
     program = target.suffix.lower() == ".mlpackage"
     with torch.no_grad(), warnings.catch_warnings():
@@ -120,22 +120,25 @@ def to_coreml(model: Model, example: torch.Tensor, target: Path, description: st
         if not isinstance(network, torch.jit.ScriptModule):
             # torch does not annotate its own tracer
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        wanted, found = original(example), traced(example)  # the trace is what is converted, so it is what is compared
+        expected, output = (
+            original(example),
+            traced(example),
+        )  # the trace is what is converted, so it is what is compared
         try:
             with _silent():
-                made = coremltools.convert(
+                package = coremltools.convert(
                     traced, inputs=[coremltools.TensorType(name="image", shape=tuple(example.shape))],
                     convert_to="mlprogram" if program else "neuralnetwork",
                     **({"compute_precision": coremltools.precision.FLOAT32} if program else {}),
                 )  # fmt: skip
         except Exception as error:  # coremltools raises many kinds
             raise _failed("Core ML", error, model) from error
-    made.short_description = model.description[:200]
-    made.version, made.license = model.version, model.license
-    made.user_defined_metadata[METADATA_KEY] = description
+    package.short_description = model.description[:200]
+    package.version, package.license = model.version, model.license
+    package.user_defined_metadata[METADATA_KEY] = description
     with _silent():
-        made.save(os.fspath(target))
-    return difference(found, wanted), done
+        package.save(os.fspath(target))
+    return difference(output, expected), changes
 
 
 @contextlib.contextmanager
@@ -162,8 +165,8 @@ def _tensors_only(module: Any, *, every: bool) -> Any:
             self.inner = module
 
         def forward(self, x: torch.Tensor) -> Any:
-            found = wanted_outputs(self.inner(x), every=every)
-            return found if len(found) > 1 else found[0]
+            outputs = wanted_outputs(self.inner(x), every=every)
+            return outputs if len(outputs) > 1 else outputs[0]
 
     if isinstance(module, torch.jit.ScriptModule):
         return module  # it cannot be called within the trace of another
@@ -204,13 +207,13 @@ def _rewrite(network: Any) -> list[str]:
             shift: torch.Tensor = self.shift  # type: ignore[assignment]
             return y + shift
 
-    done = []
+    layers = []
     for name, module in list(network.named_modules()):
         for key, layer in list(module.named_children()):
             if isinstance(layer, torch.nn.ConvTranspose3d) and any(layer.output_padding):
                 setattr(module, key, Cropped(layer).eval())
-                done.append(f"{name}.{key}".lstrip("."))
-    return [f"{len(done)} transposed convolutions with output padding became cut ones"] if done else []
+                layers.append(f"{name}.{key}".lstrip("."))
+    return [f"{len(layers)} transposed convolutions with output padding became cut ones"] if layers else []
 
 
 def _failed(what: str, error: Exception, model: Model) -> ModelError:

@@ -110,16 +110,16 @@ class TorchNetwork:
 
     def late(self, batch: Any) -> Any:
         """As a call, or `gpukit.ai.inference.lazy_logits.Late`, whose logits are made when they are asked for."""
-        found = None if self._last is None else self._last.run(batch.contiguous())
-        return self(batch) if found is None else found
+        logits = None if self._last is None else self._last.run(batch.contiguous())
+        return self(batch) if logits is None else logits
 
     def _contexts(self) -> list[AbstractContextManager[Any]]:
         import torch
 
-        found: list[AbstractContextManager[Any]] = []
+        contexts: list[AbstractContextManager[Any]] = []
         if self._cast is not None:
-            found.append(torch.autocast(self._device.type, dtype=self._cast))
+            contexts.append(torch.autocast(self._device.type, dtype=self._cast))
         if self._device.type == "cuda":
             # All windows have one size, so looking for the fastest convolution once pays.
-            found.append(torch.backends.cudnn.flags(enabled=True, benchmark=True))
-        return found
+            contexts.append(torch.backends.cudnn.flags(enabled=True, benchmark=True))
+        return contexts

@@ -157,12 +157,12 @@ def describe(
         No voxel of the part is a measurement.
     """
     usual = _PERCENTAGES if full else (50.0,)
-    asked = tuple(sorted({*usual, *map(float, percentages)}))
-    found = distribution(part.values, asked, part.mask, padding=volume.padding)
-    s = found.statistics
+    q_all = tuple(sorted({*usual, *map(float, percentages)}))
+    summary = distribution(part.values, q_all, part.mask, padding=volume.padding)
+    s = summary.statistics
     if s.n == 0:
         raise InputError("every voxel of the region is padding: there is nothing to measure", attribute="region")
-    values = dict(zip(found.q, found.percentiles, strict=True))
+    values = dict(zip(summary.q, summary.percentiles, strict=True))
     u = unit or UCUM.get(ValueUnit(volume.unit), "1")
     squared = u if u == "1" else f"({u})2" if "/" in u else f"{u}2"
     rows: list[tuple[str, float, str]] = [
@@ -231,10 +231,10 @@ def peaks(part: Part, volume: Volume, *, unit: str) -> tuple[list[Quantity], lis
         valid = valid & xp.astype(part.mask, xp.bool)
     if not bool(xp.any(valid)):
         return [], []
-    lost = xp.full(means.shape, -math.inf, dtype=means.dtype, device=_device(means))
-    highest = float(xp.max(xp.where(valid, values, lost)))
-    at_max = float(xp.max(xp.where(valid & (values == highest), means, lost)))
-    peak = float(xp.max(xp.where(valid, means, lost)))
+    lowest = xp.full(means.shape, -math.inf, dtype=means.dtype, device=_device(means))
+    highest = float(xp.max(xp.where(valid, values, lowest)))
+    at_max = float(xp.max(xp.where(valid & (values == highest), means, lowest)))
+    peak = float(xp.max(xp.where(valid, means, lowest)))
     return [
         Quantity("peak", peak, unit, _CODES["peak"]),
         Quantity("peak_at_max", at_max, unit, _CODES["peak_at_max"]),

@@ -122,15 +122,15 @@ def rois(
         _check_hu(volume)
     unit = UCUM.get(ValueUnit(volume.unit), "1")
     chosen = histogram if isinstance(histogram, Bins) else Bins()
-    made = []
+    measurements = []
     for part in parts_of(volume, at.region, slice=at.slice, labels=labels, threshold=threshold):
         quantities, notes = describe(part, volume, full=statistics, bins=bins or chosen, percentages=percentiles)
         if statistics:
             # Of everything a peak has no use, and would take longer than all else together.
             whole = at.region is None or volume.grid.shape[0] == 1
-            more, told = ([], []) if whole else peaks(part, volume, unit=unit)
+            more, peak_notes = ([], []) if whole else peaks(part, volume, unit=unit)
             quantities += more
-            notes += told
+            notes += peak_notes
         quantities += size_of(part, at)
         extra: dict[str, Any] = {"statistics": statistics_object(quantities)}
         details = []
@@ -139,8 +139,8 @@ def rois(
         if histogram:
             low, high = (next(q.value for q in quantities if q.name == name) for name in ("min", "max"))
             extra["histogram"] = binned(part, volume, chosen, low, high, unit)
-        made.append(finished(kind, part, at, quantities, details=details, notes=notes, extra=extra))
-    return made
+        measurements.append(finished(kind, part, at, quantities, details=details, notes=notes, extra=extra))
+    return measurements
 
 
 def hu(image: Image, region: Region = None, **options: Any) -> Measurement:
@@ -277,7 +277,7 @@ def finished(
     notes: Sequence[str] = (), extra: dict[str, Any] | None = None,
 ) -> Measurement:  # fmt: skip
     """A measurement of a part, with all that is known of where it was taken."""
-    told = (*at.volume.notes, *at.notes, *part.notes, *notes)
+    remarks = (*at.volume.notes, *at.notes, *part.notes, *notes)
     named = extra
     if part.label is not None:
         whose = mask_object(os.fspath(at.region)) if isinstance(at.region, (str, os.PathLike)) else {}
@@ -299,7 +299,7 @@ def finished(
         tracking_uid=part.tracking_uid,
         frame_of_reference_uid=str(at.volume.metadata.get("FrameOfReferenceUID") or ""),
         details=(*details, *scale_details(at.volume)),
-        notes=tuple(dict.fromkeys(told)),
+        notes=tuple(dict.fromkeys(remarks)),
         method=type(part.drawn).__name__.lower() if part.drawn is not None else "",
         extra=named,
         mask=block,
@@ -323,7 +323,7 @@ def mask_object(path: str) -> dict[str, str]:
     return {"sop_class_uid": kind, "sop_instance_uid": str(header.get("SOPInstanceUID", "")), "path": path}
 
 
-def single(made: Sequence[Measurement]) -> Measurement:
+def single(measurements: Sequence[Measurement]) -> Measurement:
     """The only measurement.
 
     Raises
@@ -331,10 +331,10 @@ def single(made: Sequence[Measurement]) -> Measurement:
     SelectionError
         There are several, one a label.
     """
-    if len(made) == 1:
-        return made[0]
-    listed = ", ".join(m.label for m in made)
-    raise SelectionError(f"the mask has {len(made)} labels", attribute="labels", fix=f"choose one of {listed}")
+    if len(measurements) == 1:
+        return measurements[0]
+    listed = ", ".join(m.label for m in measurements)
+    raise SelectionError(f"the mask has {len(measurements)} labels", attribute="labels", fix=f"choose one of {listed}")
 
 
 def _check_hu(volume: Volume) -> None:

@@ -110,15 +110,15 @@ def volumes(
             "the image has no place in the patient, or no slice thickness: it has areas, no volume",
             fix="measure an area, or give the whole series",
         )
-    made = []
+    measurements = []
     for part in inside:
         counted, details = (part, []) if values is None else _between(part, at.volume, values)
         quantities, notes = _sizes(counted, at.volume, method)
         extra = {"statistics": {q.name: q.value for q in quantities}}
-        done = finished("volume", counted, replace(at, calibration=None), quantities, details=details, notes=notes,
+        measurement = finished("volume", counted, replace(at, calibration=None), quantities, details=details, notes=notes,
                         extra=extra)  # fmt: skip
-        made.append(replace(done, method=method))
-    return made
+        measurements.append(replace(measurement, method=method))
+    return measurements
 
 
 def _between(part: Part, volume: Volume, values: tuple[float | None, float | None]) -> tuple[Part, list[Detail]]:
@@ -133,9 +133,9 @@ def _between(part: Part, volume: Volume, values: tuple[float | None, float | Non
         inside = inside & (wide >= low)
     if high is not None:
         inside = inside & (wide <= high)
-    lost = invalid(xp, part.values, volume.padding)
-    if lost is not None:
-        inside = inside & ~lost
+    missing = invalid(xp, part.values, volume.padding)
+    if missing is not None:
+        inside = inside & ~missing
     if part.mask is not None:
         inside = inside & xp.astype(part.mask, xp.bool)
     unit = str(volume.unit)
@@ -153,26 +153,26 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
     n = voxels_in(replace(part, mask=mask))
     if n == 0:
         raise InputError("no voxel lies between the thresholds", attribute="threshold")
-    found = {"voxels": n * part.grid.voxel_volume / 1000}
-    rows = [Quantity("volume_voxels", found["voxels"], "ml", Code("YEKZ", "IBSI", "Volume from Voxel Summation"))]
+    millilitres = {"voxels": n * part.grid.voxel_volume / 1000}
+    rows = [Quantity("volume_voxels", millilitres["voxels"], "ml", Code("YEKZ", "IBSI", "Volume from Voxel Summation"))]
     notes = []
     try:
         from gpukit.ops.mask_surface import mask_surface
 
         mesh = mask_surface(host, part.block_grid)
-        found["mesh"] = mesh.volume / 1000
+        millilitres["mesh"] = mesh.volume / 1000
         rows += [
-            Quantity("volume_mesh", found["mesh"], "ml", Code("RNU0", "IBSI", "Volume of Mesh")),
+            Quantity("volume_mesh", millilitres["mesh"], "ml", Code("RNU0", "IBSI", "Volume of Mesh")),
             Quantity("surface_area", mesh.area, "mm2", _SURFACE),
         ]
     except DependencyError as error:
         if method == "mesh":
             raise
         notes.append(f"no volume by mesh: {error}")
-    found["planimetric"] = _planimetric(host, part, volume)
-    rows.insert(len(rows) - 1 if "mesh" in found else len(rows),
-                Quantity("volume_planimetric", found["planimetric"], "ml"))  # fmt: skip
-    head = Quantity("volume", found[method], "ml", _VOLUME)
+    millilitres["planimetric"] = _planimetric(host, part, volume)
+    rows.insert(len(rows) - 1 if "mesh" in millilitres else len(rows),
+                Quantity("volume_planimetric", millilitres["planimetric"], "ml"))  # fmt: skip
+    head = Quantity("volume", millilitres[method], "ml", _VOLUME)
     return [head, *rows, Quantity("n", n, "{voxels}")], notes
 
 
@@ -187,15 +187,15 @@ def _planimetric(host: NDArray[np.bool_], part: Part, volume: Volume) -> float:
     normal = cross / area
     nk = grid.shape[0]
     places = np.array([float(grid.to_world((0, 0, k)) @ normal) for k in range(nk)])
-    known = {} if volume.acquired_slices else {s.index: s.position for s in volume.sources if s.phase == 0}
+    positions = {} if volume.acquired_slices else {s.index: s.position for s in volume.sources if s.phase == 0}
     counts, first = host.sum(axis=(1, 2)), part.start[0]
     if part.acquired is not None:
         places = np.asarray(volume.acquired_slices, float) * abs(float(grid.affine[:3, 2] @ normal))
         counts, first = part.acquired.sum(axis=(1, 2)), 0
-    elif nk > 1 and set(known) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
-        float(np.dot(np.subtract(known[nk - 1], known[0]), normal))), rel_tol=0.01
+    elif nk > 1 and set(positions) == set(range(nk)) and math.isclose(abs(places[-1] - places[0]), abs(
+        float(np.dot(np.subtract(positions[nk - 1], positions[0]), normal))), rel_tol=0.01
     ):  # fmt: skip
-        places = np.array([float(np.dot(known[k], normal)) for k in range(nk)])
+        places = np.array([float(np.dot(positions[k], normal)) for k in range(nk)])
     if len(places) == 1:
         steps = np.array([grid.voxel_volume / area])
     else:

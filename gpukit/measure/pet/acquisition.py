@@ -259,14 +259,14 @@ def _private(dataset: Dataset, group: int, element: int, creator: str, maker: st
     from pydicom.tag import Tag
 
     creators = [(n, dataset.get(Tag(group, n))) for n in range(0x10, 0x100)]
-    there = [(n, str(found.value or "")) for n, found in creators if found is not None]
+    there = [(n, str(attribute.value or "")) for n, attribute in creators if attribute is not None]
     blocks = [n for n, name in there if name.strip().upper().startswith(creator.upper())]
     if not there and maker in vendor:
         blocks = [0x10]
     for block in blocks:
-        found = dataset.get(Tag(group, block << 8 | element))
-        if found is not None and found.value not in (None, "", b""):
-            value = found.value
+        attribute = dataset.get(Tag(group, block << 8 | element))
+        if attribute is not None and attribute.value not in (None, "", b""):
+            value = attribute.value
             return value.decode("ascii", "replace").strip(" \0") if isinstance(value, bytes) else value
     return None
 
@@ -274,9 +274,9 @@ def _private(dataset: Dataset, group: int, element: int, creator: str, maker: st
 def _private_time(dataset: Dataset, vendor: str, zone: timezone | None) -> tuple[datetime, str] | None:
     for group, element, creator, maker, name in _PRIVATE_TIMES:
         value = _private(dataset, group, element, creator, maker, vendor)
-        found = parse_dt(value)
-        if found is not None:
-            return local_time(found, zone), name
+        moment = parse_dt(value)
+        if moment is not None:
+            return local_time(moment, zone), name
     return None
 
 

@@ -100,20 +100,20 @@ def parse_activity(text: float | str) -> float:
     return value
 
 
-def weight_of(facts: PetFacts, given: float | None) -> Stated | None:
+def weight_of(facts: PetFacts, override: float | None) -> Stated | None:
     """Body weight in kg; None where nobody states it."""
-    value, source = (facts.weight, "PatientWeight") if given is None else (given, "--weight")
-    if value is None or (given is None and value == 0):
+    value, source = (facts.weight, "PatientWeight") if override is None else (override, "--weight")
+    if value is None or (override is None and value == 0):
         return None
     if not 0 < value <= _HEAVIEST:
         raise InputError(f"{value:g} kg is no body weight", file=facts.file, attribute=source, fix="give --weight KG")
     return Stated(value, source)
 
 
-def height_of(facts: PetFacts, given: float | None) -> Stated | None:
+def height_of(facts: PetFacts, override: float | None) -> Stated | None:
     """Body height in cm; None where nobody states it."""
-    if given is not None:
-        value, source = given, "--height"
+    if override is not None:
+        value, source = override, "--height"
     elif not facts.size:
         return None
     else:  # metres in the standard; some write centimetres, and no number is both
@@ -123,9 +123,9 @@ def height_of(facts: PetFacts, given: float | None) -> Stated | None:
     return Stated(value, source)
 
 
-def sex_of(facts: PetFacts, given: str | None) -> tuple[str, str] | None:
+def sex_of(facts: PetFacts, override: str | None) -> tuple[str, str] | None:
     """Sex M, F or O and its origin; None where nobody states it."""
-    value, source = (facts.sex, "PatientSex") if given is None else (given.upper(), "--sex")
+    value, source = (facts.sex, "PatientSex") if override is None else (override.upper(), "--sex")
     if not value:
         return None
     if value not in SEXES:
@@ -135,10 +135,10 @@ def sex_of(facts: PetFacts, given: str | None) -> tuple[str, str] | None:
     return value, source
 
 
-def dose_of(facts: PetFacts, given: float | str | None) -> tuple[Stated, str] | None:
+def dose_of(facts: PetFacts, override: float | str | None) -> tuple[Stated, str] | None:
     """Administered activity in Bq, and a note; None where nobody states it."""
-    if given is not None:
-        return Stated(parse_activity(given), "--dose"), ""
+    if override is not None:
+        return Stated(parse_activity(override), "--dose"), ""
     value = facts.dose
     if value is None or value == 0:
         return None
@@ -148,25 +148,25 @@ def dose_of(facts: PetFacts, given: float | str | None) -> tuple[Stated, str] | 
             fix="give --dose, such as 370MBq",
         )  # fmt: skip
     if value < _MEGA:
-        told = f"RadionuclideTotalDose {value:g} cannot be Bq and was taken for MBq"
-        return Stated(value * 1e6, "RadionuclideTotalDose, in MBq"), told
+        note = f"RadionuclideTotalDose {value:g} cannot be Bq and was taken for MBq"
+        return Stated(value * 1e6, "RadionuclideTotalDose, in MBq"), note
     return Stated(value, "RadionuclideTotalDose"), ""
 
 
-def half_life_of(facts: PetFacts, given: float | None) -> Stated | None:
+def half_life_of(facts: PetFacts, override: float | None) -> Stated | None:
     """Half-life in s; None where nobody states it."""
-    if given is not None:
-        if not (math.isfinite(given) and given > 0):
-            raise InputError(f"{given:g} s is no half-life", attribute="--half-life")
-        return Stated(given, "--half-life")
+    if override is not None:
+        if not (math.isfinite(override) and override > 0):
+            raise InputError(f"{override:g} s is no half-life", attribute="--half-life")
+        return Stated(override, "--half-life")
     if facts.half_life is None or facts.half_life == 0:
         return None
     value = facts.half_life
-    known = _known_half_life(facts.nuclide)
-    if value < 0 or (known is not None and abs(value / known - 1) > 0.05):
-        told = f" of {facts.nuclide} ({known:g} s)" if known is not None else ""
+    tabulated = _known_half_life(facts.nuclide)
+    if value < 0 or (tabulated is not None and abs(value / tabulated - 1) > 0.05):
+        reference = f" of {facts.nuclide} ({tabulated:g} s)" if tabulated is not None else ""
         raise InputError(
-            f"{value:g} s is not the half-life{told}", file=facts.file, attribute="RadionuclideHalfLife",
+            f"{value:g} s is not the half-life{reference}", file=facts.file, attribute="RadionuclideHalfLife",
             fix="give --half-life in seconds",
         )  # fmt: skip
     return Stated(value, "RadionuclideHalfLife")
@@ -174,12 +174,12 @@ def half_life_of(facts: PetFacts, given: float | None) -> Stated | None:
 
 def _known_half_life(nuclide: str) -> float | None:
     words = f"{nuclide} ".upper()
-    found = {value for names, value in _HALF_LIVES.items() if any(name in words for name in names)}
-    return found.pop() if len(found) == 1 else None
+    half_lives = {value for names, value in _HALF_LIVES.items() if any(name in words for name in names)}
+    return half_lives.pop() if len(half_lives) == 1 else None
 
 
 def injection_of(
-    facts: PetFacts, given: datetime | str | None, reference: datetime, half_life: float
+    facts: PetFacts, override: datetime | str | None, reference: datetime, half_life: float
 ) -> tuple[float, datetime, str, list[str]]:
     """Seconds from injection to the reference time, the injection, its origin, and notes.
 
@@ -193,8 +193,8 @@ def injection_of(
         There is none, or it contradicts the reference time.
     """
     notes: list[str] = []
-    if given is not None:
-        moment, clock, source = *_moment(given, "--injection-time", facts.zone), "--injection-time"
+    if override is not None:
+        moment, clock, source = *_moment(override, "--injection-time", facts.zone), "--injection-time"
     else:
         moment, clock = facts.start, facts.start_time
         source = "RadiopharmaceuticalStartDateTime" if moment is not None else "RadiopharmaceuticalStartTime"
@@ -214,14 +214,14 @@ def injection_of(
     if moment is not None:
         seconds = (reference - moment).total_seconds()
         wrong_day = abs(seconds) > _DATED.total_seconds() and not 0 <= seconds <= _LATE * half_life
-        if wrong_day and given is None:
+        if wrong_day and override is None:
             if half_life > _DAY:
                 raise _contradiction(facts, source, seconds)
             clock, moment = moment.time(), None
             notes.append(f"the date of {source} cannot belong to this series: only its time of day was used")
     if moment is None:
         assert clock is not None
-        if half_life > _DAY and given is None:
+        if half_life > _DAY and override is None:
             raise InputError(
                 "without its date the injection may be any day before the scan", file=facts.file, attribute=source,
                 fix="give --injection-time with its date",
@@ -241,10 +241,10 @@ def injection_of(
 
 
 def reference_given(
-    given: datetime | str, injection: datetime | None, acquired: datetime | None, zone: timezone | None = None
+    override: datetime | str, injection: datetime | None, acquired: datetime | None, zone: timezone | None = None
 ) -> datetime:
     """The user's reference time, in the zone of the series; a time without a date is on the day of the acquisition."""
-    moment, clock = _moment(given, "--reference-time", zone)
+    moment, clock = _moment(override, "--reference-time", zone)
     if moment is not None:
         return moment
     near = acquired or injection
@@ -254,16 +254,16 @@ def reference_given(
     return min(days, key=lambda day: abs(day - near))
 
 
-def _moment(given: datetime | str, option: str, zone: timezone | None) -> tuple[datetime | None, time | None]:
+def _moment(text: datetime | str, option: str, zone: timezone | None) -> tuple[datetime | None, time | None]:
     """The user's time, in the zone of the series."""
-    moment, clock = (given, None) if isinstance(given, datetime) else (parse_dt(given), parse_tm(given))
+    moment, clock = (text, None) if isinstance(text, datetime) else (parse_dt(text), parse_tm(text))
     if moment is None and clock is None:
         raise InputError(
-            f"{given!r} is not a time", attribute=option, fix="write 10:35:00, 103500 or 2024-05-17T10:35:00"
+            f"{text!r} is not a time", attribute=option, fix="write 10:35:00, 103500 or 2024-05-17T10:35:00"
         )
     if moment is not None and moment.tzinfo is not None and zone is None:
         raise InputError(
-            f"{given} states an offset from UTC, and the series not that of its times (TimezoneOffsetFromUTC)",
+            f"{text} states an offset from UTC, and the series not that of its times (TimezoneOffsetFromUTC)",
             attribute=option, fix="give the scanner's local time, without an offset",
         )  # fmt: skip
     return (None if moment is None else local_time(moment, zone)), clock

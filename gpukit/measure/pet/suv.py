@@ -76,11 +76,11 @@ def suv(
     SelectionError
         A slice or a label must be named.
     """
-    given = Overrides(
+    overrides = Overrides(
         weight=weight, height=height, sex=sex, dose=dose, injection_time=injection_time, reference_time=reference_time,
         half_life=half_life,
     )  # fmt: skip
-    return single(suvs(image, region, overrides=given, **options))
+    return single(suvs(image, region, overrides=overrides, **options))
 
 
 def suvs(
@@ -122,15 +122,15 @@ def suvs(
     at = open_measured(image, region, slice=None if slice == "each" else slice, device=device)
     values, scale = suv_volume(at.volume, chosen, overrides=overrides)
     at = replace(at, volume=values)
-    given = histogram if isinstance(histogram, Bins) else Bins()
+    edges = histogram if isinstance(histogram, Bins) else Bins()
     if slice == "each":
         slices: list[Any] = list(range(values.grid.shape[0]))
     else:
         slices = [at.slice]
-    found = [part for k in slices for part in parts_of(values, at.region, slice=k, labels=labels, threshold=threshold)]
+    parts = [part for k in slices for part in parts_of(values, at.region, slice=k, labels=labels, threshold=threshold)]
     return [
-        _measured(part, at, scale, metabolic, statistics, given if histogram else None, bins or given, percentiles)
-        for part in found
+        _measured(part, at, scale, metabolic, statistics, edges if histogram else None, bins or edges, percentiles)
+        for part in parts
     ]
 
 
@@ -145,7 +145,7 @@ def _measured(
     percentiles: Sequence[float],
 ) -> Measurement:
     quantities, notes = describe(part, at.volume, full=full, bins=bins, percentages=percentiles, unit=scale.unit)
-    more, told = peaks(part, at.volume, unit=scale.unit)
+    more, remarks = peaks(part, at.volume, unit=scale.unit)
     quantities += more
     lowest, highest = (next(q.value for q in quantities if q.name == name) for name in ("min", "max"))
     metabolism, details, active = _metabolism(part, at.volume, highest, metabolic, scale)
@@ -155,12 +155,12 @@ def _measured(
     extra: dict[str, Any] = {"suv_type": scale.kind, "statistics": statistics_object(quantities)}
     if histogram is not None:
         extra["histogram"] = binned(part, at.volume, histogram, lowest, highest, scale.unit)
-    told = [*scale.notes, *notes, *told]
-    done = finished("suv", part, at, quantities, details=(*scale.details, *details), notes=told, extra=extra)
+    remarks = [*scale.notes, *notes, *remarks]
+    measurement = finished("suv", part, at, quantities, details=(*scale.details, *details), notes=remarks, extra=extra)
     # what makes an object of its own is the metabolic volume, not the region that it was looked for in
     whole = at.volume
     block = MaskBlock(active, part.start, part.grid, whole.sources, whole.metadata, whole.acquired_slices)
-    return replace(done, mask=block)
+    return replace(measurement, mask=block)
 
 
 def suv_volume(volume: Volume, kind: str = "bw", *, overrides: Overrides | None = None) -> tuple[Volume, SuvScale]:
@@ -192,8 +192,8 @@ def suv_volume(volume: Volume, kind: str = "bw", *, overrides: Overrides | None 
     values = xp.astype(volume.array, xp.float32)
     if volume.padding is not None:
         low, high = volume.padding
-        lost = (values >= low) & (values <= high)
-        values = xp.where(lost, xp.full(values.shape, math.nan, dtype=xp.float32, device=device_in(values)), values)
+        excluded = (values >= low) & (values <= high)
+        values = xp.where(excluded, xp.full(values.shape, math.nan, dtype=xp.float32, device=device_in(values)), values)
     if len(set(scale.factors)) == 1:
         scaled = values * scale.factors[0]
     else:
@@ -227,17 +227,17 @@ def _metabolism(
     inside = part.values >= level
     if part.mask is not None:
         inside = inside & xp.astype(part.mask, xp.bool)
-    found = statistics(part.values, inside, padding=values.padding)
-    assert isinstance(found, Statistics)
+    summary = statistics(part.values, inside, padding=values.padding)
+    assert isinstance(summary, Statistics)
     details = [Detail("metabolic_threshold", level, scale.unit, origin)]
     if not values.geometry.depth:  # such as one slice of unknown thickness: its voxels have none
-        return [Quantity("metabolic_mean", found.mean, scale.unit)], details, inside
-    volume = found.n * part.grid.voxel_volume / 1000
+        return [Quantity("metabolic_mean", summary.mean, scale.unit)], details, inside
+    volume = summary.n * part.grid.voxel_volume / 1000
     mass = scale.unit.partition("}")[2].removesuffix("/ml")  # g, or cm2
     quantities = [
         Quantity("metabolic_volume", volume, "ml", _METABOLIC),
-        Quantity("total_lesion_glycolysis", found.mean * volume if found.n else 0.0, mass, _GLYCOLYSIS),
-        Quantity("metabolic_mean", found.mean, scale.unit),
+        Quantity("total_lesion_glycolysis", summary.mean * volume if summary.n else 0.0, mass, _GLYCOLYSIS),
+        Quantity("metabolic_mean", summary.mean, scale.unit),
     ]
     return quantities, details, inside
 

@@ -101,13 +101,13 @@ def suv_scale(facts: PetFacts, kind: str = "bw", overrides: Overrides | None = N
 class _Work:
     """One computation; collects details and notes on the way."""
 
-    def __init__(self, facts: PetFacts, kind: str, given: Overrides) -> None:
-        self.facts, self.kind, self.given = facts, kind, given
+    def __init__(self, facts: PetFacts, kind: str, overrides: Overrides) -> None:
+        self.facts, self.kind, self.given = facts, kind, overrides
         self.details: list[Detail] = []
         self.notes: list[str] = list(facts.notes)
-        self.weight = weight_of(facts, given.weight)
-        self.height = height_of(facts, given.height)
-        self.sex = sex_of(facts, given.sex) if given.sex is not None or facts.sex in ("M", "F", "O") else None
+        self.weight = weight_of(facts, overrides.weight)
+        self.height = height_of(facts, overrides.height)
+        self.sex = sex_of(facts, overrides.sex) if overrides.sex is not None or facts.sex in ("M", "F", "O") else None
 
     def scale(self) -> SuvScale:
         facts = self.facts
@@ -138,11 +138,11 @@ class _Work:
         facts = self.facts
         weight = self._need_weight()
         self._say("weight", weight.value, "kg", weight.source)
-        found = dose_of(facts, self.given.dose)
-        if found is None:
+        injection = dose_of(facts, self.given.dose)
+        if injection is None:
             raise self._missing("the administered dose", "RadionuclideTotalDose", "--dose, such as 370MBq")
-        dose, told = found
-        self.notes += [told] if told else []
+        dose, note = injection
+        self.notes += [note] if note else []
         self._say("dose", dose.value, "Bq", dose.source)
         self._check_corrections()
         self._say("decay_correction", facts.decay_correction, "", "DecayCorrection")
@@ -190,22 +190,22 @@ class _Work:
         return half_life.value
 
     def _reference(self, half_life: float) -> tuple[datetime, str]:
-        given, facts = self.given.reference_time, self.facts
-        if given is not None:
+        override, facts = self.given.reference_time, self.facts
+        if override is not None:
             acquired = [t.acquisition for t in facts.times if t.acquisition is not None]
-            return reference_given(given, None, min(acquired) if acquired else None, facts.zone), "--reference-time"
+            return reference_given(override, None, min(acquired) if acquired else None, facts.zone), "--reference-time"
         if facts.corrected_to is not None:
             return facts.corrected_to, "DecayCorrectionDateTime"
-        reference, source, told = reference_time(facts.times, facts.private_time, half_life, facts.file)
-        self.notes += told
+        reference, source, notes = reference_time(facts.times, facts.private_time, half_life, facts.file)
+        self.notes += notes
         if len(facts.times) == 1:
             self.notes.append("of the series only this slice was given: an earlier acquisition would not be known")
         return reference, source
 
     def _decay(self, reference: datetime, source: str, half_life: float) -> float:
         """Share of the dose that is left at the reference time."""
-        seconds, moment, origin, told = injection_of(self.facts, self.given.injection_time, reference, half_life)
-        self.notes += told
+        seconds, moment, origin, notes = injection_of(self.facts, self.given.injection_time, reference, half_life)
+        self.notes += notes
         self._say("injection_time", moment.isoformat(), "", origin)
         self._say("reference_time", reference.isoformat(), "", source)
         self._say("decay_time", seconds, "s", "computed")
@@ -213,7 +213,7 @@ class _Work:
 
     def _decay_of_slices(self, half_life: float) -> list[float]:
         """Share of the dose that is left, on average, while each slice was acquired."""
-        found: dict[tuple[datetime, float], float] = {}
+        factors: dict[tuple[datetime, float], float] = {}
         listed = []
         for times in self.facts.times:
             if times.acquisition is None:
@@ -221,16 +221,16 @@ class _Work:
             if times.duration is None:
                 raise self._missing("the duration of a slice", "ActualFrameDuration", "")
             key = (times.acquisition, times.duration)
-            if key not in found:
-                seconds, moment, origin, told = injection_of(
+            if key not in factors:
+                seconds, moment, origin, notes = injection_of(
                     self.facts, self.given.injection_time, times.acquisition, half_life
                 )
-                if not found:
+                if not factors:
                     self._say("injection_time", moment.isoformat(), "", origin)
-                self.notes += told
-                found[key] = math.pow(2.0, -seconds / half_life) * frame_average(times.duration, half_life)
-            listed.append(found[key])
-        first, last = min(found), max(found)
+                self.notes += notes
+                factors[key] = math.pow(2.0, -seconds / half_life) * frame_average(times.duration, half_life)
+            listed.append(factors[key])
+        first, last = min(factors), max(factors)
         self._say("acquisition_time_first", first[0].isoformat(), "", "AcquisitionDate and AcquisitionTime")
         self._say("acquisition_time_last", last[0].isoformat(), "", "AcquisitionDate and AcquisitionTime")
         self._say("frame_duration", first[1], "s", "ActualFrameDuration")
@@ -277,9 +277,9 @@ class _Work:
 
     def _change(self, what: str) -> float:
         """How the user's values change an SUV that the vendor computed with the file's."""
-        facts, given = self.facts, self.given
+        facts, overrides = self.facts, self.given
         change = 1.0
-        if given.weight is not None:
+        if overrides.weight is not None:
             own = weight_of(facts, None)
             if own is None:
                 raise InputError(
@@ -289,18 +289,18 @@ class _Work:
             assert self.weight is not None
             change *= self.weight.value / own.value
             self._say("weight", self.weight.value, "kg", f"--weight, instead of {own.value:g} kg")
-        if given.dose is not None:
-            theirs, mine = dose_of(facts, None), dose_of(facts, given.dose)
+        if overrides.dose is not None:
+            theirs, mine = dose_of(facts, None), dose_of(facts, overrides.dose)
             if theirs is None or mine is None:
                 raise self._missing("the dose that the vendor computed with", "RadionuclideTotalDose", "")
             change *= theirs[0].value / mine[0].value
             self._say("dose", mine[0].value, "Bq", f"--dose, instead of {theirs[0].value:g} Bq")
-        if given.injection_time is not None and facts.decay_correction != "ADMIN":
+        if overrides.injection_time is not None and facts.decay_correction != "ADMIN":
             half_life = self._half_life()
             reference, _ = self._reference(half_life)
             old = injection_of(facts, None, reference, half_life)[0]
-            new, moment, origin, told = injection_of(facts, given.injection_time, reference, half_life)
-            self.notes += told
+            new, moment, origin, notes = injection_of(facts, overrides.injection_time, reference, half_life)
+            self.notes += notes
             self._say("injection_time", moment.isoformat(), "", origin)
             change *= math.pow(2.0, (new - old) / half_life)
         return change
@@ -314,8 +314,8 @@ class _Work:
         if height is None:
             raise self._missing("the height", "PatientSize", "--height in cm")
         if kind != "bsa" and sex is None:
-            stated = f"the sex (the file says {self.facts.sex!r})" if self.facts.sex else "the sex"
-            raise self._missing(stated, "PatientSex", "--sex")
+            attribute = f"the sex (the file says {self.facts.sex!r})" if self.facts.sex else "the sex"
+            raise self._missing(attribute, "PatientSex", "--sex")
         self._say("weight", weight.value, "kg", weight.source)
         self._say("height", height.value, "cm", height.source)
         if kind == "bsa":

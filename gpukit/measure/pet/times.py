@@ -97,7 +97,7 @@ def reference_time(
     if all(one.frame_reference == 0 for one in slices):
         # An average over a frame is never at its start: 0 says that nothing was recorded, or that the frame began then.
         return min(acquired), "AcquisitionTime", [f"{why} and FrameReferenceTime is 0: the first acquisition was taken"]
-    told = [f"{why}: the reference time was computed from acquisition, frame duration and frame reference time"]
+    notes = [f"{why}: the reference time was computed from acquisition, frame duration and frame reference time"]
     starts = []
     for one in slices:
         for value, keyword in ((one.duration, "ActualFrameDuration"), (one.frame_reference, "FrameReferenceTime")):
@@ -117,4 +117,4 @@ def reference_time(
             attribute="FrameReferenceTime",
             fix="give the time that the values were decay-corrected to with --reference-time",
         )  # fmt: skip
-    return first, "AcquisitionTime, ActualFrameDuration and FrameReferenceTime", told
+    return first, "AcquisitionTime, ActualFrameDuration and FrameReferenceTime", notes

@@ -29,12 +29,12 @@ def crossing(points: Sequence[Point2]) -> tuple[int, int] | None:
     order = sorted(range(count), key=lambda n: boxes[n][0])
     active: list[int] = []
     for n in order:  # sweep over x: only sides whose boxes overlap are compared
-        left, _, low, high = boxes[n]
-        active = [m for m in active if boxes[m][1] >= left]
+        x_low, _, low, high = boxes[n]
+        active = [m for m in active if boxes[m][1] >= x_low]
         near = (m for m in active if boxes[m][2] <= high and boxes[m][3] >= low)
-        found = [(min(m, n), max(m, n)) for m in near if _meet(sides, m, n, count)]
-        if found:
-            return min(found)
+        pairs = [(min(m, n), max(m, n)) for m in near if _meet(sides, m, n, count)]
+        if pairs:
+            return min(pairs)
         active.append(n)
     return None
 
@@ -80,9 +80,9 @@ def _within(a: Point2, b: Point2, p: Point2) -> bool:
 
 def _turn(a: Point2, b: Point2, c: Point2) -> int:
     """Sign of the turn a, b, c: exact where floating point cannot tell."""
-    left, right = (b[0] - a[0]) * (c[1] - a[1]), (b[1] - a[1]) * (c[0] - a[0])
-    value = left - right
-    if abs(value) > 1e-14 * (abs(left) + abs(right)):
+    rising, falling = (b[0] - a[0]) * (c[1] - a[1]), (b[1] - a[1]) * (c[0] - a[0])
+    value = rising - falling
+    if abs(value) > 1e-14 * (abs(rising) + abs(falling)):
         return 1 if value > 0 else -1
     (ux, uy), (vx, vy) = _exact(b, a), _exact(c, a)
     exact = ux * vy - uy * vx

@@ -131,27 +131,27 @@ def parts_of(
         from gpukit.io.masks import open_masks
 
         maps = open_masks(region, volume, labels=labels, threshold=threshold)
-    found = [part for one in maps for part in _labelled(volume, one.to(volume.device))]
-    if not found:
+    parts = [part for one in maps for part in _labelled(volume, one.to(volume.device))]
+    if not parts:
         raise InputError("no voxel of the volume is inside the mask", attribute="region")
-    return found
+    return parts
 
 
 # --- shapes in slices ------------------------------------------------------------------------------------------------
 
 
-def _shape(volume: Volume, shape: Box | Polygon | Ellipse | Circle, wanted: Slices) -> Part:
-    k0, k1 = _slices(volume, wanted)
+def _shape(volume: Volume, shape: Box | Polygon | Ellipse | Circle, slices: Slices) -> Part:
+    k0, k1 = _slices(volume, slices)
     drawn = shape.ellipse(volume.grid.spacing[:2]) if isinstance(shape, Circle) else shape
     _, nj, ni = volume.grid.shape
-    left, right, top, bottom = drawn.bounds
-    i0, i1 = max(0, math.ceil(left)), min(ni, math.floor(right) + 1)
+    x_low, x_high, top, bottom = drawn.bounds
+    i0, i1 = max(0, math.ceil(x_low)), min(ni, math.floor(x_high) + 1)
     j0, j1 = max(0, math.ceil(top)), min(nj, math.floor(bottom) + 1)
     if isinstance(drawn, Box):  # half open
-        i1, j1 = min(ni, math.ceil(right)), min(nj, math.ceil(bottom))
+        i1, j1 = min(ni, math.ceil(x_high)), min(nj, math.ceil(bottom))
     name = type(shape).__name__.lower()
     if i0 >= i1 or j0 >= j1:
-        outside = right < -0.5 or left > ni - 0.5 or bottom < -0.5 or top > nj - 0.5
+        outside = x_high < -0.5 or x_low > ni - 0.5 or bottom < -0.5 or top > nj - 0.5
         what = f"lies outside the image of {ni} x {nj} pixels" if outside else "holds the centre of no pixel"
         raise InputError(f"the {name} {what}", attribute="region")
     values = volume.array[k0:k1, j0:j1, i0:i1]
@@ -166,7 +166,7 @@ def _shape(volume: Volume, shape: Box | Polygon | Ellipse | Circle, wanted: Slic
             raise InputError(f"the {name} holds the centre of no pixel", attribute="region")
         mask = xp.broadcast_to(xp.reshape(mask, (1, *mask.shape)), values.shape)
     notes = []
-    if left < -0.5 or right > ni - 0.5 or top < -0.5 or bottom > nj - 0.5:
+    if x_low < -0.5 or x_high > ni - 0.5 or top < -0.5 or bottom > nj - 0.5:
         notes.append("a part of the shape lies outside the image")
     if k1 - k0 > 1:
         notes.append(f"the shape was taken in {k1 - k0} slices, {k0} to {k1 - 1}")
@@ -176,22 +176,22 @@ def _shape(volume: Volume, shape: Box | Polygon | Ellipse | Circle, wanted: Slic
     )  # fmt: skip
 
 
-def _slices(volume: Volume, wanted: Slices) -> tuple[int, int]:
+def _slices(volume: Volume, slices: Slices) -> tuple[int, int]:
     nk = volume.grid.shape[0]
-    if wanted is None:
+    if slices is None:
         if nk > 1:
             raise SelectionError(
                 f"the volume has {nk} slices: which one is the shape in", attribute="slice",
                 fix=f"give slice from 0 to {nk - 1}, or all",
             )  # fmt: skip
         return 0, 1
-    if isinstance(wanted, str):
-        if wanted != "all":
-            raise InputError(f"slice {wanted!r} is no slice", attribute="slice", fix="give a number, two, or all")
+    if isinstance(slices, str):
+        if slices != "all":
+            raise InputError(f"slice {slices!r} is no slice", attribute="slice", fix="give a number, two, or all")
         return 0, nk
-    ends = [int(wanted)] * 2 if isinstance(wanted, int) else [int(k) for k in wanted]
+    ends = [int(slices)] * 2 if isinstance(slices, int) else [int(k) for k in slices]
     if len(ends) != 2 or not 0 <= ends[0] <= ends[1] < nk:
-        raise SelectionError(f"there is no slice {wanted}: they go from 0 to {nk - 1}", attribute="slice")
+        raise SelectionError(f"there is no slice {slices}: they go from 0 to {nk - 1}", attribute="slice")
     return ends[0], ends[1] + 1
 
 
@@ -259,13 +259,13 @@ def _sphere(volume: Volume, sphere: Sphere) -> Part:
 # --- masks -----------------------------------------------------------------------------------------------------------
 
 
-def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
+def _labelled(volume: Volume, segmentation: Segmentation) -> list[Part]:
     xp = array_namespace(volume.array)
-    notes = tuple(note for note in found.notes if note not in volume.notes)
+    notes = tuple(note for note in segmentation.notes if note not in volume.notes)
     parts = []
     empty = []
-    for label in found.labels:
-        inside = found.mask(label)
+    for label in segmentation.labels:
+        inside = segmentation.mask(label)
         box = []
         for axis in range(3):
             others = tuple(n for n in range(3) if n != axis)
@@ -287,7 +287,7 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
                 label=label.value,
                 tracking_id=label.tracking_id,
                 tracking_uid=label.tracking_uid,
-                acquired=_acquired(found, label.value),
+                acquired=_acquired(segmentation, label.value),
                 sources=_sources(volume, k0, k1),
                 notes=notes,
             )
@@ -297,9 +297,9 @@ def _labelled(volume: Volume, found: Segmentation) -> list[Part]:
     return parts
 
 
-def _acquired(found: Segmentation, value: int) -> NDArray[np.bool_] | None:
+def _acquired(segmentation: Segmentation, value: int) -> NDArray[np.bool_] | None:
     """Where a label was drawn on acquired slices; None where it was not drawn on those alone."""
-    if found.acquired is None:
+    if segmentation.acquired is None:
         return None
-    inside: NDArray[np.bool_] = np.asarray(found.acquired) == value
+    inside: NDArray[np.bool_] = np.asarray(segmentation.acquired) == value
     return inside if inside.any() else None

@@ -105,7 +105,7 @@ def _measured(drawn: Box | Ellipse | Polygon, shape: Shape, scale: Calibration, 
     )
 
 
-def _in_slice(volume: Volume, shape: Shape, slice: int | None, given: Calibration | None) -> Measurement:
+def _in_slice(volume: Volume, shape: Shape, slice: int | None, calibration: Calibration | None) -> Measurement:
     """On a slice of a volume whose grid is its place in the patient."""
     count, rows, columns = volume.grid.shape
     if slice is None and count > 1:
@@ -113,7 +113,7 @@ def _in_slice(volume: Volume, shape: Shape, slice: int | None, given: Calibratio
     k = slice or 0
     if not 0 <= k < count:
         raise SelectionError(f"there is no slice {k}, only 0 to {count - 1}", attribute="slice")
-    scale = given or grid_calibration(volume)
+    scale = calibration or grid_calibration(volume)
     drawn = shape.ellipse(scale.spacing) if isinstance(shape, Circle) else shape
     space = space_of(volume)
     notes = (*volume.notes, *_fit(drawn, columns, rows, space.name))
@@ -149,20 +149,20 @@ def shape_on(
     else:
         drawn = shape
     notes = _fit(drawn, frame.columns, frame.rows, frame.file)
-    left, right, top, bottom = _reach(drawn)
-    corners = drawn.points if isinstance(drawn, Polygon) else [(x, y) for x in (left, right) for y in (top, bottom)]
+    x_low, x_high, top, bottom = _reach(drawn)
+    corners = drawn.points if isinstance(drawn, Polygon) else [(x, y) for x in (x_low, x_high) for y in (top, bottom)]
     scale = calibration_of(frame, corners, given=calibration)
     return drawn, scale, notes
 
 
 def _fit(drawn: Box | Ellipse | Polygon, columns: int, rows: int, file: str) -> tuple[str, ...]:
     """What to tell of a shape that reaches out of the image; one that lies outside is refused."""
-    left, right, top, bottom = _reach(drawn)
-    if right < -0.5 or left > columns - 0.5 or bottom < -0.5 or top > rows - 0.5:
+    x_low, x_high, top, bottom = _reach(drawn)
+    if x_high < -0.5 or x_low > columns - 0.5 or bottom < -0.5 or top > rows - 0.5:
         raise InputError(
             f"the {type(drawn).__name__.lower()} lies outside the image of {columns} x {rows} pixels", file=file
         )
-    outside = left < -0.5 or right > columns - 0.5 or top < -0.5 or bottom > rows - 0.5
+    outside = x_low < -0.5 or x_high > columns - 0.5 or top < -0.5 or bottom > rows - 0.5
     return ("a part of the shape lies outside the image",) if outside else ()
 
 
@@ -171,6 +171,6 @@ def _reach(drawn: Box | Ellipse | Polygon) -> tuple[float, float, float, float]:
 
     A box holds no centre on its far edges: with 0, 0, 512, 512 it is the whole of such an image, not more.
     """
-    left, right, top, bottom = drawn.bounds
+    x_low, x_high, top, bottom = drawn.bounds
     half = 0.5 if isinstance(drawn, Box) else 0.0
-    return left, right - half, top, bottom - half
+    return x_low, x_high - half, top, bottom - half

@@ -171,9 +171,9 @@ def _in_volume(volume: Volume, region: Any, label: int | None) -> Measurement:
         reach = float(np.hypot((np.ptp(i) + 1) * si, (np.ptp(j) + 1) * sj))
         if best is not None and reach <= best.lengths[0]:
             continue  # not even the diagonal of its box is longer
-        found = _longest(regions_of(mask[k]), spacing)
-        if found is not None and (best is None or found.lengths[0] > best.lengths[0]):
-            best, at = found, k
+        diameters = _longest(regions_of(mask[k]), spacing)
+        if diameters is not None and (best is None or diameters.lengths[0] > best.lengths[0]):
+            best, at = diameters, k
     if best is None:
         raise InputError("the mask is empty")
     space = space_of(volume)

@@ -71,9 +71,9 @@ def calibration_of(frame: Frame, points: Sequence[Pair] = (), *, given: Calibrat
     if frame.modality in _ULTRASOUND:
         from gpukit.measure.spatial.ultrasound_regions import region_calibration
 
-        found = region_calibration(frame, points)
-        if found is not None:
-            return found
+        in_region = region_calibration(frame, points)
+        if in_region is not None:
+            return in_region
     imager = _spacing(frame, "ImagerPixelSpacing")
     in_groups = frame.number is not None or has_functional_groups(frame.header)
     if imager is None and in_groups and frame.modality in _PROJECTIONS:

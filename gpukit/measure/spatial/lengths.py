@@ -98,14 +98,14 @@ def _components(placed: Placed) -> tuple[Quantity, ...]:
     """What can be said of a line whose axes have different units, as in M-mode (s, mm) or a spectrum (s, cm/s)."""
     across, along = placed.between(0, 1)
     units = placed.calibration.units
-    made = [
+    quantities = [
         Quantity("horizontal", abs(across), units[0], _code_of(units[0])),
         Quantity("vertical", abs(along), units[1], _code_of(units[1])),
     ]
     if across != 0 and "{pixels}" not in units:
         # Upwards is positive, as a tracing is read; rows grow downwards.
-        made.append(Quantity("slope", -along / across, f"{units[1]}/{units[0]}"))
-    return tuple(made)
+        quantities.append(Quantity("slope", -along / across, f"{units[1]}/{units[0]}"))
+    return tuple(quantities)
 
 
 def _code_of(unit: str) -> Code | None:

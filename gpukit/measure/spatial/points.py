@@ -131,8 +131,8 @@ def _in_space(
         raise InputError(f"space {space!r} is neither 'voxel' nor 'patient'", attribute="space")
     opened = open_space(image)
     places = tuple(opened.to_patient(point) if space == "voxel" else point for point in points)
-    found = [opened.nearest(point) for point in places]
+    sources = [opened.nearest(point) for point in places]
     return Placed(
-        places, "patient", _SPACE, tuple(dict.fromkeys(source for source in found if source is not None)),
+        places, "patient", _SPACE, tuple(dict.fromkeys(source for source in sources if source is not None)),
         opened.frame_of_reference_uid, opened.notes,
     )  # fmt: skip

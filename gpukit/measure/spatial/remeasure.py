@@ -44,35 +44,35 @@ def measure_again(rows: Sequence[Row], images: Source, *, progress: Progress | N
     """
     scanned = scan(discover(images), progress=None if progress is None else lambda d, n: progress("headers", d, n))
     by_uid = {str(header.get("SOPInstanceUID", "")): header for header in scanned.headers}
-    made = []
+    measurements = []
     for number, row in enumerate(rows):
-        made.append(_again(row, by_uid))
+        measurements.append(_again(row, by_uid))
         if progress is not None:
             progress("measuring", number + 1, len(rows))
-    return made
+    return measurements
 
 
 def _again(row: Row, by_uid: dict[str, Header]) -> Row:
-    stated = row.measurement
-    if stated is None:
+    original = row.measurement
+    if original is None:
         return row
     try:
-        frame = _frame(stated, by_uid)
-        fresh = _measured(stated, frame)
+        frame = _frame(original, by_uid)
+        fresh = _measured(original, frame)
     except GpukitError as error:
         return replace(row, measurement=None, error=str(error))
-    details = [*fresh.details, *_compared(stated, fresh, row.file)]
-    kept = replace(
-        fresh, label=stated.label, tracking_id=stated.tracking_id, tracking_uid=stated.tracking_uid,
+    details = [*fresh.details, *_compared(original, fresh, row.file)]
+    merged = replace(
+        fresh, label=original.label, tracking_id=original.tracking_id, tracking_uid=original.tracking_uid,
         details=tuple(details),
     )  # fmt: skip
-    return Row(file=frame.file, frame=frame.number, measurement=kept)
+    return Row(file=frame.file, frame=frame.number, measurement=merged)
 
 
-def _frame(stated: Measurement, by_uid: dict[str, Header]) -> Frame:
-    if not stated.sources:
+def _frame(original: Measurement, by_uid: dict[str, Header]) -> Frame:
+    if not original.sources:
         raise InputError("the measurement refers to no image")
-    source = stated.sources[0]
+    source = original.sources[0]
     header = by_uid.get(source.sop_instance_uid)
     if header is None:
         raise InputError(
@@ -82,25 +82,25 @@ def _frame(stated: Measurement, by_uid: dict[str, Header]) -> Frame:
     return open_frame(header, frame=source.frame)
 
 
-def _measured(stated: Measurement, frame: Frame) -> Measurement:
-    graphics = stated.graphics
+def _measured(original: Measurement, frame: Frame) -> Measurement:
+    graphics = original.graphics
     if not graphics or any(graphic.space != "pixel" for graphic in graphics):
         raise InputError("only what was drawn on one image can be measured again", attribute="GraphicData")
     points = [point for graphic in graphics for point in graphic.points]
     first = graphics[0]
-    if stated.kind == "bidirectional" and len(graphics) == 2:
+    if original.kind == "bidirectional" and len(graphics) == 2:
         lines = [distance(frame, *graphic.points[:2]) for graphic in graphics]
         names = ("long_axis", "short_axis")
         return replace(
             lines[0], kind="bidirectional", graphics=graphics,
             quantities=tuple(
-                Quantity(name, line.value, line.unit, _code_of(stated, name))
+                Quantity(name, line.value, line.unit, _code_of(original, name))
                 for name, line in zip(names, lines, strict=True)
             ),
         )  # fmt: skip
-    if stated.kind == "cobb_angle" and len(points) == 4:
+    if original.kind == "cobb_angle" and len(points) == 4:
         return cobb_angle(frame, points)
-    if stated.kind == "angle" and len(points) in (3, 4):
+    if original.kind == "angle" and len(points) in (3, 4):
         return angle(frame, points)
     if first.type in ("CIRCLE", "ELLIPSE") or (first.type == "POLYLINE" and first.points[0] == first.points[-1]):
         return area(frame, _shape(first))
@@ -125,14 +125,14 @@ def _shape(graphic: Graphic) -> Shape:
     return Polygon(points)
 
 
-def _code_of(stated: Measurement, name: str) -> Code | None:
-    return stated.quantity(name).code if name in stated else None
+def _code_of(original: Measurement, name: str) -> Code | None:
+    return original.quantity(name).code if name in original else None
 
 
-def _compared(stated: Measurement, fresh: Measurement, file: str) -> list[Detail]:
+def _compared(original: Measurement, fresh: Measurement, file: str) -> list[Detail]:
     """Stated values, and what is left when they are taken off the new ones."""
     details = []
-    for quantity in stated.quantities:
+    for quantity in original.quantities:
         if quantity.name in fresh:
             new = fresh.quantity(quantity.name)
             details.append(Detail(f"stated_{quantity.name}", quantity.value, quantity.unit, file))

@@ -213,9 +213,9 @@ def space_from(candidate: Candidate, notes: tuple[str, ...]) -> Space:
             "has no place in the patient: points in space need one", file=first.file,
             attribute="ImagePositionPatient", fix="give points of a frame, column,row",
         )  # fmt: skip
-    told = [note for note in layout.notes if "phase" not in note]
+    remarks = [note for note in layout.notes if "phase" not in note]
     if not layout.levels.is_even:
-        told.append("the slices are unevenly spaced: each point was placed between the slices that lie there")
+        remarks.append("the slices are unevenly spaced: each point was placed between the slices that lie there")
     return Space(
         name=series_name(candidate),
         origins=np.array([plane.position for plane in layout.planes[0]], dtype=float),
@@ -225,7 +225,7 @@ def space_from(candidate: Candidate, notes: tuple[str, ...]) -> Space:
         rows=first.rows,
         sources=_sources(layout),
         frame_of_reference_uid=str(first.get("FrameOfReferenceUID", "")),
-        notes=(*notes, *told),
+        notes=(*notes, *remarks),
     )
 
 

@@ -52,8 +52,8 @@ class Region:
 
     def holds(self, point: tuple[float, float]) -> bool:
         """Whether a point (column, row) lies on one of its pixels."""
-        left, right, top, bottom = self.bounds
-        return left - 0.5 <= point[0] <= right + 0.5 and top - 0.5 <= point[1] <= bottom + 0.5
+        x_low, x_high, top, bottom = self.bounds
+        return x_low - 0.5 <= point[0] <= x_high + 0.5 and top - 0.5 <= point[1] <= bottom + 0.5
 
     @property
     def is_calibrated(self) -> bool:
@@ -62,10 +62,10 @@ class Region:
 
     def lies_within(self, other: Region) -> bool:
         """Whether all of it lies in another region; a region lies within itself."""
-        left, right, top, bottom = self.bounds
+        x_low, x_high, top, bottom = self.bounds
         return (
-            left >= other.bounds[0]
-            and right <= other.bounds[1]
+            x_low >= other.bounds[0]
+            and x_high <= other.bounds[1]
             and top >= other.bounds[2]
             and bottom <= other.bounds[3]
         )
@@ -141,19 +141,19 @@ def regions_of(frame: Frame) -> list[Region]:
         items = list(frame.header.dataset().get("SequenceOfUltrasoundRegions") or [])
     except TypeError:  # not a sequence
         return []
-    found = (_region(number, item) for number, item in enumerate(items, 1))
-    return [region for region in found if region is not None]
+    regions = (_region(number, item) for number, item in enumerate(items, 1))
+    return [region for region in regions if region is not None]
 
 
 def _region(number: int, item: Any) -> Region | None:
     corners = [_number(item, f"RegionLocation{name}") for name in ("MinX0", "MaxX1", "MinY0", "MaxY1")]
     if any(corner is None for corner in corners):
         return None
-    left, right, top, bottom = (float(corner) for corner in corners if corner is not None)
+    x_low, x_high, top, bottom = (float(corner) for corner in corners if corner is not None)
     axes = [_axis(item, axis) for axis in "XY"]
     return Region(
         number,
-        (min(left, right), max(left, right), min(top, bottom), max(top, bottom)),
+        (min(x_low, x_high), max(x_low, x_high), min(top, bottom), max(top, bottom)),
         (axes[0][0], axes[1][0]),
         (axes[0][1], axes[1][1]),
         _FORMATS.get(int(_number(item, "RegionSpatialFormat") or 0), "unknown"),

@@ -101,9 +101,9 @@ def smoothed(curve: Points, sigma: float) -> Points:
     # reflected through its end points, so that a straight end stays straight
     before, after = 2 * curve[0] - curve[reach:0:-1], 2 * curve[-1] - curve[-2 : -reach - 2 : -1]
     long = np.concatenate([before, curve, after])
-    made = np.stack([np.convolve(long[:, axis], weights, mode="valid") for axis in range(3)], axis=1)
-    made[0], made[-1] = curve[0], curve[-1]
-    return made
+    averaged = np.stack([np.convolve(long[:, axis], weights, mode="valid") for axis in range(3)], axis=1)
+    averaged[0], averaged[-1] = curve[0], curve[-1]
+    return averaged
 
 
 def unrolled(curve: Points, across: Points, step: float) -> tuple[Points, Points, float]:

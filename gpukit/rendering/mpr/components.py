@@ -32,15 +32,15 @@ def each(volume: Volume, do: Callable[[Volume], Volume]) -> Volume:
         return do(volume)
     xp = array_namespace(volume.array)
     if volume.axes.startswith("t"):
-        made = [each(phase_of(volume, t), do) for t in range(volume.array.shape[0])]
-        first = made[0]
+        volumes = [each(phase_of(volume, t), do) for t in range(volume.array.shape[0])]
+        first = volumes[0]
         return replace(
-            first, array=xp.stack([one.array for one in made]), axes="t" + first.axes, phases=volume.phases,
+            first, array=xp.stack([one.array for one in volumes]), axes="t" + first.axes, phases=volume.phases,
             sources=volume.sources,
         )  # fmt: skip
-    made = [do(replace(volume, array=volume.array[..., c], axes="kji")) for c in range(volume.array.shape[-1])]
-    array = xp.stack([_as_colour(xp, one.array, volume.array.dtype) for one in made], axis=-1)
-    return replace(made[0], array=array, axes="kjic", padding=None)
+    volumes = [do(replace(volume, array=volume.array[..., c], axes="kji")) for c in range(volume.array.shape[-1])]
+    array = xp.stack([_as_colour(xp, one.array, volume.array.dtype) for one in volumes], axis=-1)
+    return replace(volumes[0], array=array, axes="kjic", padding=None)
 
 
 def finite(volume: Volume) -> Volume:

@@ -107,9 +107,9 @@ def straighten(
         array = array_namespace(picture).reshape(picture, grid.shape)
         return replace(one, array=array, grid=grid, padding=None)
 
-    made = each(finite(volume), draw)
+    reformation = each(finite(volume), draw)
     note = f"{mode} along a curve: positions are mm across and along it, not the patient's"
-    return replace(made, notes=(*volume.notes, note), metadata=_facts(volume, mode, deep, slab, interpolation))
+    return replace(reformation, notes=(*volume.notes, note), metadata=_facts(volume, mode, deep, slab, interpolation))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +160,11 @@ def _direction(curve: Any, angle: float) -> Any:
     if np.linalg.norm(course) < 0.1 * np.linalg.norm(np.diff(curve, axis=0), axis=1).sum():  # it comes back
         course = np.linalg.svd(curve - curve.mean(axis=0), full_matrices=False)[2][0]
     course = course / np.linalg.norm(course)
-    left = np.array([1.0, 0.0, 0.0]) if abs(course[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
-    left -= (left @ course) * course
-    left /= np.linalg.norm(left)
+    across = np.array([1.0, 0.0, 0.0]) if abs(course[0]) < 0.9 else np.array([0.0, 1.0, 0.0])
+    across -= (across @ course) * course
+    across /= np.linalg.norm(across)
     turn = np.radians(angle)
-    return np.cos(turn) * left + np.sin(turn) * np.cross(course, left)
+    return np.cos(turn) * across + np.sin(turn) * np.cross(course, across)
 
 
 def _facts(volume: Volume, mode: str, deep: float, slab: str, interpolation: str) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def _facts(volume: Volume, mode: str, deep: float, slab: str, interpolation: str
     facts = dict(volume.metadata)
     of = str(facts.get("SeriesDescription") or "")
     facts["SeriesDescription"] = f"CURVED MPR {mode}" + (f": {of}" if of else "")
-    told = f", {slab} of {deep:g} mm" if deep else ""
-    facts["DerivationDescription"] = f"curved reformation, {mode}{told}, {interpolation} interpolation"
+    extent = f", {slab} of {deep:g} mm" if deep else ""
+    facts["DerivationDescription"] = f"curved reformation, {mode}{extent}, {interpolation} interpolation"
     facts["ImageType"] = ("DERIVED", "SECONDARY", "CURVED MPR")
     facts.pop("SliceThickness", None)
     return facts

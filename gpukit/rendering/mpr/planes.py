@@ -119,21 +119,21 @@ def mpr(
     if view is not None or depth or not is_aligned(volume.grid):
         volume = finite(volume)
     piled = stack or spacing is not None
-    if piled and any(given is not None for given in (point, slice, position)):
+    if piled and any(place is not None for place in (point, slice, position)):
         raise InputError("a stack has all planes", attribute="point", fix="leave the place out, or the stack")
     if view is not None and (slice is not None or position is not None):
         raise InputError("an oblique plane is placed by a point", attribute="normal", fix="give a point")
     if view is None and not planes:
         raise InputError("no plane was named", attribute="planes", fix=f"use some of {', '.join(PLANES)}")
-    if sum(given is not None for given in (point, slice, position)) > 1:
+    if sum(place is not None for place in (point, slice, position)) > 1:
         raise InputError("point, slice and position exclude one another", attribute="point", fix="give one of them")
     if view is None and len(planes) > 1 and (slice is not None or position is not None):
         raise InputError(
             "a slice or position belongs to one plane", attribute="planes", fix="name one plane, or give a point"
         )
     apart = None if spacing is None else _positive(spacing, "spacing")
-    done = _Done("MPR", depth, slab, interpolation)
-    made = []
+    description = _Done("MPR", depth, slab, interpolation)
+    images = []
     for name in planes if view is None else ("oblique",):
         if piled:
             cut = _piles(name, view, apart, depth, method, order)
@@ -141,9 +141,9 @@ def mpr(
             cut = _cuts(name, view, _point(volume.grid, point, frame), depth, method, order)
         else:
             cut = _cuts(name, None, _centre(volume.grid, name, point, frame, slice, position), depth, method, order)
-        one = done.to(each(volume, cut), name)
-        made.append(squared(one, interpolation=interpolation) if square else one)
-    return tuple(made)
+        one = description.to(each(volume, cut), name)
+        images.append(squared(one, interpolation=interpolation) if square else one)
+    return tuple(images)
 
 
 def mip(
@@ -212,9 +212,9 @@ def mip(
         cut = _piles(plane, view, apart, depth, way, order)
     else:
         cut = _cuts(plane, view, _point(volume.grid, point, frame), depth, way, order)
-    done = _Done("PROJECTION IMAGE", depth, method, interpolation)
-    made = done.to(each(volume, cut), plane if view is None else "oblique")
-    return squared(made, interpolation=interpolation) if square else made
+    description = _Done("PROJECTION IMAGE", depth, method, interpolation)
+    image = description.to(each(volume, cut), plane if view is None else "oblique")
+    return squared(image, interpolation=interpolation) if square else image
 
 
 def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
@@ -347,13 +347,13 @@ class _Done:
     method: str
     interpolation: str
 
-    def to(self, made: Volume, plane: str) -> Volume:
+    def to(self, image: Volume, plane: str) -> Volume:
         """The result with its derivation in the metadata, by DICOM keyword."""
-        facts = dict(made.metadata)
+        facts = dict(image.metadata)
         words = {"mip": "maximum", "minip": "minimum", "mean": "mean"}
-        told = f"{'planes' if self.kind == 'MPR' else 'projection'}, {plane}"
+        text = f"{'planes' if self.kind == 'MPR' else 'projection'}, {plane}"
         if self.depth != 0.0:
-            told += f", {words[self.method]} of {'everything' if self.depth is None else f'{self.depth:g} mm'}"
+            text += f", {words[self.method]} of {'everything' if self.depth is None else f'{self.depth:g} mm'}"
         name = ("MPR " if self.kind == "MPR" else f"{self.method.upper()} ") + plane
         if self.depth:
             name += f" {self.depth:g} mm"
@@ -362,7 +362,7 @@ class _Done:
             facts.pop("SliceThickness", None)
         of = str(facts.get("SeriesDescription") or "")
         facts["SeriesDescription"] = f"{name}: {of}" if of else name
-        facts["DerivationDescription"] = f"{told}, {self.interpolation} interpolation where resampled"
+        facts["DerivationDescription"] = f"{text}, {self.interpolation} interpolation where resampled"
         contrast = () if self.depth == 0.0 else (words[self.method].upper(),)  # the words of PS3.3 C.8.16.1.4
         facts["ImageType"] = ("DERIVED", "SECONDARY", self.kind, *contrast)
-        return replace(made, metadata=facts)
+        return replace(image, metadata=facts)

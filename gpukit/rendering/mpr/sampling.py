@@ -131,8 +131,8 @@ def _slab(volume: Volume, grid: Grid, method: str, order: int) -> Volume:
     affine[:3, 3] = grid.to_world((0, 0, (grid.shape[0] - 1) / 2))
     affine[:3, 2] *= grid.shape[0]
     xp = array_namespace(picture)
-    made = volume.with_array(xp.expand_dims(picture, axis=0), grid=Grid((1, grid.shape[1], grid.shape[2]), affine))
-    return made if padding == made.padding else replace(made, padding=padding)
+    image = volume.with_array(xp.expand_dims(picture, axis=0), grid=Grid((1, grid.shape[1], grid.shape[2]), affine))
+    return image if padding == image.padding else replace(image, padding=padding)
 
 
 # --- stacks -----------------------------------------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def named_stack(volume: Volume, plane: str, spacing: float | None, depth: float,
         array = xp.flip(array, axis=turn) if turn else array
         return volume.with_array(array[first::every_], grid=grid)
     middle = ((turned.shape[2] - 1) / 2, (turned.shape[1] - 1) / 2)
-    made = [_indexed(volume, PLANES[plane], turned.to_world((*middle, k)), depth, method) for k in chosen]
-    return _piled(volume, made, grid)
+    images = [_indexed(volume, PLANES[plane], turned.to_world((*middle, k)), depth, method) for k in chosen]
+    return _piled(volume, images, grid)
 
 
 def sampled_stack(volume: Volume, view: View, spacing: float | None, depth: float, method: str, order: int) -> Volume:
@@ -194,18 +194,18 @@ def _resampled(volume: Volume, over: Grid, spacing: float | None, depth: float, 
         )  # fmt: skip
         return replace(volume, array=array, grid=grid, padding=None)
     samples = max(1, int(np.ceil(depth / min(step, *over.spacing[:2]) - 1e-6)))
-    made = []
+    images = []
     for k in range(count):
         local = affine.copy()
         local[:3, 3] = grid.to_world((0, 0, k)) - away * (samples - 1) / 2 * depth / samples
         local[:3, 2] = away * depth / samples
-        made.append(_slab(volume, Grid((samples, nj, ni), local), method, order))
-    return _piled(volume, made, grid)
+        images.append(_slab(volume, Grid((samples, nj, ni), local), method, order))
+    return _piled(volume, images, grid)
 
 
-def _piled(volume: Volume, made: list[Volume], grid: Grid) -> Volume:
+def _piled(volume: Volume, images: list[Volume], grid: Grid) -> Volume:
     xp = array_namespace(volume.array)
-    return replace(made[0], array=xp.concat([one.array for one in made], axis=0), grid=grid)
+    return replace(images[0], array=xp.concat([one.array for one in images], axis=0), grid=grid)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def missed(grid: Grid, centre: ArrayLike) -> GeometryError:
 def _cut_out(corners: Vector, near: float, far: float) -> Vector:
     """Points that span what lies between two depths of a box, given its corners (in the order of `product`)."""
     slack = 1e-9 * (min(1.0, float(np.ptp(corners))) + float(np.abs(corners).max()))
-    found = [c for c in corners if near - slack <= c[2] <= far + slack]
+    vertices = [c for c in corners if near - slack <= c[2] <= far + slack]
     for a in range(8):
         for bit in (1, 2, 4):
             if a & bit:
@@ -201,5 +201,5 @@ def _cut_out(corners: Vector, near: float, far: float) -> Vector:
             for depth in (near, far):
                 span = other[2] - one[2]
                 if (one[2] - depth) * (other[2] - depth) < 0:
-                    found.append(one + (depth - one[2]) / span * (other - one))
-    return np.array(found).reshape(-1, 3)
+                    vertices.append(one + (depth - one[2]) / span * (other - one))
+    return np.array(vertices).reshape(-1, 3)

@@ -320,14 +320,14 @@ def _check_method(volume: Volume, method: str) -> str | None:
 
 def _check_scene(kind: str | None, clip: Any, mask: Any, mode: Any, colors: Any, opacity: Any) -> None:
     """What would not be seen is a mistake."""
-    given = {"mask_mode": mode, "label_colors": colors, "label_opacity": opacity}
-    asked = [name for name, value in given.items() if value is not None]
+    options = {"mask_mode": mode, "label_colors": colors, "label_opacity": opacity}
+    mask_options = [name for name, value in options.items() if value is not None]
     if kind is not None and clip is not None:
         raise InputError("a projection is not clipped", attribute="clip", fix="use the method volume or surface")
-    if kind is not None and asked:
-        raise InputError("a projection shows the inside of a mask, without colours", attribute=asked[0])
-    if mask is None and asked:
-        raise InputError(f"{asked[0]} needs a mask", attribute=asked[0])
+    if kind is not None and mask_options:
+        raise InputError("a projection shows the inside of a mask, without colours", attribute=mask_options[0])
+    if mask is None and mask_options:
+        raise InputError(f"{mask_options[0]} needs a mask", attribute=mask_options[0])
 
 
 def _scene(

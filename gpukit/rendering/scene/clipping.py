@@ -102,8 +102,8 @@ def _is_patient(frame: str) -> bool:
     return frame == "patient"
 
 
-def _three(given: Sequence[float], what: str) -> NDArray[np.float64]:
-    values = np.asarray(given, dtype=np.float64)
+def _three(numbers: Sequence[float], what: str) -> NDArray[np.float64]:
+    values = np.asarray(numbers, dtype=np.float64)
     if values.shape != (3,) or not np.isfinite(values).all():
         raise InputError(f"{what} must be three finite numbers", attribute=what)
     return values

@@ -164,11 +164,11 @@ def _image(pyvista: Any, volume: Volume) -> tuple[Any, Any]:
     if array.dtype.itemsize > 4 or array.dtype.kind == "f":
         array = array.astype(np.float32)
     if volume.padding is not None or array.dtype.kind == "f":
-        lost = ~np.isfinite(array)
+        missing = ~np.isfinite(array)
         if volume.padding is not None:
-            lost |= (array >= volume.padding[0]) & (array <= volume.padding[1])
-        if lost.any():
-            array = np.where(lost, array[~lost].min() if not lost.all() else 0, array)
+            missing |= (array >= volume.padding[0]) & (array <= volume.padding[1])
+        if missing.any():
+            array = np.where(missing, array[~missing].min() if not missing.all() else 0, array)
     if np.linalg.det(affine[:3, :3]) < 0:
         array = array[::-1]
         affine[:3, 3] += affine[:3, 2] * (array.shape[0] - 1)

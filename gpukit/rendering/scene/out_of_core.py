@@ -23,8 +23,8 @@ _AROUND = 2
 
 def room(device: str) -> int | None:
     """Bytes that voxels may take on a device: a good part of what is free; None where that is not known."""
-    found = next((info for info in devices() if info.name == device), None)
-    return None if found is None or found.memory_free is None else int(found.memory_free * 0.7)
+    gpu = next((info for info in devices() if info.name == device), None)
+    return None if gpu is None or gpu.memory_free is None else int(gpu.memory_free * 0.7)
 
 
 def cast(

@@ -75,18 +75,18 @@ def labels_for(
             f"the mask has {len(mask.labels)} labels, and 1 to {_MOST} can be drawn", attribute="labels",
             fix="choose some of them",
         )  # fmt: skip
-    wanted = dict(colors or {})
-    unknown = sorted(set(wanted) - {label.value for label in mask.labels})
+    shades = dict(colors or {})
+    unknown = sorted(set(shades) - {label.value for label in mask.labels})
     if unknown:
-        known = ", ".join(f"{label.value} ({label.name})" for label in mask.labels[:20])
+        choices = ", ".join(f"{label.value} ({label.name})" for label in mask.labels[:20])
         raise SelectionError(
-            f"there is no label {unknown[0]} to colour", attribute="label_color", fix=f"there are {known}"
+            f"there is no label {unknown[0]} to colour", attribute="label_color", fix=f"there are {choices}"
         )
     media = np.zeros((len(mask.labels) + 1, 5))
     media[0, 4] = mode == "overlay"
     places = np.zeros(max(label.value for label in mask.labels) + 1, np.uint8)
     for n, label in enumerate(mask.labels):
-        shade = np.asarray(wanted.get(label.value, label_color(label, n)), dtype=np.float64)
+        shade = np.asarray(shades.get(label.value, label_color(label, n)), dtype=np.float64)
         if shade.shape != (3,) or not ((shade >= 0) & (shade <= 1)).all():
             raise InputError("a colour is red, green and blue from 0 to 1", attribute="label_color")
         places[label.value] = n + 1

@@ -100,31 +100,33 @@ def label_surfaces(
         assert isinstance(volume, Segmentation)
         masks = {label.value: np.asarray(move(volume.mask(label), "cpu")) for label in volume.labels}
         occur = sorted(value for value, mask in masks.items() if mask.any())
-    wanted = occur if labels is None else sorted(set(labels))
-    missing = [value for value in wanted if value not in occur]
-    if missing or not wanted:
+    chosen = occur if labels is None else sorted(set(labels))
+    missing = [value for value in chosen if value not in occur]
+    if missing or not chosen:
         shown = ", ".join(map(str, occur[:20])) + (" ..." if len(occur) > 20 else "")
         raise InputError(f"there is no label {missing[0]}" if missing else "there are no labels but the background",
                          attribute="labels", fix=f"there are {shown}" if occur else None)  # fmt: skip
-    made = {}
-    for value in wanted:
+    meshes = {}
+    for value in chosen:
         whole = values == value if planes is None else masks[value]
         box = _box(whole)
         inside = whole[box]
         framed = np.pad(inside, 1)  # so that something is outside even where the label fills its box
         grid = volume.grid.crop([part.start - 1 for part in box], framed.shape)
-        made[value] = _finished(isosurface(framed.astype(np.uint8), 0.5, grid), largest, smooth, target)
-    return made
+        meshes[value] = _finished(isosurface(framed.astype(np.uint8), 0.5, grid), largest, smooth, target)
+    return meshes
 
 
 def _occurring(values: NDArray[Any]) -> NDArray[Any]:
     """The values of a label map, ascending; InputError where it is none."""
-    found: set[Any] = set()
+    distinct: set[Any] = set()
     for plane in values:
-        found.update(np.unique(plane).tolist())
-        if len(found) > _MOST_LABELS or any(value < 0 or value != int(value) for value in found if value == value):
+        distinct.update(np.unique(plane).tolist())
+        if len(distinct) > _MOST_LABELS or any(
+            value < 0 or value != int(value) for value in distinct if value == value
+        ):
             break
-    there = np.array(sorted(found))
+    there = np.array(sorted(distinct))
     if there.size > _MOST_LABELS or not (there >= 0).all() or not np.array_equal(there, np.rint(there)):
         raise InputError(
             "the voxels are no labels: whole numbers of which 0 is the background are needed",
@@ -137,8 +139,8 @@ def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     """The smallest block that holds all that is true."""
     spans = []
     for axis in range(3):
-        (found,) = np.nonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        spans.append(slice(int(found[0]), int(found[-1]) + 1))
+        (indices,) = np.nonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+        spans.append(slice(int(indices[0]), int(indices[-1]) + 1))
     return spans[0], spans[1], spans[2]
 
 

@@ -223,60 +223,60 @@ class _Checked:
             self.shading(document.get("shading")), self.gradients(document.get("gradient_opacity")),
         )  # fmt: skip
 
-    def points(self, given: Any) -> tuple[tuple[float, tuple[float, float, float], float], ...]:
-        if not isinstance(given, list) or len(given) < 2:
+    def points(self, items: Any) -> tuple[tuple[float, tuple[float, float, float], float], ...]:
+        if not isinstance(items, list) or len(items) < 2:
             raise self.wrong("a transfer function needs at least two points", "points")
-        made: list[tuple[float, tuple[float, float, float], float]] = []
-        for n, point in enumerate(given):
+        points: list[tuple[float, tuple[float, float, float], float]] = []
+        for n, point in enumerate(items):
             where = f"points[{n}]"
             if not isinstance(point, dict) or set(point) != {"value", "color", "opacity"}:
                 raise self.wrong("a point has a value, a color and an opacity, and nothing else", where)
             value = self.number(point["value"], f"{where}.value")
-            if made and not value > made[-1][0]:
+            if points and not value > points[-1][0]:
                 raise self.wrong("values must rise from point to point", f"{where}.value")
             color = point["color"]
             if not isinstance(color, list) or len(color) != 3:
                 raise self.wrong("a color is red, green and blue from 0 to 1", f"{where}.color")
             red, green, blue = (self.number(c, f"{where}.color", 0, 1) for c in color)
-            made.append((value, (red, green, blue), self.number(point["opacity"], f"{where}.opacity", 0, 1e6)))
-        return tuple(made)
+            points.append((value, (red, green, blue), self.number(point["opacity"], f"{where}.opacity", 0, 1e6)))
+        return tuple(points)
 
-    def gradients(self, given: Any) -> tuple[tuple[float, float], ...]:
-        if given is None:
+    def gradients(self, items: Any) -> tuple[tuple[float, float], ...]:
+        if items is None:
             return ()
-        if not isinstance(given, list) or len(given) < 2:
+        if not isinstance(items, list) or len(items) < 2:
             raise self.wrong("gradient opacity needs at least two points", "gradient_opacity")
-        made: list[tuple[float, float]] = []
-        for n, point in enumerate(given):
+        points: list[tuple[float, float]] = []
+        for n, point in enumerate(items):
             where = f"gradient_opacity[{n}]"
             if not isinstance(point, dict) or set(point) != {"gradient", "factor"}:
                 raise self.wrong("a point has a gradient and a factor, and nothing else", where)
             size = self.number(point["gradient"], f"{where}.gradient", 0)
-            if made and not size > made[-1][0]:
+            if points and not size > points[-1][0]:
                 raise self.wrong("gradients must rise from point to point", f"{where}.gradient")
-            made.append((size, self.number(point["factor"], f"{where}.factor", 0, 1000)))
-        return tuple(made)
+            points.append((size, self.number(point["factor"], f"{where}.factor", 0, 1000)))
+        return tuple(points)
 
-    def percentiles(self, given: Any) -> tuple[float, float] | None:
-        if given is None:
+    def percentiles(self, pair: Any) -> tuple[float, float] | None:
+        if pair is None:
             return None
-        if not isinstance(given, list) or len(given) != 2:
+        if not isinstance(pair, list) or len(pair) != 2:
             raise self.wrong("percentiles are two numbers from 0 to 100", "percentiles")
-        low, high = (self.number(q, "percentiles", 0, 100) for q in given)
+        low, high = (self.number(q, "percentiles", 0, 100) for q in pair)
         if not low < high:
             raise self.wrong("the second percentile must be higher than the first", "percentiles")
         return low, high
 
-    def shading(self, given: Any) -> tuple[float, float, float, float] | None:
-        if given is None:
+    def shading(self, terms: Any) -> tuple[float, float, float, float] | None:
+        if terms is None:
             return None
-        if not isinstance(given, dict) or set(given) != set(_LIGHT):
+        if not isinstance(terms, dict) or set(terms) != set(_LIGHT):
             raise self.wrong(f"shading has {', '.join(_LIGHT)}, and nothing else", "shading")
-        ambient, diffuse, specular, shininess = (self.number(given[key], f"shading.{key}", 0, 1000) for key in _LIGHT)
+        ambient, diffuse, specular, shininess = (self.number(terms[key], f"shading.{key}", 0, 1000) for key in _LIGHT)
         return ambient, diffuse, specular, shininess
 
-    def number(self, given: Any, where: str, low: float = -1e30, high: float = 1e30) -> float:
-        if isinstance(given, bool) or not isinstance(given, (int, float)) or not low <= given <= high:
-            wanted = "a finite number" if high == 1e30 else f"a number from {low:g} to {high:g}"
-            raise self.wrong(f"must be {wanted}", where)
-        return float(given)
+    def number(self, value: Any, where: str, low: float = -1e30, high: float = 1e30) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            range_text = "a finite number" if high == 1e30 else f"a number from {low:g} to {high:g}"
+            raise self.wrong(f"must be {range_text}", where)
+        return float(value)

@@ -55,10 +55,10 @@ def bidirectional(
 ) -> None:
     """Longest diameter of a lesion and the longest one perpendicular to it, of a polygon or of each label of a mask."""
     chosen = result.check()
-    given = calibration_given(calibration)
+    scale = calibration_given(calibration)
     if (mask is None) == (not polygon):
         raise typer.BadParameter("give the lesion as a --polygon of a frame, or as a --mask of a series")
-    if mask is not None and (frame is not None or given is not None):
+    if mask is not None and (frame is not None or scale is not None):
         raise typer.BadParameter("--frame and --calibration are for a --polygon: a mask belongs to a whole series")
     if mask is None and (label or opening.series is not None or opening.phase is not None):
         raise typer.BadParameter("--label, --series and --phase are for a --mask")
@@ -71,7 +71,7 @@ def bidirectional(
             shape = shape_given(polygon=polygon)
             assert isinstance(shape, Polygon)
             rows = each_frame(
-                source_of(inputs), lambda f: measure(f, shape, calibration=given), frames=frame, progress=progress
+                source_of(inputs), lambda f: measure(f, shape, calibration=scale), frames=frame, progress=progress
             )
         else:
             rows = _of_mask(inputs, mask, label, opening, progress)
@@ -123,7 +123,7 @@ def compare(
     import gpukit.findings.compare_text as comparison_text
     from gpukit.findings.compare import compare as measure
 
-    made = measure(
+    comparison = measure(
         *files,
         recist=recist,
         targets=target or (),
@@ -132,7 +132,7 @@ def compare(
         new_lesion=new_lesion,
     )
     writer = getattr(comparison_text, f"comparison_{chosen.name}")
-    emit(writer(made), result.output, force=result.force)
+    emit(writer(comparison), result.output, force=result.force)
 
 
 def register(app: typer.Typer) -> None:
@@ -171,8 +171,8 @@ def _row(file: str, part: Segmentation, n: int) -> Row:
         array=part.array, grid=part.grid, sources=part.sources, metadata=part.metadata, geometry=part.geometry
     )  # fmt: skip
     try:
-        found = measure(on, part, label=label.value)
+        measurement = measure(on, part, label=label.value)
     except GpukitError as error:
         return Row(file=file, error=str(error))
-    named = replace(found, label=label.name, tracking_id=label.tracking_id, tracking_uid=label.tracking_uid)
+    named = replace(measurement, label=label.name, tracking_id=label.tracking_id, tracking_uid=label.tracking_uid)
     return Row(file=file, measurement=named)

@@ -197,13 +197,13 @@ def shape_given(
     typer.BadParameter
         None or several are given, or one cannot be read or encloses nothing.
     """
-    given = {"--roi": roi, "--polygon": polygon or None, "--ellipse": ellipse, "--circle": circle}
-    named = [name for name, value in given.items() if value is not None]
+    options = {"--roi": roi, "--polygon": polygon or None, "--ellipse": ellipse, "--circle": circle}
+    named = [name for name, value in options.items() if value is not None]
     if len(named) > 1:
         raise typer.BadParameter(f"{' and '.join(named)}: give one shape")
     if not named:
         if needed:
-            raise typer.BadParameter(f"no shape is given: use one of {', '.join(given)}")
+            raise typer.BadParameter(f"no shape is given: use one of {', '.join(options)}")
         return None
     from gpukit.errors import GpukitError
     from gpukit.measure.region.shapes import Box, Ellipse, Polygon

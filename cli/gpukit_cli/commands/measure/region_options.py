@@ -83,16 +83,16 @@ class Region:
 
     def given(self, *, needed: bool = True) -> Any:
         """The region: a shape, a ball, or the path of a mask."""
-        given = {
+        options = {
             "--roi": self.region, "--polygon": self.polygon or None, "--ellipse": self.ellipse, "--circle": self.circle,
             "--sphere": self.sphere,
         }  # fmt: skip
-        named = [name for name, value in given.items() if value is not None]
+        named = [name for name, value in options.items() if value is not None]
         if len(named) > 1:
             raise typer.BadParameter(f"{' and '.join(named)}: give one region")
         if not named:
             if needed:
-                raise typer.BadParameter(f"no region is given: use one of {', '.join(given)}")
+                raise typer.BadParameter(f"no region is given: use one of {', '.join(options)}")
             return None
         if self.sphere is not None:
             return _sphere(self.sphere)

@@ -61,11 +61,11 @@ def distance(
     0,0 is the centre of the first pixel. Each result says where its scale comes from.
     """
     chosen = result.check()
-    ends, given = _points((p1, p2)), calibration_given(calibration)
+    ends, scale = _points((p1, p2)), calibration_given(calibration)
     from gpukit.measure.spatial.lengths import distance as measure
 
     rows = _measure(
-        inputs, ends, lambda i: measure(i, *ends, space=space, calibration=given), frame, series, space, given
+        inputs, ends, lambda i: measure(i, *ends, space=space, calibration=scale), frame, series, space, scale
     )
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -85,12 +85,12 @@ def polyline(
 ) -> None:
     """Length of a line through several points: of every frame for column,row, of every series for i,j,k."""
     chosen = result.check()
-    given = calibration_given(calibration)
+    scale = calibration_given(calibration)
     line = _points(points, least=2)
     from gpukit.measure.spatial.lengths import polyline as measure
 
     rows = _measure(
-        inputs, line, lambda i: measure(i, line, space=space, calibration=given), frame, series, space, given
+        inputs, line, lambda i: measure(i, line, space=space, calibration=scale), frame, series, space, scale
     )
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -110,12 +110,12 @@ def angle(
 ) -> None:
     """Angle: of three points at the second one, of four between the directions 1 to 2 and 3 to 4."""
     chosen = result.check()
-    given = calibration_given(calibration)
+    scale = calibration_given(calibration)
     corners = _points(points, least=3, most=4)
     from gpukit.measure.spatial.angles import angle as measure
 
     rows = _measure(
-        inputs, corners, lambda i: measure(i, corners, space=space, calibration=given), frame, series, space, given
+        inputs, corners, lambda i: measure(i, corners, space=space, calibration=scale), frame, series, space, scale
     )
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -133,13 +133,13 @@ def cobb(
 ) -> None:
     """Cobb's angle between two end plates: two points of one, then two of the other, column,row each."""
     chosen = result.check()
-    given = calibration_given(calibration)
+    scale = calibration_given(calibration)
     ends = _points(points, least=4, most=4)
     if len(ends[0]) != 2:
         raise typer.BadParameter("Cobb's angle is measured in a frame: write points as column,row")
     from gpukit.measure.spatial.angles import cobb_angle as measure
 
-    rows = _measure(inputs, ends, lambda i: measure(i, ends, calibration=given), frame, None, "voxel", given)
+    rows = _measure(inputs, ends, lambda i: measure(i, ends, calibration=scale), frame, None, "voxel", scale)
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
@@ -159,14 +159,14 @@ def area(
 ) -> None:
     """Area and perimeter of one shape, drawn on every frame; a polygon that crosses itself is refused."""
     chosen = result.check()
-    shape, given = shape_given(roi, polygon, ellipse, circle), calibration_given(calibration)
+    shape, scale = shape_given(roi, polygon, ellipse, circle), calibration_given(calibration)
     assert shape is not None
     from gpukit.measure.batch import each_frame
     from gpukit.measure.spatial.areas import area as measure
 
     with Progress() as progress:
         rows = each_frame(
-            source_of(inputs), lambda f: measure(f, shape, calibration=given), frames=frame, progress=progress
+            source_of(inputs), lambda f: measure(f, shape, calibration=scale), frames=frame, progress=progress
         )
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -184,8 +184,8 @@ def _points(texts: Sequence[str], *, least: int = 2, most: int | None = None) ->
     """Points of one kind, all of two numbers or all of three."""
     points = [point(text) for text in texts]
     if len(points) < least or (most is not None and len(points) > most):
-        wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"{least} or more"
-        raise typer.BadParameter(f"--points has {len(points)} points, {wanted} are needed")
+        count = f"{least}" if most == least else f"{least} to {most}" if most else f"{least} or more"
+        raise typer.BadParameter(f"--points has {len(points)} points, {count} are needed")
     if len({len(one) for one in points}) != 1:
         raise typer.BadParameter("some points have two numbers, others three")
     return points
@@ -198,7 +198,7 @@ def _measure(
     frame: str | None,
     series: str | None,
     space: str,
-    given: Calibration | None,
+    scale: Calibration | None,
 ) -> list[Row]:
     """Rows of every frame, or with points of three numbers of every series."""
     flat = len(points[0]) == 2
@@ -210,7 +210,7 @@ def _measure(
         raise typer.BadParameter("--space patient is for points of three numbers, in mm")
     if not flat and frame is not None:
         raise typer.BadParameter("--frame is for points column,row; points of three numbers belong to a series")
-    if not flat and given is not None:
+    if not flat and scale is not None:
         raise typer.BadParameter("--calibration is for points column,row; a series knows its place in the patient")
     with Progress() as progress:
         if flat:

@@ -61,14 +61,14 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
         result: Result,
     ) -> None:
         chosen = result.check()
-        where, given = region.given(), calibration_given(calibration)
+        where, scale = region.given(), calibration_given(calibration)
         options = {"kind": kind, **statistics.given(result.force)}
         from gpukit.measure.intensity.statistics import rois
 
         flat = is_shape(where) and slice_ is None and not is_volume_file(inputs)
         if not flat and frame is not None:
             raise typer.BadParameter("--frame is for shapes in frames; a mask, ball or --slice belongs to a series")
-        if not flat and given is not None:
+        if not flat and scale is not None:
             raise typer.BadParameter("--calibration is for shapes in frames; a series knows its place in the patient")
         if flat and (opening.series is not None or opening.phase is not None):
             raise typer.BadParameter(
@@ -79,17 +79,17 @@ def statistics_of(kind: str, what: str) -> Callable[..., None]:
                 from gpukit.measure.batch import each_frame
 
                 def one(at: Frame) -> Measurement:
-                    return rois(at, where, calibration=given, device=opening.device, **options)[0]
+                    return rois(at, where, calibration=scale, device=opening.device, **options)[0]
 
                 rows = each_frame(source_of(inputs), one, frames=frame, progress=progress)
             else:
-                made = on_series(
+                measurements = on_series(
                     opening, inputs, where, None if slice_ is None else slices_given(slice_), progress,
                     lambda image, at: rois(
                         image, where, slice=at, labels=labels_given(labels), threshold=mask_threshold, **options
                     ),
                 )  # fmt: skip
-                rows = [row_of(inputs, measured) for measured in made]
+                rows = [row_of(inputs, measured) for measured in measurements]
         statistics.draw(rows, result.force)
         result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -153,17 +153,17 @@ def suv(
     from gpukit.measure.pet.suv_factor import kind_of
 
     kind = checked(kind_of, kind)
-    given = Overrides(**asdict(injection))
+    overrides = Overrides(**asdict(injection))
     with Progress() as progress:
-        made = on_series(
+        measurements = on_series(
             opening, inputs, where, slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None,
             progress,
             lambda image, at: suvs(
-                image, where, kind=kind, metabolic=metabolic, overrides=given, slice=at, labels=labels_given(labels),
+                image, where, kind=kind, metabolic=metabolic, overrides=overrides, slice=at, labels=labels_given(labels),
                 threshold=mask_threshold, **numbers,
             ),
         )  # fmt: skip
-    rows = [row_of(inputs, measured) for measured in made]
+    rows = [row_of(inputs, measured) for measured in measurements]
     statistics.draw(rows, result.force)
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
@@ -202,14 +202,14 @@ def volume(
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
         # the words of both were looked at above; mypy sees text where `volumes` names the words
-        made = on_series(
+        measurements = on_series(
             opening, inputs, where, slices_given(slice_) if slice_ else "all", progress,
             lambda image, at: volumes(
                 image, where, values=values, method=method, slice=at, labels=labels_given(labels),  # type: ignore[arg-type]
                 threshold=mask_threshold,
             ),
         )  # fmt: skip
-    rows = [row_of(inputs, measured) for measured in made]
+    rows = [row_of(inputs, measured) for measured in measurements]
     result.write(names.given_to(rows), chosen, overlay=overlay)
 
 
@@ -240,11 +240,11 @@ def pixel(
         else:
             if frame is not None:
                 raise typer.BadParameter("--frame is for points X,Y; points X,Y,K belong to a series")
-            made = on_series(
+            measurements = on_series(
                 opening, inputs, place, int(nearest_pixel(place[2])) if len(place) == 3 else None, progress,
                 lambda image, k: [measure(image, place if k is not None else place[:2], device=opening.device)],
             )  # fmt: skip
-            rows = [row_of(inputs, measured) for measured in made]
+            rows = [row_of(inputs, measured) for measured in measurements]
     result.write(rows, chosen)
 
 

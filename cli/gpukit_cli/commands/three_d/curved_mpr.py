@@ -106,18 +106,18 @@ def curved_mpr(
     from gpukit.files.markups import read_centerline
     from gpukit.rendering.mpr.curved import straighten
 
-    points, said = read_centerline(curve.centerline)
-    if curve.frame is not None and said is not None and curve.frame != said:
+    points, file_frame = read_centerline(curve.centerline)
+    if curve.frame is not None and file_frame is not None and curve.frame != file_frame:
         raise InputError(
-            f"the centreline says that it is in the {said} frame", file=curve.centerline, fix="leave --frame out"
+            f"the centreline says that it is in the {file_frame} frame", file=curve.centerline, fix="leave --frame out"
         )
     with Progress() as progress:
         volume = opening.one_phase(inputs, progress)
         window = contrast.of(volume, preset=shown.preset)
-        made = straighten(
+        reformation = straighten(
             volume,
             points,
-            frame=curve.frame or said or "voxel",
+            frame=curve.frame or file_frame or "voxel",
             mode=curve.mode,
             smoothing=sigma,
             width=wide,
@@ -126,15 +126,15 @@ def curved_mpr(
             slab=slabs.slab or "mip",
             interpolation=slabs.interpolation,
         )
-        asked = window if shown.preset is not None or contrast.is_given else None
+        header_window = window if shown.preset is not None or contrast.is_given else None
         files = write(
-            made, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=slabs.interpolation,
-            window=window, header_window=asked, force=force, rulers=shown.scale, squares=False,
+            reformation, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=slabs.interpolation,
+            window=window, header_window=header_window, force=force, rulers=shown.scale, squares=False,
         )  # fmt: skip
     if not as_json:
         return emit("".join(f"{path}\n" for path in files), summary=True)
     content = {
-        **_facts(made, files), "mode": curve.mode, "origin": _origin(target, shown.scale),
+        **_facts(reformation, files), "mode": curve.mode, "origin": _origin(target, shown.scale),
         "window": None if window is None else window.limits,
     }  # fmt: skip
     return emit(json_text("curved-mpr", content), summary=True)

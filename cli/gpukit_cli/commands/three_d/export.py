@@ -60,40 +60,40 @@ def export(
     import gpukit
     from gpukit.documents.atomic import check_output
 
-    wanted = names(formats, known=SUFFIXES, what="format of `3d export`")
-    if threshold is not None and not set(wanted) & set(_MESHES):
+    kinds = names(formats, known=SUFFIXES, what="format of `3d export`")
+    if threshold is not None and not set(kinds) & set(_MESHES):
         raise typer.BadParameter(f"--threshold is for surfaces: add one of {', '.join(_MESHES)} to --formats")
-    targets = {kind: target_of(output, kind) for kind in wanted}
+    targets = {kind: target_of(output, kind) for kind in kinds}
     for kind, target in targets.items():
         check_output(target, force=force)
         if kind == "raw":
             check_output(target.with_suffix(".json"), force=force)
     with Progress() as progress:
         volume = opening.open(inputs, progress)
-        made: list[surface.Made] = []
-        if set(wanted) & set(_MESHES):  # before anything is written: there may be no surface
-            made = surface.surfaces_of(volume, threshold, (False, 0, None), progress)
-            for kind in set(wanted) & set(_MESHES):
-                for target in surface.targets_of(made, targets[kind]):
+        surfaces: list[surface.Made] = []
+        if set(kinds) & set(_MESHES):  # before anything is written: there may be no surface
+            surfaces = surface.surfaces_of(volume, threshold, (False, 0, None), progress)
+            for kind in set(kinds) & set(_MESHES):
+                for target in surface.targets_of(surfaces, targets[kind]):
                     check_output(target, force=force)
         files: list[dict[str, object]] = []
-        for done, (kind, target) in enumerate(targets.items()):
-            progress("writing", done, len(targets))
+        for number, (kind, target) in enumerate(targets.items()):
+            progress("writing", number, len(targets))
             if kind in _MESHES:
-                files += _write_surfaces(made, kind, target, force)
+                files += _write_surfaces(surfaces, kind, target, force)
             else:
                 gpukit.save(volume, target, format=kind, force=force)
                 files.append({"format": kind, "path": str(target)})
-            progress("writing", done + 1, len(targets))
-    emit(_report(volume, files, made) if as_json else "".join(f"{file['path']}\n" for file in files), summary=True)
+            progress("writing", number + 1, len(targets))
+    emit(_report(volume, files, surfaces) if as_json else "".join(f"{file['path']}\n" for file in files), summary=True)
 
 
-def _write_surfaces(made: list[surface.Made], kind: str, target: Path, force: bool) -> list[dict[str, object]]:
+def _write_surfaces(surfaces: list[surface.Made], kind: str, target: Path, force: bool) -> list[dict[str, object]]:
     """The surface, or that of each phase, and what was written."""
     from gpukit.files.mesh import write_mesh
 
     files: list[dict[str, object]] = []
-    for one, path in zip(made, surface.targets_of(made, target), strict=True):
+    for one, path in zip(surfaces, surface.targets_of(surfaces, target), strict=True):
         write_mesh(one.mesh, path, force=force)
         facts = {"volume_ml": one.mesh.volume / 1000, "area_cm2": one.mesh.area / 100}
         files.append({"format": kind, "path": str(path), **facts})
@@ -107,7 +107,7 @@ def target_of(output: Path, kind: str) -> Path:
     return output.with_name(output.name + SUFFIXES[kind])
 
 
-def _report(volume: Volume, files: list[dict[str, object]], made: list[surface.Made]) -> str:
+def _report(volume: Volume, files: list[dict[str, object]], surfaces: list[surface.Made]) -> str:
     """What was written: numbers that a program needs to go on."""
     return json_text(
         "export",
@@ -124,7 +124,7 @@ def _report(volume: Volume, files: list[dict[str, object]], made: list[surface.M
             "instances": len({source.sop_instance_uid for source in volume.sources}),
             "value_scale": None if volume.value_scale is None else asdict(volume.value_scale),
             "notes": volume.notes,
-            "threshold": made[0].facts["threshold"] if made else None,
+            "threshold": surfaces[0].facts["threshold"] if surfaces else None,
         },
     )
 

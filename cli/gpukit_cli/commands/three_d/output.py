@@ -44,7 +44,7 @@ class Target:
 
 
 def aim(
-    output: Path, wanted: Sequence[str], kind: str | None, *, stacked: bool, apart: bool, force: bool
+    output: Path, planes: Sequence[str], kind: str | None, *, stacked: bool, apart: bool, force: bool
 ) -> list[Target]:
     """One target a result: the output itself where it is a file's name, else files or folders in a folder.
 
@@ -67,8 +67,8 @@ def aim(
     from gpukit.errors import OutputError
 
     if output.name.lower().endswith(ENDINGS) and not output.is_dir():
-        if len(wanted) > 1:
-            raise typer.BadParameter(f"{output} is one file and there are {len(wanted)} planes: name a folder")
+        if len(planes) > 1:
+            raise typer.BadParameter(f"{output} is one file and there are {len(planes)} planes: name a folder")
         if kind is not None and not _suits(output, kind):
             raise typer.BadParameter(f"the name {output} does not suit --format {kind}")
         if stacked and output.name.lower().endswith((".png", ".dcm")):
@@ -82,9 +82,9 @@ def aim(
     if not apart and kind in _BY_SLICE and (stacked or kind == "dicom"):
         targets = [Target(output, kind)]
     elif kind == "dicom" or (stacked and kind in _BY_SLICE):
-        targets = [Target(output / name, kind) for name in wanted]
+        targets = [Target(output / name, kind) for name in planes]
     else:
-        targets = [Target(output / f"{name}{KINDS[kind]}", kind) for name in wanted]
+        targets = [Target(output / f"{name}{KINDS[kind]}", kind) for name in planes]
     for target in targets:
         if target.is_folder:
             _check_folder(target.path, kind, force=force)

@@ -157,18 +157,18 @@ def mpr(
         raise typer.BadParameter("--slab needs a --thickness")
     bases = names(cut.planes or ("axial" if cut.angles else ",".join(_PLANES)), known=_PLANES, what="plane")
     is_oblique = cut.plane_normal is not None or cut.angles is not None
-    wanted = ("oblique",) if is_oblique else bases
+    planes = ("oblique",) if is_oblique else bases
     normal, point = _three(cut.plane_normal), _three(cut.plane_point)
     turns = None if cut.angles is None else numbers(cut.angles, count=2)
     depth, apart = (None if text is None else length(text) for text in (slabs.thickness, cut.spacing))
     piled = cut.stack or apart is not None
-    targets = aim(output, wanted, _kind(kind), stacked=piled, apart=True, force=force)
+    targets = aim(output, planes, _kind(kind), stacked=piled, apart=True, force=force)
     import gpukit
 
     with Progress() as progress:
         volume = opening.one_phase(inputs, progress)
         window = contrast.of(volume, preset=preset)
-        made = gpukit.mpr(
+        images = gpukit.mpr(
             volume,
             planes=() if normal is not None else bases,
             normal=normal,
@@ -183,9 +183,9 @@ def mpr(
             slab=slabs.slab or "mip",
             interpolation=slabs.interpolation,
         )
-        asked = window if preset is not None or contrast.is_given else None
-        files = _write(made, targets, slabs.interpolation, window, asked, force, progress)
-    _tell("mpr", wanted, made, files, window, as_json)
+        header_window = window if preset is not None or contrast.is_given else None
+        files = _write(images, targets, slabs.interpolation, window, header_window, force, progress)
+    _tell("mpr", planes, images, files, window, as_json)
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
 
 
 def _write(
-    made: Sequence[Volume],
+    images: Sequence[Volume],
     targets: Sequence[Target],
     interpolation: str,
     window: Voi | None,
@@ -322,7 +322,7 @@ def _write(
     around = targets[0].path.parent
     is_new = not around.exists()
     try:
-        for n, (one, target) in enumerate(zip(made, targets, strict=True)):
+        for n, (one, target) in enumerate(zip(images, targets, strict=True)):
             progress("writing", n, len(targets))
             paths = write(
                 one, target, interpolation=interpolation, window=window, header_window=header, force=force, number=n
@@ -338,7 +338,7 @@ def _write(
 def _tell(
     kind: str,
     shown: Sequence[str],
-    made: Sequence[Volume],
+    images: Sequence[Volume],
     files: Sequence[Sequence[Path]],
     window: Voi | None,
     as_json: bool,
@@ -357,7 +357,7 @@ def _tell(
             "unit": str(volume.unit),
             "phases": volume.phases,
         }
-        for plane, volume, paths in zip(shown, made, files, strict=True)
+        for plane, volume, paths in zip(shown, images, files, strict=True)
     ]
     return emit(
         json_text(kind, {"pictures": pictures, "window": None if window is None else window.limits}), summary=True

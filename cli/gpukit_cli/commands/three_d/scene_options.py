@@ -148,14 +148,14 @@ class Masked:
         """The mask on the volume's grid, None where there is none; what was done to it is told as notes."""
         if self.mask is None:
             return None
-        found = mask_of(volume, self.mask, self.labels)
-        for note in found.notes:
+        segmentation = mask_of(volume, self.mask, self.labels)
+        for note in segmentation.notes:
             warn(note)
-        return found
+        return segmentation
 
     def colors(self, mask: Segmentation) -> dict[int, tuple[float, float, float]]:
         """Colours by label value of ``LABEL=COLOR``, the label by number or name."""
-        made = {}
+        shades = {}
         for text in self.label_color or ():
             word, equals, color = text.partition("=")
             if not equals:
@@ -164,8 +164,8 @@ class Masked:
             value = int(word) if word.isdecimal() else names.get(word.strip().lower())
             if value is None:
                 raise typer.BadParameter(f"there is no label {word!r} among those drawn: {', '.join(sorted(names))}")
-            made[value] = color_of(color)
-        return made
+            shades[value] = color_of(color)
+        return shades
 
 
 def mask_of(volume: Volume, mask: Path, labels: str | None) -> Segmentation:

@@ -98,7 +98,7 @@ def surface(
         raise typer.BadParameter(f"--decimate {simple.decimate:g}: write a share between 0 and 1, or a number from 4")
     if not output.name.lower().endswith(_SUFFIXES):
         raise typer.BadParameter(f"{output} has no ending that says what to write: use {', '.join(_SUFFIXES)}")
-    wanted = _labels(region.labels)
+    numbers = _labels(region.labels)
     from gpukit.documents.atomic import check_output
     from gpukit.io.masks import open_masks, own_masks
 
@@ -107,22 +107,22 @@ def surface(
         check_output(output, force=force)
     how = (simple.largest, simple.smooth, simple.decimate)
     with Progress() as progress:
-        found = (
-            own_masks(inputs[0], wanted)
+        segmentations = (
+            own_masks(inputs[0], numbers)
             if len(inputs) == 1 and region.mask is None and region.threshold is None
             else None
         )
-        if found is not None:
-            made = _of_masks(found, how, progress)
+        if segmentations is not None:
+            surfaces = _of_masks(segmentations, how, progress)
         else:
             volume = opening.one_phase(inputs, progress)
             if region.mask is not None:
-                made = _of_masks(open_masks(region.mask, volume, labels=wanted), how, progress)
+                surfaces = _of_masks(open_masks(region.mask, volume, labels=numbers), how, progress)
             elif region.labels is not None:
-                made = _of_map(volume, wanted, how)
+                surfaces = _of_map(volume, numbers, how)
             else:
-                made = surfaces_of(volume, region.threshold, how, progress)
-        rows = _write(made, output, simple.check, force, progress)
+                surfaces = surfaces_of(volume, region.threshold, how, progress)
+        rows = _write(surfaces, output, simple.check, force, progress)
     emit(
         json_text("surface", {"surfaces": rows, "frame": "LPS mm"}) if as_json else "".join(map(_line, rows)),
         summary=True,
@@ -158,7 +158,7 @@ def surfaces_of(volume: Volume, threshold: float | None, how: How, progress: Pro
     phased = volume.axes.startswith("t")
     count = int(volume.array.shape[0]) if phased else 1
     level: float | None = threshold
-    made = []
+    surfaces = []
     for t in range(count):
         progress("surfaces", t, count)
         one = phase_of(volume, t) if phased else volume
@@ -168,30 +168,30 @@ def surfaces_of(volume: Volume, threshold: float | None, how: How, progress: Pro
         if phased:
             facts |= {"phase": t, "phase_name": volume.phases[t] if t < len(volume.phases) else ""}
         word = f"phase_{t:03d}" if phased else ""
-        made.append(Made(_finished(before, how), word or "surface", word, (237, 222, 196), facts, before))
+        surfaces.append(Made(_finished(before, how), word or "surface", word, (237, 222, 196), facts, before))
         progress("surfaces", t + 1, count)
-    return made
+    return surfaces
 
 
-def _of_masks(found: tuple[Segmentation, ...], how: How, progress: Progress) -> list[Made]:
+def _of_masks(segmentations: tuple[Segmentation, ...], how: How, progress: Progress) -> list[Made]:
     """The surface of each label that occurs."""
     from gpukit.dicom.modules.cielab import label_color
     from gpukit.files.mesh import file_word
     from gpukit.rendering.scene.surface import label_surfaces
 
-    made: list[Made] = []
-    for n, seg in enumerate(found):
+    surfaces: list[Made] = []
+    for n, seg in enumerate(segmentations):
         for note in seg.notes:
             warn(note)
-        known = {label.value: label for label in seg.labels}
+        by_number = {label.value: label for label in seg.labels}
         for value, before in label_surfaces(seg, largest=how[0]).items():
-            progress("surfaces", n, len(found))
-            label = known[value]
+            progress("surfaces", n, len(segmentations))
+            label = by_number[value]
             plain = label.name in ("", f"label {value}")
             word = str(value) if plain else file_word(label.name) or str(value)
             facts: dict[str, object] = {"label": value, "name": label.name}
-            made.append(Made(_finished(before, how), label.name, word, label_color(label), facts, before))
-    return made
+            surfaces.append(Made(_finished(before, how), label.name, word, label_color(label), facts, before))
+    return surfaces
 
 
 def parts_of_mask(mask: Path, labels: str | None, volume: Volume, progress: Progress) -> list[Part]:
@@ -199,27 +199,27 @@ def parts_of_mask(mask: Path, labels: str | None, volume: Volume, progress: Prog
     from gpukit.files.mesh import Part
     from gpukit.io.masks import open_masks
 
-    made = _of_masks(open_masks(mask, volume, labels=_labels(labels)), (False, 0, None), progress)
-    return [Part(one.name, one.mesh, one.color) for one in made]
+    surfaces = _of_masks(open_masks(mask, volume, labels=_labels(labels)), (False, 0, None), progress)
+    return [Part(one.name, one.mesh, one.color) for one in surfaces]
 
 
-def _of_map(volume: Volume, wanted: list[int | str] | None, how: How) -> list[Made]:
+def _of_map(volume: Volume, values: list[int | str] | None, how: How) -> list[Made]:
     """The surface of each label of an input that is a label map itself."""
     from gpukit.dicom.modules.cielab import label_color
     from gpukit.rendering.scene.surface import label_surfaces
     from gpukit.volume import Label
 
     numbers = []
-    for word in wanted or []:
+    for word in values or []:
         if not isinstance(word, int):
             raise typer.BadParameter(f"{word!r}: the labels of this input have no names, write numbers such as 1,3")
         numbers.append(word)
-    made = []
+    surfaces = []
     for value, before in label_surfaces(volume, numbers or None, largest=how[0]).items():
         label = Label(value, f"label {value}", ("", "", ""), ("", "", ""))
         facts: dict[str, object] = {"label": value, "name": label.name}
-        made.append(Made(_finished(before, how), label.name, str(value), label_color(label), facts, before))
-    return made
+        surfaces.append(Made(_finished(before, how), label.name, str(value), label_color(label), facts, before))
+    return surfaces
 
 
 def _finished(mesh: Mesh, how: How) -> Mesh:
@@ -234,17 +234,17 @@ def _finished(mesh: Mesh, how: How) -> Mesh:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(made: list[Made], output: Path, check: bool, force: bool, progress: Progress) -> list[dict[str, object]]:
+def _write(surfaces: list[Made], output: Path, check: bool, force: bool, progress: Progress) -> list[dict[str, object]]:
     from gpukit.documents.atomic import check_output
     from gpukit.files.mesh import Part, is_watertight, write_mesh, write_scene
 
     together = output.suffix.lower() == ".glb"
-    targets = [output] * len(made) if together else targets_of(made, output)
+    targets = [output] * len(surfaces) if together else targets_of(surfaces, output)
     for target in targets:
         check_output(target, force=force)
     rows = []
-    for n, (one, target) in enumerate(zip(made, targets, strict=True)):
-        progress("writing", n, len(made))
+    for n, (one, target) in enumerate(zip(surfaces, targets, strict=True)):
+        progress("writing", n, len(surfaces))
         if not together:
             write_mesh(one.mesh, target, force=force)
         change = one.mesh.volume / one.before.volume - 1 if one.before.volume else 0.0
@@ -263,16 +263,16 @@ def _write(made: list[Made], output: Path, check: bool, force: bool, progress: P
             row["watertight"] = is_watertight(one.mesh)
         rows.append(row)
     if together:
-        write_scene([Part(one.name, one.mesh, one.color) for one in made], output, force=force)
-    progress("writing", len(made), len(made))
+        write_scene([Part(one.name, one.mesh, one.color) for one in surfaces], output, force=force)
+    progress("writing", len(surfaces), len(surfaces))
     return rows
 
 
-def targets_of(made: Sequence[Made], output: Path) -> list[Path]:
+def targets_of(surfaces: Sequence[Made], output: Path) -> list[Path]:
     """The output itself, or beside it a file for each name; equal names get their labels' numbers."""
-    words = [one.word for one in made]
+    words = [one.word for one in surfaces]
     names = []
-    for one in made:
+    for one in surfaces:
         word = one.word if words.count(one.word) == 1 else f"{one.word}-{one.facts.get('label', '')}"
         names.append(output.with_name(f"{output.stem}-{word}{output.suffix}") if word else output)
     return names
