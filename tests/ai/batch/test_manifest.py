@@ -184,12 +184,15 @@ def test_runs_killed_at_the_worst_moments_go_on(tmp_path: Path) -> None:
     for name, count in rows_before.items():
         output = tmp_path / "out" / name
         rows = rows_of_whole_lines(output)
-        assert len(rows) == count, name
+        # outputs and rows are written by two threads: a row may be one behind
+        assert count - 1 <= len(rows) <= count, name
         moments = {row["outputs"][0]: (output / row["outputs"][0]).stat().st_mtime_ns for row in rows}
         made = batch(tmp_path / "in", model, output, device="cpu")
-        assert (made.done, made.before) == (6, count), name
+        assert (made.done, made.before) == (6, len(rows)), name
         for file, moment in moments.items():
             assert (output / file).stat().st_mtime_ns == moment, f"{name}: a case with a row was done again"
+    # a case at which three runs died is held to be the cause and is a failed row, which the next run repeats
+    assert batch(tmp_path / "in", model, tmp_path / "out" / "any moment", device="cpu").done == 6
     for name in (*rows_before, "any moment"):
         check_outputs(tmp_path / "out" / name, folders)  # each case has one row, and its own labels
         assert len(rows_of(tmp_path / "out" / name)) == 6, name
