@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["render"]
 
 if TYPE_CHECKING:
-    from gpukit.viewer.render import render as render
+    from gpukit.viewer.page import render as render
 
 
 def __getattr__(name: str) -> Any:

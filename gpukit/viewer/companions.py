@@ -86,7 +86,7 @@ class SegmentMasks:
 
     def _segments(self) -> dict[int, tuple[str, tuple[int, int, int]]]:
         from gpukit.dicom.modules.cielab import from_cielab, label_color
-        from gpukit.volume import Label
+        from gpukit.volume import ANATOMY, TISSUE, Label
 
         results = {}
         for item in self.dataset.get("SegmentSequence") or ():
@@ -97,7 +97,7 @@ class SegmentMasks:
                     int(lab[0]) * 100 / 65535, int(lab[1]) * 255 / 65535 - 128, int(lab[2]) * 255 / 65535 - 128
                 )
             else:
-                color = label_color(Label(value=max(1, number), name=name or str(number)))
+                color = label_color(Label(max(1, number), name or str(number), ANATOMY, TISSUE))
             results[number] = (name or f"segment {number}", color)
         return results
 
@@ -173,7 +173,7 @@ class SegmentMasks:
         j = np.rint(origin[1] + x * (right - origin)[1] + y * (lower - origin)[1]).astype(np.intp)
         inside = (i >= 0) & (i < seg.columns) & (j >= 0) & (j < seg.rows)
         nearest = values[np.clip(j, 0, seg.rows - 1), np.clip(i, 0, seg.columns - 1)]
-        return np.where(inside, nearest, values.dtype.type(0))
+        return np.asarray(np.where(inside, nearest, values.dtype.type(0)))
 
 
 class Contours:

@@ -109,8 +109,8 @@ def cell_grid(picture: NDArray[np.uint8], kind: str = "half") -> CellGrid:
         chars = np.full((lines, columns), ord("▀"), np.uint32)
         return CellGrid(chars, picture[0::2], picture[1::2])
     depth = picture.shape[2:]
-    parts = picture.reshape(lines, down, columns, across, *depth).swapaxes(1, 2)
-    parts = parts.reshape(lines, columns, down * across, -1).astype(np.float32)
+    tiles = picture.reshape(lines, down, columns, across, *depth).swapaxes(1, 2)
+    parts: NDArray[np.float32] = tiles.reshape(lines, columns, down * across, -1).astype(np.float32)
     shape, front, back = _two_colors(parts)
     front, back = front.reshape(lines, columns, *depth), back.reshape(lines, columns, *depth)
     if kind == "quadrant":
@@ -219,7 +219,7 @@ def _letters(quality: str) -> NDArray[np.uint8]:
     ramp, shares = RAMPS[quality]
     levels = np.arange(256)[:, None] * (100 / 255)
     nearest = np.abs(levels - np.array(shares)).argmin(axis=1)
-    return np.array([ord(c) for c in ramp], np.uint8)[nearest]
+    return np.asarray(np.array([ord(c) for c in ramp], np.uint8)[nearest])
 
 
 def joined(lines: Sequence[bytes]) -> bytes:

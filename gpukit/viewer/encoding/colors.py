@@ -68,13 +68,13 @@ def nearest_256(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
     cube_error = ((wide - _CUBE[cube]) ** 2).sum(axis=-1)
     grey = np.clip((wide.mean(axis=-1) - 8 + 5) // 10, 0, 23).astype(np.int64)
     grey_error = ((wide - _GREYS[grey][..., None]) ** 2).sum(axis=-1)
-    return np.where(grey_error < cube_error, 232 + grey, 16 + cube @ np.array([36, 6, 1]))
+    return np.asarray(np.where(grey_error < cube_error, 232 + grey, 16 + cube @ np.array([36, 6, 1])), np.int64)
 
 
 def nearest_16(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Numbers of the nearest of xterm's 16 colours."""
     wide = rgb.astype(np.int64)[..., None, :]
-    return ((wide - _SIXTEEN) ** 2).sum(axis=-1).argmin(axis=-1)
+    return np.asarray(((wide - _SIXTEEN) ** 2).sum(axis=-1).argmin(axis=-1), np.int64)
 
 
 @functools.cache
@@ -106,4 +106,4 @@ def _grey_table(colors: str, back: bool) -> NDArray[np.uint8]:
         return np.array([list(f"{lead};{n:03d};{n:03d};{n:03d}".encode()) for n in range(256)], np.uint8)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     index = nearest_256(grey) if colors == "256" else nearest_16(grey)
-    return _index_table(colors, back)[index[0]]
+    return np.asarray(_index_table(colors, back)[index[0]], np.uint8)

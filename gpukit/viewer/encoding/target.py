@@ -109,7 +109,7 @@ def picture_bytes(picture: Picture, target: Target, *, number: int = 0, keep_cur
     return sixel(pixels) + b"\n"
 
 
-def _rgb(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _rgb(values: np.ndarray) -> np.ndarray:
     return values.copy() if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
 
 

@@ -73,7 +73,9 @@ class Drawing:
             for picture, line, column in pictures:
                 put_grid(grid, picture_grid(picture, session.target), line, column)
             return screen.show(grid, tolerance=_MOVING if session.is_playing else 0)
-        places = {n: (line, column, p.width, p.height) for n, (p, line, column) in enumerate(pictures)}
+        places: dict[int, tuple[int, ...]] = {
+            n: (line, column, p.width, p.height) for n, (p, line, column) in enumerate(pictures)
+        }
         if places != self._images or self._images_gone:
             screen._write(self.farewell())
             screen.forget()

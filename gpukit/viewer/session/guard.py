@@ -89,8 +89,8 @@ class TerminalGuard:
                 signal.signal(number, signal.SIG_IGN)
         self._leave()
         signal.set_wakeup_fd(self._old_wake)
-        for number, handler in self._signals.items():
-            signal.signal(number, handler)
+        for kept, handler in self._signals.items():
+            signal.signal(kept, handler)
         assert self._wake is not None
         for descriptor in self._wake:
             os.close(descriptor)

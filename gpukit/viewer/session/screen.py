@@ -122,7 +122,7 @@ class Screen:
     def _changed(self, target: CellGrid, tolerance: int) -> NDArray[np.bool_]:
         now = self._now
         assert now is not None
-        changed = now.chars != target.chars
+        changed: NDArray[np.bool_] = np.asarray(now.chars != target.chars)
         if self.colors == "none":
             return changed
         is_blank = (target.chars == 0x20) & ~changed

@@ -402,10 +402,10 @@ class Session:
                     self.plane = name
                     self.planes.move_to(name, pixel[1], pixel[0])
             return
-        place = self.panes[0].place
-        if self.cursor is None or place is None:
+        shown = self.panes[0].place
+        if self.cursor is None or shown is None:
             return
-        pixel = place.pixel(event.line, event.column)
+        pixel = shown.pixel(event.line, event.column)
         if pixel is not None:
             scene = self.scene()
             self.cursor.row = float(min(max(round(pixel[0]), 0), scene.rows - 1))
