@@ -2,8 +2,9 @@
 
     python benchmarks/report.py [FOLDER]
 
-FOLDER (by default that of GPUKIT_TEST_DATA) holds structured reports (searched with all below it). Printed are processor seconds of this process (CPU) and of
-the clock (wall): the latter says more about the machine than about the program where other work runs.
+FOLDER (by default that of GPUKIT_TEST_DATA) holds structured reports (searched with all below it). Printed are
+processor seconds of this process (CPU) and of the clock (wall): the latter says more about the machine than about the
+program where other work runs.
 
 - HTML: warm, against ``dsr2html`` of DCMTK, for each report that it accepts.
 - PDF: warm, against WeasyPrint on the same document as HTML (where it is installed).

@@ -1,8 +1,8 @@
 """Write docs/licences.md from the metadata of what every extra brings, or check it.
 
-``python docs/make_licences.py`` writes the page; ``--check`` compares it with what is installed: every package must be on
-the page with its licence, that licence must be one of docs/licences.toml, and code under the GPL may only be in extras
-whose names begin with ``gpl-`` and in those of developers.
+``python docs/make_licences.py`` writes the page; ``--check`` compares it with what is installed: every package must be
+on the page with its licence, that licence must be one of docs/licences.toml, and code under the GPL may only be in
+extras whose names begin with ``gpl-`` and in those of developers.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ STRONG = ("GPL-", "AGPL-")
 HEAD = """# Licences
 
 gpukit has the licence Apache-2.0. This page lists what each extra brings, with all that it depends on, and under which
-licences. `docs/make_licences.py` writes it from the packages' metadata, and `make lint` fails where a package has a licence
-that `docs/licences.toml` does not allow.
+licences. `docs/make_licences.py` writes it from the packages' metadata, and `make lint` fails where a package has a
+licence that `docs/licences.toml` does not allow.
 
 No extra brings code under the GPL or AGPL, except two whose names say so. Neither is part of `all`:
 
 - `gpl-ffmpeg` brings a program ffmpeg under the GPL. gpukit starts it as a process of its own to write `.mp4`. If your
   system has ffmpeg, you do not need the extra.
-- `gpl-libigl` brings libigl, with which `gpukit 3d surface --decimate` works. Its wheel also holds modules under the GPL;
-  gpukit loads only those under the MPL-2.0.
+- `gpl-libigl` brings libigl, with which `gpukit 3d surface --decimate` works. Its wheel also holds modules under the
+  GPL; gpukit loads only those under the MPL-2.0.
 
 JPEG and JPEG-LS are decoded by imagecodecs and GDCM. pylibjpeg-libjpeg (GPL-3.0) is not used; no transfer syntax that
 gpukit reads is lost without it.
@@ -157,11 +157,11 @@ def missing_rows(text: str) -> list[str]:
     """Packages that are installed here and not on the page with their licence; versions and other machines' are not."""
     rows = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+?)(?: \([^|]*\))? \|", text, re.MULTILINE))
     lines = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
-    wrong = []
-    for name in sorted(closure(lines)):
-        if rows.get(name, "").partition(";")[0] != licence_of(name):
-            wrong.append(f"{name}: docs/licences.md says {rows.get(name, 'nothing')}, it is {licence_of(name)}")
-    return wrong
+    return [
+        f"{name}: docs/licences.md says {rows.get(name, 'nothing')}, it is {licence_of(name)}"
+        for name in sorted(closure(lines))
+        if rows.get(name, "").partition(";")[0] != licence_of(name)
+    ]
 
 
 def main() -> int:

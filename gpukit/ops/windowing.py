@@ -122,7 +122,8 @@ def _not_measured(xp: Any, data: Any, padding: Padding) -> Any | None:
 def shades(xp: Any, values: Any, voi: Voi) -> Any:
     """The function itself, for floating values that are all measured, in the namespace of their library.
 
-    `apply_voi` is this with checks, padding and types. NumPy itself may be the namespace, but for tables and thresholds.
+    `apply_voi` is this with checks, padding and types. NumPy itself may be the namespace, but not
+    for tables and thresholds.
     """
     if voi.function == "LUT":
         last = len(voi.lut) - 1

@@ -31,8 +31,16 @@ _STARTING = 300.0
 _FAULTS = ("signal", "hang", "memory", "unexpected", "message")
 #: Share of the inputs of each kind.
 SHARES = {
-    "dicom": 5, "encoded": 5, "objects": 4, "nifti": 4, "nrrd": 4, "metaimage": 4, "tables": 4, "models": 2, "packages": 1,
-}  # fmt: skip
+    "dicom": 5,
+    "encoded": 5,
+    "objects": 4,
+    "nifti": 4,
+    "nrrd": 4,
+    "metaimage": 4,
+    "tables": 4,
+    "models": 2,
+    "packages": 1,
+}
 
 
 @dataclass

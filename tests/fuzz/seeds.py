@@ -50,8 +50,10 @@ def _dicom(folder: Path) -> None:
 
     files = _series(folder / "explicit")
     for name, syntax in (
-        ("implicit", ImplicitVRLittleEndian), ("big", ExplicitVRBigEndian), ("deflated", DeflatedExplicitVRLittleEndian),
-    ):  # fmt: skip
+        ("implicit", ImplicitVRLittleEndian),
+        ("big", ExplicitVRBigEndian),
+        ("deflated", DeflatedExplicitVRLittleEndian),
+    ):
         (folder / name).mkdir()
         for file in files:
             dataset = pydicom.dcmread(file)
@@ -98,14 +100,38 @@ def _encoded(folder: Path) -> None:
         ("jpeg8", "1.2.840.10008.1.2.4.50", image, 8, imagecodecs.jpeg8_encode(image, level=90)),
         ("jpeg8-colour", "1.2.840.10008.1.2.4.50", colour, 8, imagecodecs.jpeg8_encode(colour, level=90)),
         ("jpeg12", "1.2.840.10008.1.2.4.51", wide, 12, imagecodecs.jpeg8_encode(wide, level=90, bitspersample=12)),
-        ("jpeg-lossless", "1.2.840.10008.1.2.4.70", wide, 12, imagecodecs.jpeg8_encode(wide, lossless=True, bitspersample=12)),
+        (
+            "jpeg-lossless",
+            "1.2.840.10008.1.2.4.70",
+            wide,
+            12,
+            imagecodecs.jpeg8_encode(wide, lossless=True, bitspersample=12),
+        ),
         ("jpeg-ls", "1.2.840.10008.1.2.4.80", wide, 12, imagecodecs.jpegls_encode(wide)),
-        ("j2k", "1.2.840.10008.1.2.4.90", wide, 12, imagecodecs.jpeg2k_encode(wide, codecformat="j2k", reversible=True)),
-        ("j2k-colour", "1.2.840.10008.1.2.4.91", colour, 8, imagecodecs.jpeg2k_encode(colour, codecformat="j2k", level=80)),
+        (
+            "j2k",
+            "1.2.840.10008.1.2.4.90",
+            wide,
+            12,
+            imagecodecs.jpeg2k_encode(wide, codecformat="j2k", reversible=True),
+        ),
+        (
+            "j2k-colour",
+            "1.2.840.10008.1.2.4.91",
+            colour,
+            8,
+            imagecodecs.jpeg2k_encode(colour, codecformat="j2k", level=80),
+        ),
         ("htj2k", "1.2.840.10008.1.2.4.201", wide, 12, imagecodecs.htj2k_encode(wide, reversible=True)),
-        ("jpeg-xl", "1.2.840.10008.1.2.4.110", image, 8, imagecodecs.jpegxl_encode(image, lossless=True, usecontainer=False)),
+        (
+            "jpeg-xl",
+            "1.2.840.10008.1.2.4.110",
+            image,
+            8,
+            imagecodecs.jpegxl_encode(image, lossless=True, usecontainer=False),
+        ),
         ("deflated-frame", "1.2.840.10008.1.2.8.1", image, 8, deflate.compress(image.tobytes()) + deflate.flush()),
-    ]  # fmt: skip
+    ]
     for name, syntax, pixels, bits, stream in streams:
         source = _series(folder / name)
         for file in source[1:]:
@@ -155,7 +181,7 @@ def _objects(folder: Path) -> None:
         except (TypeError, gk.GpukitError) as error:
             print("no seed of", options, error)
     ring = np.array([[1.0, 1, 0], [5, 1, 0], [5, 5, 0], [1, 5, 0]])
-    write_rtstruct(folder / "rtstruct.dcm", {"one": [ring, ring + [0, 0, 2]], "two": [ring]})
+    write_rtstruct(folder / "rtstruct.dcm", {"one": [ring, ring + np.array([0, 0, 2])], "two": [ring]})
     _measure(series / "s1_0000.dcm", folder / "report.dcm", "sr")
     _measure(series / "s1_0000.dcm", folder / "state.dcm", "gsps")
     for file in series.iterdir():
@@ -241,9 +267,10 @@ def _tables(folder: Path) -> None:
                      "controlPoints": [{"id": str(n), "position": p, "orientation": [1, 0, 0, 0, 1, 0, 0, 0, 1]}
                                        for n, p in enumerate(points)]}]
     }  # fmt: skip
+    rows = "".join(f"{n},{a},{b},{c}\n" for n, (a, b, c) in enumerate(points))
     for name, written in (("line.csv", text.getvalue()), ("line.json", json.dumps({"points": points})),
                           ("line.mrk.json", json.dumps(markups)),
-                          ("line.fcsv", "# CoordinateSystem = LPS\n# columns = id,x,y,z\n" + "".join(f"{n},{a},{b},{c}\n" for n, (a, b, c) in enumerate(points)))):  # fmt: skip
+                          ("line.fcsv", "# CoordinateSystem = LPS\n# columns = id,x,y,z\n" + rows)):  # fmt: skip
         (folder / name.replace(".", "-")).mkdir()
         (folder / name.replace(".", "-") / name).write_text(written)
     presets = Path(transfer_function.__file__).with_name("transfers")
@@ -283,7 +310,9 @@ def _bundle(folder: Path) -> None:
             "version": "0.1.0", "monai_version": "1.4.0", "task": "segmentation", "name": "tiny",
             "network_data_format": {
                 "inputs": {"image": shape},
-                "outputs": {"pred": {"type": "image", "num_channels": 3, "channel_def": {"0": "b", "1": "x", "2": "y"}}},
+                "outputs": {
+                    "pred": {"type": "image", "num_channels": 3, "channel_def": {"0": "b", "1": "x", "2": "y"}}
+                },
             },
         })
     )  # fmt: skip

@@ -115,8 +115,9 @@ def volumes(
         counted, details = (part, []) if values is None else _between(part, at.volume, values)
         quantities, notes = _sizes(counted, at.volume, method)
         extra = {"statistics": {q.name: q.value for q in quantities}}
-        measurement = finished("volume", counted, replace(at, calibration=None), quantities, details=details, notes=notes,
-                        extra=extra)  # fmt: skip
+        measurement = finished(
+            "volume", counted, replace(at, calibration=None), quantities, details=details, notes=notes, extra=extra
+        )
         measurements.append(replace(measurement, method=method))
     return measurements
 

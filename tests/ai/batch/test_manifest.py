@@ -145,7 +145,7 @@ if __name__ == "__main__":  # a case that was at work is repeated in a process t
     whole.batch(Path(source, "s0"), model, Path(folder, "warm"), device="cpu")  # what is imported on the way, too
     for name, prepare in MOMENTS.items():
         print(name, child(source, model, Path(folder, name), prepare), sep=": ", flush=True)
-    # and at moments that nobody chose, one after the other in one folder: the first early in what a whole run takes here
+    # and at random moments, one after the other in one folder: the first early in what a whole run takes here
     began = time.monotonic()
     assert child(source, model, Path(folder, "whole"), lambda: None) == 0
     whole_run = time.monotonic() - began

@@ -159,8 +159,8 @@ def suv(
             opening, inputs, where, slices_given(slice_) if slice_ is not None else "each" if is_shape(where) else None,
             progress,
             lambda image, at: suvs(
-                image, where, kind=kind, metabolic=metabolic, overrides=overrides, slice=at, labels=labels_given(labels),
-                threshold=mask_threshold, **numbers,
+                image, where, kind=kind, metabolic=metabolic, overrides=overrides, slice=at,
+                labels=labels_given(labels), threshold=mask_threshold, **numbers,
             ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in measurements]

@@ -128,8 +128,9 @@ def curved_mpr(
         )
         header_window = window if shown.preset is not None or contrast.is_given else None
         files = write(
-            reformation, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""), interpolation=slabs.interpolation,
-            window=window, header_window=header_window, force=force, rulers=shown.scale, squares=False,
+            reformation, Target(target, "dicom" if target.suffix.lower() == ".dcm" else ""),
+            interpolation=slabs.interpolation, window=window, header_window=header_window, force=force,
+            rulers=shown.scale, squares=False,
         )  # fmt: skip
     if not as_json:
         return emit("".join(f"{path}\n" for path in files), summary=True)
