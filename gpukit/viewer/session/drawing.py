@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpukit.dicom.image.pixel_value import value_unit
 from gpukit.errors import GpukitError
@@ -20,7 +20,6 @@ from gpukit.viewer.text import clean, cut
 
 if TYPE_CHECKING:
     from gpukit.viewer.scene import Scene
-    from gpukit.viewer.session.session import Session
 
 __all__ = ["Drawing"]
 
@@ -34,7 +33,7 @@ _BAR = (255, 255, 255)
 class Drawing:
     """Draws a session; knows which pictures the terminal holds."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Any) -> None:
         self.session = session
         self._images: dict[int, tuple[int, ...]] = {}
 
