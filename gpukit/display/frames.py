@@ -74,7 +74,7 @@ def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
         pair = [
             header.get(k) if v is None else v for k, v in zip(("RescaleSlope", "RescaleIntercept"), own, strict=True)
         ]
-        scale = rescale(*pair)
+        scale = rescale(pair[0], pair[1], str(header.location))
     except (GpukitError, TypeError, ValueError):
         return plain
     facts = {"Frame": n + 1, **{k: v for k, v in attributes.items() if v is not None}}

@@ -51,7 +51,9 @@ def planes_of(header: Header) -> list[Plane]:
 
 def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...]) -> Plane:
     position = numbers(header.get("ImagePositionPatient"), 3)
-    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), str(header.location))
+    file = str(header.location)
+    scale = rescale(header.get("RescaleSlope"), header.get("RescaleIntercept"), file)
+    spacing = pixel_spacing(header.get("PixelSpacing"), file)
     private = header.get("PhilipsScaleSlope")
     if private is not None and str(header.get("Modality", "")) == "MR":
         scale = philips_scale(scale, private)
@@ -62,11 +64,11 @@ def _classic(header: Header, rows: int, columns: int, image_type: tuple[str, ...
         columns,
         None if position is None else (position[0], position[1], position[2]),
         numbers(header.get("ImageOrientationPatient"), 6),
-        pixel_spacing(header.get("PixelSpacing"), str(header.location)),
+        spacing,
         scale.slope,
         scale.intercept,
         kind=component(image_type, header.get("ComplexImageComponent")),
         facts=scale.facts,
         scale_source=scale.source,
-        notes=(*scale.notes, *spacing_note(header.get("PixelSpacing"))),
+        notes=scale.notes if spacing is not None else (*scale.notes, *spacing_note(header.get("PixelSpacing"))),
     )

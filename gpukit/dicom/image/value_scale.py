@@ -6,6 +6,7 @@ of a dose grid (C.8.8.3) or of Philips' own scale of MR images. This is the only
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -62,7 +63,9 @@ def rescale(slope: Any, intercept: Any, file: str, *, stored: bool = True) -> Pl
         One of them is not a finite number.
     """
     if slope is None and intercept is None:
-        return PlaneScale()
+        return _NO_SCALE
+    if stored and type(slope) is float and type(intercept) is float and slope and math.isfinite(slope + intercept):
+        return _stored_scale(slope, intercept)  # of thousands of slices mostly the same
     factor = 1.0 if slope is None else finite_number(slope, file=file, attribute="RescaleSlope")
     offset = 0.0 if intercept is None else finite_number(intercept, file=file, attribute="RescaleIntercept")
     notes: tuple[str, ...] = ()
@@ -71,6 +74,14 @@ def rescale(slope: Any, intercept: Any, file: str, *, stored: bool = True) -> Pl
         notes = ("RescaleSlope is 0, which would make every value equal: it was taken as 1",)
     facts = {} if stored else {"RescaleSlope": factor, "RescaleIntercept": offset}
     return PlaneScale(factor, offset, "RescaleSlope", facts, notes)
+
+
+_NO_SCALE = PlaneScale()
+
+
+@functools.lru_cache(maxsize=64)
+def _stored_scale(slope: float, intercept: float) -> PlaneScale:
+    return PlaneScale(slope, intercept, "RescaleSlope")
 
 
 def philips_scale(shown: PlaneScale, scale: Any) -> PlaneScale:
