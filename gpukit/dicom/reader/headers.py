@@ -81,8 +81,20 @@ class Header:
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def get(self, keyword: str, default: Any = None) -> Any:
-        """Value of a keyword, or `default` where it is absent or empty."""
-        return self.values.get(keyword, default)
+        """Value of a keyword, or `default` where it is absent or empty.
+
+        Raises
+        ------
+        FormatError
+            A count or size of pixels is not a whole number.
+        """
+        value = self.values.get(keyword, default)
+        if keyword in _WHOLE and value is not None and type(value) is not int:
+            try:
+                return int(value)
+            except (OverflowError, TypeError, ValueError) as error:
+                raise FormatError("is not a whole number", file=str(self.location), attribute=keyword) from error
+        return value
 
     def dataset(self) -> Dataset:
         """The full header without bulk pixels, read through pydicom on first use and kept.
@@ -98,6 +110,13 @@ class Header:
             self._cache["dataset"] = read_dataset(self.location)
         dataset: Dataset = self._cache["dataset"]
         return dataset
+
+
+#: Counts and sizes, whose values may be text or several in a damaged file.
+_WHOLE = frozenset({
+    "BitsAllocated", "BitsStored", "Columns", "HighBit", "NumberOfFrames", "PixelRepresentation", "PlanarConfiguration",
+    "Rows", "SamplesPerPixel",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -111,3 +111,27 @@ def test_a_checked_header_is_else_as_pydicom_has_it(objects: Path, tmp_path: Pat
         _ = ours.PixelData
     with pytest.raises(KeyError):
         _ = ours[0x0011, 0x1001]
+
+
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "Rows", "SamplesPerPixel"])
+def test_a_count_that_is_text_is_refused(tmp_path: Path, keyword: str) -> None:
+    """Text under another VR takes the place of a count, as in a file whose bytes were moved."""
+    from pydicom.datadict import tag_for_keyword
+
+    file = write_series(tmp_path, np.zeros((1, 8, 10), np.int16), np.eye(4))[0]
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    content = file.read_bytes()
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    if head in content:
+        start = content.index(head)
+        length = 8 + struct.unpack_from("<H", content, start + 6)[0]
+        content = content[:start] + head + b"LO" + struct.pack("<H", 4) + b"A\\\\B" + content[start + length :]
+    else:
+        start = content.index(struct.pack("<HH", 0x0028, 0x0010))  # Rows comes after NumberOfFrames
+        content = content[:start] + head + b"LO" + struct.pack("<H", 4) + b"A\\\\B" + content[start:]
+    file.write_bytes(content)
+    for step in (lambda: gk.find_series(file), lambda: gk.open(file)):
+        with pytest.raises(FormatError) as caught:
+            step()
+        assert file.name in str(caught.value)
