@@ -48,8 +48,8 @@ def each_frame(
     Parameters
     ----------
     source : path, glob, or several of them
-        Files, folders, a DICOMDIR or a zip. What is no DICOM image in a folder, a glob or an archive is passed over; a
-        file that was named and is none, and one that is damaged, is a row with its error.
+        Files, folders, a DICOMDIR or a zip. Files that are not DICOM images are skipped in a folder, a glob or a zip;
+        a file that was named and is none, and one that is damaged, is a row with its error.
     measure : callable
         From a frame to a measurement; a `GpukitError` becomes the row's error.
     frames : str, optional
@@ -101,7 +101,7 @@ def in_parallel(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[list[Row]]:
-    """Rows of every item, in order; an item's `GpukitError` must be turned into a row by `function`.
+    """Return rows of every item, in order; an item's `GpukitError` must be turned into a row by `function`.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _row(frame: Frame, measure: Callable[[Frame], Measurement]) -> Row:
 
 
 def _reason(error: GpukitError, file: str) -> str:
-    """The error's line without the file, which has its own column."""
+    """Return the error's line without the file, which has its own column."""
     return str(error).removeprefix(f"{file}: ")
 
 

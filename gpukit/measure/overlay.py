@@ -96,7 +96,7 @@ def _frame(source: SourceInstance) -> Frame:
 
 
 def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
-    """The slice on which most of a measured region lies, and the region there."""
+    """Return the slice on which most of a measured region lies, and the region there."""
     block = measured.mask
     if block is None:
         raise InputError(f"this {measured.kind} has nothing drawn on one image", attribute="overlay")
@@ -109,7 +109,7 @@ def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
     if len(block.sources) == 1 == block.grid.shape[0]:
         sources = list(block.sources)
     if len(sources) != 1:
-        raise InputError("the slice of the region is no single image of the series", attribute="overlay")
+        raise InputError("the slice of the region is not a single image of the series", attribute="overlay")
     whole = np.zeros(block.grid.shape[1:], bool)
     _, j, i = block.start
     whole[j : j + inside.shape[1], i : i + inside.shape[2]] = inside[k]
@@ -117,7 +117,7 @@ def _masked(measured: Measurement) -> tuple[Frame, NDArray[np.bool_]]:
 
 
 def _scales(frame: Frame, shape: tuple[int, ...]) -> tuple[float, float]:
-    """How much columns and rows are enlarged."""
+    """Return how much columns and rows are enlarged."""
     rows, columns = shape
     spacing = frame.plane.spacing
     ratio = spacing[0] / spacing[1] if spacing is not None and min(spacing) > 0 else 1.0  # height by width of a pixel

@@ -122,7 +122,7 @@ def test_hounsfield_units(run: Run, slices: list[Path], tmp_path: Path) -> None:
 def test_hounsfield_units_of_another_modality(run: Run, data: Path, tmp_path: Path) -> None:
     path = sorted((data / "pet/sts_001_raw/image").iterdir())[0]
     done = run("measure", "hu", path, "--roi", "5,5,20,20", cwd=tmp_path)
-    assert done.returncode == 1 and "no Hounsfield units" in done.stderr and "PT" in done.stderr
+    assert done.returncode == 1 and "not in Hounsfield units" in done.stderr and "PT" in done.stderr
 
 
 def test_roi_of_a_polygon_with_a_histogram(run: Run, slices: list[Path], tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_pixel(run: Run, slices: list[Path], tmp_path: Path) -> None:
         (("roi", "--roi", "1,2,0,4"), "no area"),
         (("roi", "--roi", "1,2,3,4", "--slice", "x"), "--slice"),
         (("roi", "--roi", "1,2,3,4", "--bins", "5", "--bin-width", "2"), "exclude"),
-        (("suv", "--roi", "1,2,3,4", "--type", "fat"), "there is no SUV"),
+        (("suv", "--roi", "1,2,3,4", "--type", "fat"), "unknown SUV"),
         (("volume",), "which voxels count"),
-        (("volume", "--threshold", "a"), "no range"),
+        (("volume", "--threshold", "a"), "not a range"),
         (("volume", "--threshold", "5", "--method", "guess"), "--method"),
         (("pixel", "--point", "5"), "no point"),
     ],

@@ -90,7 +90,7 @@ class Bins:
     high: float | None = None
 
     def edges(self, lowest: float, highest: float) -> NDArray[np.float64]:
-        """Edges for values from `lowest` to `highest`.
+        """Return edges for values from `lowest` to `highest`.
 
         Raises
         ------
@@ -134,7 +134,7 @@ def describe(
     percentages: Sequence[float] = (),
     unit: str | None = None,
 ) -> tuple[list[Quantity], list[str]]:
-    """Quantities of a part's values, and what a user must know.
+    """Return quantities of a part's values, and what a user must know.
 
     Parameters
     ----------
@@ -197,14 +197,14 @@ def texture(part: Part, volume: Volume, bins: Bins, lowest: float, highest: floa
 
 
 def binned(part: Part, volume: Volume, bins: Bins, lowest: float, highest: float, unit: str) -> dict[str, Any]:
-    """A histogram as plain data: edges, counts, unit and how the bins were chosen."""
+    """Return a histogram as plain data: edges, counts, unit and how the bins were chosen."""
     edges = bins.edges(lowest, highest)
     counts = _counts(part, volume, edges)
     return {"edges": edges.tolist(), "counts": counts.tolist(), "unit": unit, "bins": str(bins)}
 
 
 def peaks(part: Part, volume: Volume, *, unit: str) -> tuple[list[Quantity], list[str]]:
-    """Highest mean of a ball of 1 ml.
+    """Return the highest mean of a ball of 1 ml.
 
     ``peak`` is the highest mean of all balls around a voxel of the part (IBSI 0F91, PERCIST's SUVpeak), ``peak_at_max``
     that of the balls around its highest voxels (IBSI VJGA). The balls may reach outside the part, as both define.
@@ -242,7 +242,7 @@ def peaks(part: Part, volume: Volume, *, unit: str) -> tuple[list[Quantity], lis
 
 
 def statistics_object(quantities: Sequence[Quantity]) -> Mapping[str, float]:
-    """Quantities by name, for programs that want one number."""
+    """Return quantities by name, for programs that want one number."""
     return {quantity.name: quantity.value for quantity in quantities}
 
 
@@ -258,7 +258,7 @@ def _counts(part: Part, volume: Volume, edges: NDArray[np.float64]) -> NDArray[n
 
 
 def voxels_in(part: Part) -> int:
-    """How many voxels a part has, padding included."""
+    """Return how many voxels a part has, padding included."""
     if part.mask is None:
         return math.prod(int(n) for n in part.values.shape)
     xp = array_namespace(part.mask)
@@ -270,7 +270,7 @@ def _name(percentage: float) -> str:
 
 
 def scale_details(volume: Volume) -> tuple[Detail, ...]:
-    """How the values came about, where that is not what the image's own window refers to."""
+    """Return how the values came about, where that is not what the image's own window refers to."""
     scale = volume.value_scale
     if scale is None or scale.source in ("", "RescaleSlope", "DoseGridScaling"):
         return ()

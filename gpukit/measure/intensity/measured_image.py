@@ -54,7 +54,7 @@ def open_measured(
     device: str | None = None,
     calibration: Calibration | None = None,
 ) -> MeasuredImage:
-    """The values to measure on: a volume as it is, one frame for a shape, else the series.
+    """Return the values to measure on: a volume as it is, one frame for a shape, else the series.
 
     For a shape in one slice of an unevenly spaced series it is that slice alone.
 
@@ -91,7 +91,7 @@ def open_measured(
 
 
 def alone_note(k: int) -> str:
-    """What a user must know of a slice that was measured without its series."""
+    """Return notes on a slice that was measured without its series."""
     return f"the slices are unevenly spaced: slice {k} was measured on its own"
 
 

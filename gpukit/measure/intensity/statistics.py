@@ -52,7 +52,7 @@ def roi(
     device: str | None = None,
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Statistics of the values in a region.
+    """Return statistics of the values in a region.
 
     Parameters
     ----------
@@ -144,12 +144,12 @@ def rois(
 
 
 def hu(image: Image, region: Region = None, **options: Any) -> Measurement:
-    """Statistics of Hounsfield units in a region; parameters, result and errors as `roi`.
+    """Return statistics of Hounsfield units in a region; parameters, result and errors as `roi`.
 
     Raises
     ------
     InputError
-        The values are no Hounsfield units: another modality than CT, or a RescaleType other than HU.
+        The values are not in Hounsfield units: another modality than CT, or a RescaleType other than HU.
     """
     return single(rois(image, region, kind="hu", **options))
 
@@ -191,7 +191,7 @@ def pixel(image: Image, point: Sequence[float], *, frame: int | None = None, dev
         return _voxel(image, (*point, 0))
     at = image if isinstance(image, Frame) else open_frame(image, frame=frame)
     if len(point) != 2:
-        raise InputError(f"{tuple(point)} is no point of a frame", attribute="point", fix="write column,row")
+        raise InputError(f"{tuple(point)} is not a point of a frame", attribute="point", fix="write column,row")
     volume = at.read(device)
     return _voxel(volume, (*point, 0))
 
@@ -244,7 +244,7 @@ def nearest_pixel(value: float) -> float:
 
 
 def _stored(source: Any, i: int, j: int) -> float | None:
-    """The number that the file holds at a pixel; None where that is no single number."""
+    """Return the number that the file holds at a pixel; None where that is not a single number."""
     from gpukit.dicom.pixels.frames import read_frame
     from gpukit.dicom.reader.discovery import Location
     from gpukit.dicom.reader.headers import read_header
@@ -257,7 +257,7 @@ def _stored(source: Any, i: int, j: int) -> float | None:
 
 
 def size_of(part: Part, at: MeasuredImage) -> list[Quantity]:
-    """Area of a drawn shape, or volume of the voxels of a mask or ball."""
+    """Return the area of a drawn shape, or volume of the voxels of a mask or ball."""
     if part.drawn is not None:
         if at.calibration is None:
             return []
@@ -276,7 +276,7 @@ def finished(
     kind: str, part: Part, at: MeasuredImage, quantities: Sequence[Quantity], *, details: Sequence[Detail] = (),
     notes: Sequence[str] = (), extra: dict[str, Any] | None = None,
 ) -> Measurement:  # fmt: skip
-    """A measurement of a part, with all that is known of where it was taken."""
+    """Return a measurement of a part, with all that is known of where it was taken."""
     remarks = (*at.volume.notes, *at.notes, *part.notes, *notes)
     named = extra
     if part.label is not None:
@@ -324,7 +324,7 @@ def mask_object(path: str) -> dict[str, str]:
 
 
 def single(measurements: Sequence[Measurement]) -> Measurement:
-    """The only measurement.
+    """Return the only measurement.
 
     Raises
     ------
@@ -344,8 +344,8 @@ def _check_hu(volume: Volume) -> None:
     if modality == "CT":
         kind = volume.metadata.get("RescaleType")
         attribute, what = ("RescaleType", f"is {kind}") if kind not in (None, "HU") else ("RescaleIntercept", "is none")
-        raise InputError(f"the values are no Hounsfield units: {attribute} {what}", attribute=attribute)
+        raise InputError(f"the values are not in Hounsfield units: {attribute} {what}", attribute=attribute)
     raise InputError(
-        f"the values are no Hounsfield units: the modality is {modality or 'not known'}, not CT", attribute="Modality",
-        fix="measure them with roi",
+        f"the values are not in Hounsfield units: the modality is {modality or 'not known'}, not CT",
+        attribute="Modality", fix="measure them with roi",
     )  # fmt: skip

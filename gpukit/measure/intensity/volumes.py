@@ -29,7 +29,7 @@ _SURFACE = Code("C0JK", "IBSI", "Surface Area of Mesh")
 
 
 def volume(image: Image | Segmentation, region: Region = None, **options: Any) -> Measurement:
-    """Volume of a mask, or of the values between thresholds.
+    """Return the volume of a mask, or of the values between thresholds.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def volumes(
     image, region
         As in `volume`.
     values : (float or None, float or None), optional
-        Lowest and highest value that counts, both included; None is no bound. Padding never counts.
+        Lowest and highest value that counts, both included; None is not a bound. Padding never counts.
     method : {"voxels", "mesh", "planimetric"}
         Which one ``volume`` is. *voxels*: their number times the volume of one (IBSI YEKZ). *mesh*: the volume enclosed
         by the surface half way between voxels inside and outside, by the divergence theorem (IBSI RNU0). *planimetric*:
@@ -86,7 +86,7 @@ def volumes(
         As in `gpukit.measure.intensity.statistics.roi`.
     """
     if method not in METHODS:
-        raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
     if isinstance(image, Segmentation):
         if region is not None or values is not None:
             raise InputError("a label map holds no values to choose from", attribute="values")
@@ -115,15 +115,14 @@ def volumes(
         counted, details = (part, []) if values is None else _between(part, at.volume, values)
         quantities, notes = _sizes(counted, at.volume, method)
         extra = {"statistics": {q.name: q.value for q in quantities}}
-        measurement = finished(
-            "volume", counted, replace(at, calibration=None), quantities, details=details, notes=notes, extra=extra
-        )
+        measurement = finished("volume", counted, replace(at, calibration=None), quantities, details=details,
+                               notes=notes, extra=extra)  # fmt: skip
         measurements.append(replace(measurement, method=method))
     return measurements
 
 
 def _between(part: Part, volume: Volume, values: tuple[float | None, float | None]) -> tuple[Part, list[Detail]]:
-    """The voxels of a part whose value lies in a range."""
+    """Select the voxels of a part by a range of values."""
     low, high = values
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         raise InputError(f"there is no value from {low} to {high}", attribute="threshold")
@@ -178,7 +177,7 @@ def _sizes(part: Part, volume: Volume, method: str) -> tuple[list[Quantity], lis
 
 
 def _planimetric(host: NDArray[np.bool_], part: Part, volume: Volume) -> float:
-    """Area of the voxels in each slice times the distance that the slice stands for, in ml.
+    """Return the area of the voxels in each slice times the distance that the slice stands for, in ml.
 
     Of a mask that was drawn on the acquired slices of a volume with interpolated ones, those slices alone count.
     """
@@ -212,7 +211,7 @@ def _device(array: Any) -> Any:
 
 
 def parse_range(text: str) -> tuple[float | None, float | None]:
-    """Lowest and highest value of ``200``, ``200,500``, ``,500`` or ``200,``.
+    """Return the lowest and highest value of ``200``, ``200,500``, ``,500`` or ``200,``.
 
     Raises
     ------
@@ -227,5 +226,5 @@ def parse_range(text: str) -> tuple[float | None, float | None]:
     if len(ends) == 1:
         ends.append(None)
     if len(ends) != 2 or all(end is None for end in ends) or any(e is not None and not math.isfinite(e) for e in ends):
-        raise InputError(f"{text!r} is no range of values", attribute="threshold", fix="write 200, or 200,500")
+        raise InputError(f"{text!r} is not a range of values", attribute="threshold", fix="write 200, or 200,500")
     return ends[0], ends[1]

@@ -1,4 +1,4 @@
-"""What a PET series says about patient, dose and times: read from its headers, nothing computed yet."""
+"""Facts of a PET series about patient, dose and times: read from its headers, nothing computed yet."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ class PetFacts:
 
 
 def facts_of(headers: Sequence[Header]) -> PetFacts:
-    """Facts of a series from the header of each slice.
+    """Return facts of a series from the header of each slice.
 
     Raises
     ------
     InputError
-        It is no PET, or slices contradict each other.
+        It is not a PET, or slices contradict each other.
     """
     first = headers[0]
     file = str(first.location)
@@ -202,7 +202,7 @@ def injection_times(dose: Dataset, zone: timezone | None) -> tuple[datetime | No
 
 
 def radiopharmaceutical(dataset: Dataset, file: str) -> Dataset:
-    """The item of what was injected; empty where there is none.
+    """Return the item of what was injected; empty where there is none.
 
     Raises
     ------
@@ -221,12 +221,12 @@ def radiopharmaceutical(dataset: Dataset, file: str) -> Dataset:
 
 
 def number(value: Any, file: str, attribute: str) -> float | None:
-    """A finite number, or None where the attribute is absent or empty."""
+    """Return a finite number, or None where the attribute is absent or empty."""
     return None if value is None or value == "" else finite_number(value, file=file, attribute=attribute)
 
 
 def nuclide_of(dose: Dataset) -> str:
-    """Code value and meaning of the radionuclide."""
+    """Return the code value and meaning of the radionuclide."""
     codes = dose.get("RadionuclideCodeSequence") or []
     words = [str(codes[0].get(key) or "") for key in ("CodeValue", "CodeMeaning")] if codes else []
     return " ".join(word for word in words if word)

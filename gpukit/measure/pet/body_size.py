@@ -52,7 +52,7 @@ def lean_body_mass(weight: float, height: float, sex: str, formula: str = "janma
         ),
     }
     if formula not in table:
-        raise InputError(f"there is no formula {formula!r} for lean body mass", fix=f"use one of {', '.join(table)}")
+        raise InputError(f"unknown formula {formula!r} for lean body mass", fix=f"use one of {', '.join(table)}")
     male, female = table[formula]
     return _positive(_of_sex(male(), female(), sex), f"the formula {formula} for lean body mass")
 
@@ -103,9 +103,9 @@ def _of_sex(male: float, female: float, sex: str) -> float:
 
 def _check(weight: float, height: float) -> None:
     if not (math.isfinite(weight) and weight > 0):
-        raise InputError(f"{weight} kg is no body weight", attribute="PatientWeight")
+        raise InputError(f"{weight} kg is not a body weight", attribute="PatientWeight")
     if not (math.isfinite(height) and height > 0):
-        raise InputError(f"{height} cm is no body height", attribute="PatientSize")
+        raise InputError(f"{height} cm is not a body height", attribute="PatientSize")
 
 
 def _positive(value: float, what: str) -> float:

@@ -30,7 +30,7 @@ _CORRECTIONS = {
 
 
 def enhanced_facts(headers: Sequence[Header], frames: Sequence[int], units: str) -> PetFacts:
-    """Facts of a volume of enhanced PET.
+    """Return facts of a volume of enhanced PET.
 
     Parameters
     ----------

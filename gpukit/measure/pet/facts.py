@@ -17,7 +17,7 @@ ENHANCED = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
 
 
 def read_facts(volume: Volume) -> PetFacts:
-    """Facts of the series that a volume was read from, one slice a source.
+    """Return facts of the series that a volume was read from, one slice a source.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What the user says instead of the file; None takes the file's.
+    """The user's values instead of the file's; None takes the file's.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def parse_activity(text: float | str) -> float:
         match = re.fullmatch(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([A-Za-zµ]*)\s*", text)
         unit = (match[2] or "bq").lower() if match else ""
         if match is None or unit not in _ACTIVITY:
-            raise InputError(f"{text!r} is no activity", attribute="--dose", fix="write such as 370MBq or 10mCi")
+            raise InputError(f"{text!r} is not an activity", attribute="--dose", fix="write such as 370MBq or 10mCi")
         value, bare = float(match[1]) * _ACTIVITY[unit], not match[2]
     else:
         value, bare = float(text), True
     if not (math.isfinite(value) and value > 0) or (bare and value < _LEAST):
         raise InputError(
-            f"an activity of {value:g} Bq is no dose", attribute="--dose", fix="write the unit, such as 370MBq"
+            f"an activity of {value:g} Bq is not a dose", attribute="--dose", fix="write the unit, such as 370MBq"
         )
     return value
 
@@ -106,7 +106,9 @@ def weight_of(facts: PetFacts, override: float | None) -> Stated | None:
     if value is None or (override is None and value == 0):
         return None
     if not 0 < value <= _HEAVIEST:
-        raise InputError(f"{value:g} kg is no body weight", file=facts.file, attribute=source, fix="give --weight KG")
+        raise InputError(
+            f"{value:g} kg is not a body weight", file=facts.file, attribute=source, fix="give --weight KG"
+        )
     return Stated(value, source)
 
 
@@ -119,7 +121,9 @@ def height_of(facts: PetFacts, override: float | None) -> Stated | None:
     else:  # metres in the standard; some write centimetres, and no number is both
         value, source = (facts.size, "PatientSize, in cm") if facts.size > 3 else (facts.size * 100, "PatientSize")
     if not 20 <= value <= _TALLEST:
-        raise InputError(f"{value:g} cm is no body height", file=facts.file, attribute=source, fix="give --height CM")
+        raise InputError(
+            f"{value:g} cm is not a body height", file=facts.file, attribute=source, fix="give --height CM"
+        )
     return Stated(value, source)
 
 
@@ -157,7 +161,7 @@ def half_life_of(facts: PetFacts, override: float | None) -> Stated | None:
     """Half-life in s; None where nobody states it."""
     if override is not None:
         if not (math.isfinite(override) and override > 0):
-            raise InputError(f"{override:g} s is no half-life", attribute="--half-life")
+            raise InputError(f"{override:g} s is not a half-life", attribute="--half-life")
         return Stated(override, "--half-life")
     if facts.half_life is None or facts.half_life == 0:
         return None
@@ -181,7 +185,7 @@ def _known_half_life(nuclide: str) -> float | None:
 def injection_of(
     facts: PetFacts, override: datetime | str | None, reference: datetime, half_life: float
 ) -> tuple[float, datetime, str, list[str]]:
-    """Seconds from injection to the reference time, the injection, its origin, and notes.
+    """Return seconds from injection to the reference time, the injection, its origin, and notes.
 
     A time without a date is within the 24 hours before the reference, so that midnight may lie between. A date-time
     whose date cannot belong to the examination (dates that were changed one by one) counts as a time, where the
@@ -255,7 +259,7 @@ def reference_given(
 
 
 def _moment(text: datetime | str, option: str, zone: timezone | None) -> tuple[datetime | None, time | None]:
-    """The user's time, in the zone of the series."""
+    """Return the user's time, in the zone of the series."""
     moment, clock = (text, None) if isinstance(text, datetime) else (parse_dt(text), parse_tm(text))
     if moment is None and clock is None:
         raise InputError(

@@ -164,7 +164,7 @@ def _measured(
 
 
 def suv_volume(volume: Volume, kind: str = "bw", *, overrides: Overrides | None = None) -> tuple[Volume, SuvScale]:
-    """A PET volume in SUV, on its device, and what it was scaled with.
+    """Return a PET volume in SUV, on its device, and what it was scaled with.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _per_slice(volume: Volume, scale: SuvScale) -> Any:
 def _metabolism(
     part: Part, values: Volume, highest: float, metabolic: str | float, scale: SuvScale
 ) -> tuple[list[Quantity], list[Detail], Any]:
-    """Volume of the voxels from a threshold on, and that volume times their mean; and which voxels they are."""
+    """Return the volume of the voxels from a threshold on, that volume times their mean, and the mask of the voxels."""
     level, origin = _level(metabolic, highest)
     xp = array_namespace(part.values)
     inside = part.values >= level
@@ -247,7 +247,9 @@ def _level(metabolic: str | float, highest: float) -> tuple[float, str]:
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(%?)", text)
     if match is None or float(match[1]) <= 0 or (match[2] and float(match[1]) > 100):
         raise InputError(
-            f"{text!r} is no threshold", attribute="threshold", fix="write an SUV such as 2.5, or a share such as 41%"
+            f"{text!r} is not a threshold",
+            attribute="threshold",
+            fix="write an SUV such as 2.5, or a share such as 41%",
         )
     if match[2]:
         return float(match[1]) / 100 * highest, f"{match[1]} % of the maximum"

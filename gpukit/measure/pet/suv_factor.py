@@ -67,7 +67,7 @@ class SuvScale:
 
 
 def kind_of(word: str) -> str:
-    """The kind of SUV that a user names.
+    """Return the kind of SUV that a user names.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def kind_of(word: str) -> str:
     name = word.strip().lower().removeprefix("suv")
     name = {"lbm": "lbm-janmahasatian", "lbm-janma": "lbm-janmahasatian", "lbm-james": "lbm-james-128"}.get(name, name)
     if name not in KINDS:
-        raise InputError(f"there is no SUV {word!r}", attribute="type", fix=f"use one of {', '.join(KINDS)}")
+        raise InputError(f"unknown SUV {word!r}", attribute="type", fix=f"use one of {', '.join(KINDS)}")
     return name
 
 
@@ -178,7 +178,7 @@ class _Work:
             )  # fmt: skip
         if "ATTN" not in facts.corrected:
             raise InputError(
-                "the image was not corrected for attenuation: its values are no activity concentration",
+                "the image was not corrected for attenuation: its values are not activity concentrations",
                 file=facts.file, attribute="CorrectedImage",
             )  # fmt: skip
 
@@ -276,7 +276,7 @@ class _Work:
         return (ratio * self._change("the file's values are SUV already, and"),) * len(facts.times)
 
     def _change(self, what: str) -> float:
-        """How the user's values change an SUV that the vendor computed with the file's."""
+        """Return how the user's values change an SUV that the vendor computed with the file's."""
         facts, overrides = self.facts, self.given
         change = 1.0
         if overrides.weight is not None:

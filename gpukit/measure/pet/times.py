@@ -18,7 +18,7 @@ _AGREE = 0.0145
 
 
 def average_offset(duration: float, half_life: float) -> float:
-    """Seconds from the start of a frame to when the activity equals its average over the frame.
+    """Return seconds from the start of a frame to when the activity equals its average over the frame.
 
     ``ln(x / (1 - exp(-x))) / l`` with the decay constant l = ln 2 / half-life and x = l * duration.
     """
@@ -54,7 +54,7 @@ class SliceTimes:
 def reference_time(
     slices: Sequence[SliceTimes], private: tuple[datetime, str] | None, half_life: float, file: str
 ) -> tuple[datetime, str, list[str]]:
-    """The time to which a series with DecayCorrection START was corrected.
+    """Return the time to which a series with DecayCorrection START was corrected.
 
     1. The series' date and time, if it is not after the earliest acquisition.
     2. Else (the series was made later) the vendor's private time of decay correction.

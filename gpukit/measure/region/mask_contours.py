@@ -29,7 +29,7 @@ _SIDES = {_TOP: (1, 0), _RIGHT: (2, 1), _BOTTOM: (1, 2), _LEFT: (0, 1)}
 
 
 def regions_of(mask: NDArray[Any]) -> list[list[Ring]]:
-    """The connected regions of a mask, each as its outer ring followed by the rings of its holes.
+    """Return the connected regions of a mask, each as its outer ring followed by the rings of its holes.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ Point2 = tuple[float, float]
 
 
 def crossing(points: Sequence[Point2]) -> tuple[int, int] | None:
-    """The first two sides of a closed polygon that meet where they should not, or None.
+    """Return the first two sides of a closed polygon that meet where they should not, or None.
 
     Sides are numbered by their first point. Neighbours may meet in their common point only (a side that folds back over
     its neighbour counts), others not at all. Decided exactly, by the sign of rational determinants where rounding could
@@ -50,7 +50,7 @@ def _meet(sides: Sequence[tuple[Point2, Point2]], m: int, n: int, count: int) ->
 
 
 def _folds(a: Point2, b: Point2, c: Point2) -> bool:
-    """Whether the side b-c runs back over the side a-b."""
+    """Return whether the side b-c runs back over the side a-b."""
     if _turn(a, b, c) != 0:
         return False
     (ux, uy), (vx, vy) = (_exact(b, a), _exact(c, b))
@@ -74,7 +74,7 @@ def _segments_meet(a: Point2, b: Point2, c: Point2, d: Point2) -> bool:
 
 
 def _within(a: Point2, b: Point2, p: Point2) -> bool:
-    """Whether `p`, on the line through a and b, lies between them."""
+    """Return whether `p`, on the line through a and b, lies between them."""
     return min(a[0], b[0]) <= p[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= p[1] <= max(a[1], b[1])
 
 
@@ -90,7 +90,7 @@ def _turn(a: Point2, b: Point2, c: Point2) -> int:
 
 
 def ellipse_perimeter(a: float, b: float) -> float:
-    """Length of an ellipse with semi-axes `a` and `b`.
+    """Return the length of an ellipse with semi-axes `a` and `b`.
 
     4 a E(e) with the complete elliptic integral of the second kind, which the arithmetic-geometric mean gives to the
     last digits in a few steps (Abramowitz and Stegun 17.6.3 and 17.6.4).

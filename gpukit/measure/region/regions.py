@@ -88,7 +88,7 @@ def parts_of(
     labels: Any = None,
     threshold: float = 0.5,
 ) -> list[Part]:
-    """The voxels that a region means, one part a label.
+    """Return the voxels that a region means, one part a label.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _slices(volume: Volume, slices: Slices) -> tuple[int, int]:
         return 0, 1
     if isinstance(slices, str):
         if slices != "all":
-            raise InputError(f"slice {slices!r} is no slice", attribute="slice", fix="give a number, two, or all")
+            raise InputError(f"slice {slices!r} is not a slice", attribute="slice", fix="give a number, two, or all")
         return 0, nk
     ends = [int(slices)] * 2 if isinstance(slices, int) else [int(k) for k in slices]
     if len(ends) != 2 or not 0 <= ends[0] <= ends[1] < nk:
@@ -196,7 +196,7 @@ def _slices(volume: Volume, slices: Slices) -> tuple[int, int]:
 
 
 def _in_ellipse(values: Any, ellipse: Ellipse, i0: int, j0: int) -> Any:
-    """Pixels whose centre lies in an ellipse or on it."""
+    """Return pixels whose centre lies in an ellipse or on it."""
     xp = array_namespace(values)
     _, nj, ni = (int(n) for n in values.shape)
     (ax, ay), (bx, by) = ellipse.axes
@@ -298,7 +298,7 @@ def _labelled(volume: Volume, segmentation: Segmentation) -> list[Part]:
 
 
 def _acquired(segmentation: Segmentation, value: int) -> NDArray[np.bool_] | None:
-    """Where a label was drawn on acquired slices; None where it was not drawn on those alone."""
+    """Return where a label was drawn on acquired slices; None where it was not drawn on those alone."""
     if segmentation.acquired is None:
         return None
     inside: NDArray[np.bool_] = np.asarray(segmentation.acquired) == value

@@ -67,7 +67,7 @@ class Box:
         return 2 * (self.width * spacing[0] + self.height * spacing[1])
 
     def graphic(self) -> Graphic:
-        """A closed polyline."""
+        """Return a closed polyline."""
         return Graphic("POLYLINE", (*self.points, self.points[0]))
 
 
@@ -124,7 +124,7 @@ class Polygon:
         return min(xs), max(xs), min(ys), max(ys)
 
     def area(self, spacing: Pair = (1.0, 1.0)) -> float:
-        """Area by the surveyor's (shoelace) formula, for pixels of `spacing` (x, y)."""
+        """Return the area by the surveyor's (shoelace) formula, for pixels of `spacing` (x, y)."""
         x0, y0 = self.points[0]  # about the first point, so that large coordinates cost no digits
         moved = [(x - x0, y - y0) for x, y in self.points]
         following = [*moved[1:], moved[0]]
@@ -132,7 +132,7 @@ class Polygon:
         return abs(twice) / 2 * spacing[0] * spacing[1]
 
     def perimeter(self, spacing: Pair = (1.0, 1.0)) -> float:
-        """Sum of the sides, for pixels of `spacing` (x, y)."""
+        """Return the sum of the sides, for pixels of `spacing` (x, y)."""
         following = [*self.points[1:], self.points[0]]
         return math.fsum(
             math.hypot((b[0] - a[0]) * spacing[0], (b[1] - a[1]) * spacing[1])
@@ -140,7 +140,7 @@ class Polygon:
         )
 
     def graphic(self) -> Graphic:
-        """A closed polyline."""
+        """Return a closed polyline."""
         return Graphic("POLYLINE", (*self.points, self.points[0]))
 
 
@@ -201,7 +201,7 @@ class Ellipse:
         return math.pi * self.a * self.b * spacing[0] * spacing[1]
 
     def perimeter(self, spacing: Pair = (1.0, 1.0)) -> float:
-        """Length of the curve: 4 a E(e), by the arithmetic-geometric mean, to the last digits."""
+        """Return the length of the curve: 4 a E(e), by the arithmetic-geometric mean, to the last digits."""
         from gpukit.measure.region.outline_geometry import ellipse_perimeter
 
         return ellipse_perimeter(*self.semi_axes(spacing))
@@ -239,7 +239,7 @@ class Circle:
             raise InputError(f"a circle of radius {self.radius:g} has no area", attribute="circle")
 
     def ellipse(self, spacing: Pair | None = None) -> Ellipse:
-        """The same as an ellipse in pixels; `spacing` (x, y) in mm is needed for a radius in mm.
+        """Return the same as an ellipse in pixels; `spacing` (x, y) in mm is needed for a radius in mm.
 
         Raises
         ------

@@ -28,7 +28,7 @@ def angle(
     space: str = "voxel",
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Angle at a vertex, or between two lines.
+    """Return the angle at a vertex, or between two lines.
 
     Computed in millimetres, so that pixels that are not square do not distort it.
 

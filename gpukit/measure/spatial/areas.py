@@ -34,7 +34,7 @@ def area(
     slice: int | None = None,
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Area and perimeter of a shape drawn on a frame, or on a slice of a volume.
+    """Return the area and perimeter of a shape drawn on a frame, or on a slice of a volume.
 
     Of the outline as drawn, not of the pixels inside. Polygon: the surveyor's formula and the sum of the sides; box:
     width times height; ellipse: pi a b and 4 a E(e), on pixels that are not square with the semi-axes of the stretched
@@ -127,14 +127,14 @@ def _in_slice(volume: Volume, shape: Shape, slice: int | None, calibration: Cali
 
 
 def area_unit(unit: str) -> str:
-    """UCUM unit of an area whose sides are in `unit`."""
+    """Return the UCUM unit of an area whose sides are in `unit`."""
     return "{square_pixels}" if unit == "{pixels}" else f"{unit}2"
 
 
 def shape_on(
     frame: Frame, shape: Shape, *, calibration: Calibration | None = None
 ) -> tuple[Box | Ellipse | Polygon, Calibration, tuple[str, ...]]:
-    """A shape in pixels of a frame, the scale that holds there, and what to tell the user.
+    """Return a shape in pixels of a frame, the scale that holds there, and what to tell the user.
 
     Raises
     ------

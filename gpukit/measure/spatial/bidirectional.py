@@ -243,7 +243,7 @@ def _longest(groups: list[list[Vector]], spacing: Vector) -> Axes | None:
 
 
 def _farthest(points: Vector) -> Vector:
-    """The two points that are farthest apart; both lie on the convex hull."""
+    """Return the two points that are farthest apart; both lie on the convex hull."""
     hull = _hull(points)
     best, ends = -1.0, (0, 0)
     step = max(1, _CHUNK // len(hull))
@@ -257,7 +257,7 @@ def _farthest(points: Vector) -> Vector:
 
 
 def _hull(points: Vector) -> Vector:
-    """Corners of the convex hull (A. M. Andrew's monotone chain)."""
+    """Return corners of the convex hull (A. M. Andrew's monotone chain)."""
     ordered = np.unique(points, axis=0)
     if len(ordered) < 3:
         return ordered

@@ -36,7 +36,7 @@ _MAGNIFICATION = (1.0, 20.0)
 
 
 def manual(x: float, y: float | None = None) -> Calibration:
-    """Size of a pixel in mm as the user gives it: along columns (x), and along rows (y) where it differs.
+    """Return the size of a pixel in mm as the user gives it: along columns (x), and along rows (y) where it differs.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def manual(x: float, y: float | None = None) -> Calibration:
 
 
 def calibration_of(frame: Frame, points: Sequence[Pair] = (), *, given: Calibration | None = None) -> Calibration:
-    """The scale that holds at `points` of a frame.
+    """Return the scale that holds at `points` of a frame.
 
     Parameters
     ----------

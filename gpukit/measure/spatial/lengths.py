@@ -26,7 +26,7 @@ def distance(
     space: str = "voxel",
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Distance between two points.
+    """Return the distance between two points.
 
     sqrt((dx sx)² + (dy sy)²) with the size (sx, sy) of a pixel; between points of a series the distance of their places
     in the patient.
@@ -74,7 +74,7 @@ def polyline(
     space: str = "voxel",
     calibration: Calibration | None = None,
 ) -> Measurement:
-    """Length of a line through two or more points, the sum of its pieces; parameters and errors as `distance`.
+    """Return the length of a line through two or more points; parameters and errors as `distance`.
 
     Returns
     -------

@@ -57,7 +57,7 @@ class Placed:
         return tuple((b - a) * size for a, b, size in zip(start, end, scale, strict=True))
 
     def line(self, *numbers: int) -> Graphic:
-        """A polyline through the points of these numbers; through all of them without any."""
+        """Return a polyline through the points of these numbers; through all of them without any."""
         chosen = self.points if not numbers else tuple(self.points[n] for n in numbers)
         return Graphic("POLYLINE", chosen, self.space)
 
@@ -79,7 +79,7 @@ def place(
     space: str = "voxel",
     calibration: Calibration | None = None,
 ) -> Placed:
-    """Points on an image.
+    """Return points on an image.
 
     Parameters
     ----------

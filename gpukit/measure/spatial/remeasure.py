@@ -110,7 +110,7 @@ def _measured(original: Measurement, frame: Frame) -> Measurement:
 
 
 def _shape(graphic: Graphic) -> Shape:
-    """The shape that a closed figure is."""
+    """Return the shape that a closed figure is."""
     points = [(float(p[0]), float(p[1])) for p in graphic.points]
     if graphic.type == "CIRCLE":
         (x, y), rim = points[0], points[1]

@@ -85,7 +85,7 @@ class Space:
         return float(x), float(y), float(z)
 
     def nearest(self, place: Sequence[float]) -> SourceInstance | None:
-        """The slice that lies nearest to a point in LPS mm.
+        """Return the slice that lies nearest to a point in LPS mm.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Space:
 
 
 def space_of(volume: Volume) -> Space:
-    """The same for a volume.
+    """Return the same for a volume.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def space_of(volume: Volume) -> Space:
 
 
 def open_space(source: Source | Volume | Space, *, series: str | int | None = None) -> Space:
-    """The space of one series; only headers are read.
+    """Return the space of one series; only headers are read.
 
     Raises
     ------
     SelectionError, InputNotFoundError, GeometryError, FormatError
-        As `gpukit.open`; gaps between slices are no error here.
+        As `gpukit.open`; gaps between slices are not an error here.
     """
     if isinstance(source, Space):
         return source
@@ -158,12 +158,12 @@ def open_space(source: Source | Volume | Space, *, series: str | int | None = No
 
 
 def slice_frames(source: Source, *, series: str | int | None = None, phase: str | int | None = None) -> list[Frame]:
-    """The slices of a series as frames, in the order of a volume's k; a slice by itself needs no even stack.
+    """Return the slices of a series as frames, in the order of a volume's k; a slice by itself needs no even stack.
 
     Raises
     ------
     SelectionError, InputNotFoundError, GeometryError, FormatError
-        As `gpukit.open`; gaps between slices are no error here.
+        As `gpukit.open`; gaps between slices are not an error here.
     """
     collection = collect_source(source)
     candidate, _ = select(collection, series, str(source))
@@ -196,7 +196,7 @@ def _series_row(name: str, measure: Callable[[], Measurement]) -> Row:
 
 
 def series_name(candidate: Candidate) -> str:
-    """A series by its folder, or by its file where it has only one."""
+    """Return a series by its folder, or by its file where it has only one."""
     from pathlib import Path
 
     files = {plane.header.location.path for plane in candidate.planes}
@@ -234,7 +234,7 @@ def _sources(layout: Layout) -> tuple[SourceInstance, ...]:
 
 
 def problem_notes(problems: Sequence[tuple[str, GpukitError]]) -> tuple[str, ...]:
-    """Files that cannot be read may be slices: the slice numbers are then not those of the whole series."""
+    """Return files that cannot be read may be slices: the slice numbers are then not those of the whole series."""
     if not problems:
         return ()
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
@@ -242,6 +242,6 @@ def problem_notes(problems: Sequence[tuple[str, GpukitError]]) -> tuple[str, ...
 
 
 def is_volume_file(source: Any) -> bool:
-    """Whether a source is one file of a volume format, which has no DICOM header to measure on."""
+    """Return whether a source is one file of a volume format, which has no DICOM header to measure on."""
     items = [source] if isinstance(source, str) or not hasattr(source, "__iter__") else list(source)
     return len(items) == 1 and isinstance(items[0], (str, PathLike)) and file_reader(os.fspath(items[0])) is not None

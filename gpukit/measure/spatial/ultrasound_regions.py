@@ -51,7 +51,7 @@ class Region:
     low_priority: bool
 
     def holds(self, point: tuple[float, float]) -> bool:
-        """Whether a point (column, row) lies on one of its pixels."""
+        """Return whether a point (column, row) lies on one of its pixels."""
         x_low, x_high, top, bottom = self.bounds
         return x_low - 0.5 <= point[0] <= x_high + 0.5 and top - 0.5 <= point[1] <= bottom + 0.5
 
@@ -61,7 +61,7 @@ class Region:
         return self.units != ("{pixels}", "{pixels}")
 
     def lies_within(self, other: Region) -> bool:
-        """Whether all of it lies in another region; a region lies within itself."""
+        """Return whether all of it lies in another region; a region lies within itself."""
         x_low, x_high, top, bottom = self.bounds
         return (
             x_low >= other.bounds[0]
@@ -118,7 +118,7 @@ def region_calibration(frame: Frame, points: Sequence[tuple[float, float]]) -> C
             return bare[0].calibration()
     if all(homes):
         scales = {(home[0].scale, home[0].units) for home in homes}
-        if len(scales) == 1:  # two views side by side: one scale, but what lies between them is no anatomy
+        if len(scales) == 1:  # two views side by side: one scale, but what lies between them is not anatomy
             what = "the points lie in different regions: a length across them has no meaning"
         else:
             what = f"the points lie in regions {_listed([home[0] for home in homes])} of different scale"
@@ -130,7 +130,7 @@ def region_calibration(frame: Frame, points: Sequence[tuple[float, float]]) -> C
 
 
 def regions_of(frame: Frame) -> list[Region]:
-    """The regions that an image declares, as far as they are complete.
+    """Return the regions that an image declares, as far as they are complete.
 
     Raises
     ------

@@ -323,7 +323,7 @@ def test_metabolic_volume_and_glycolysis(tmp_path: Path) -> None:
     assert fixed.metabolic_volume == pytest.approx(6 * voxel)
     level = next(d for d in fixed.details if d.name == "metabolic_threshold")
     assert level.value == pytest.approx(5000 * one) and level.source == "fixed"
-    with pytest.raises(InputError, match="no threshold"):
+    with pytest.raises(InputError, match="not a threshold"):
         suv(volume, metabolic="0%")
 
 
