@@ -14,7 +14,7 @@ _MOST_FILES = 100_000
 
 
 def data_file(header: str | os.PathLike[str], name: str, *, external: bool, attribute: str) -> Path:
-    """The data file that a header names, relative to the header's folder.
+    """Return the data file that a header names, relative to the header's folder.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def file_names(pattern: str, count: int | None, path: str | os.PathLike[str], at
 
 
 def listed_names(path: str | os.PathLike[str], start: int, count: int | None, attribute: str) -> list[str]:
-    """The names of data files in the lines of a header from a byte on; as many as the sizes need, or all.
+    """Return the names of data files in the lines of a header from a byte on; as many as the sizes need, or all.
 
     Raises
     ------

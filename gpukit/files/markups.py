@@ -45,7 +45,7 @@ _FCSV_COLUMNS = (1, 2, 3)
 
 
 def read_centerline(path: str | os.PathLike[str]) -> tuple[Points, str | None]:
-    """Points of a centerline from a file.
+    """Return points of a centerline from a file.
 
     Text and CSV have one point a line: three numbers with blanks, commas, semicolons or tabs between, in quotes or not.
     Where semicolons, tabs or blanks stand between them, a comma is a decimal comma. A first line may name the columns:
@@ -133,7 +133,7 @@ def _from_lines(text: str, *, is_fcsv: bool) -> tuple[Any, str | None]:
 
 
 def _words(line: str) -> list[str]:
-    """Values of a line without their quotes; an empty one between two commas counts."""
+    """Return values of a line without their quotes; an empty one between two commas counts."""
     mark = next((mark for mark in (";", "\t") if mark in line), None)
     if mark is None and "," in line and not _has_decimal_commas(line):
         mark = ","
@@ -151,7 +151,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
 
 def _has_decimal_commas(line: str) -> bool:
-    """Whether blanks stand between three numbers of which one at least has a decimal comma: ``1,5 2 3,25``."""
+    """Return whether blanks stand between three numbers of which one at least has a decimal comma: ``1,5 2 3,25``."""
     words = line.split()
     return len(words) == 3 and all(_DECIMAL_COMMA.fullmatch(word) or re.fullmatch(r"[+-]?\d+", word) for word in words)
 
@@ -190,7 +190,7 @@ def _from_json(document: Any) -> tuple[Any, str | None]:
 
 
 def _from_markups(markups: Any) -> tuple[Any, str]:
-    """The one list of points along a line of a markups file, as 3D Slicer shows it."""
+    """Return the one list of points along a line of a markups file, as 3D Slicer shows it."""
     lists = [one for one in markups if len(_placed(one)) > 0]
     if len(lists) != 1:
         kinds = ", ".join(str(one.get("type", "markup")) for one in lists) or "none with points"
@@ -222,7 +222,7 @@ def _placed(markup: Any) -> list[Any]:
 
 
 def _millimetres(unit: Any) -> float:
-    """How many mm a unit is: its UCUM code, or (code, scheme, meaning)."""
+    """Return how many mm a unit is: its UCUM code, or (code, scheme, meaning)."""
     code = unit[0] if isinstance(unit, list) and unit else unit
     factor = _UNITS.get(str(code).strip()) if isinstance(code, str) else None
     if factor is None:

@@ -92,12 +92,12 @@ def write_scene(parts: Sequence[Part], path: str | os.PathLike[str], *, force: b
 
 
 def file_word(name: str) -> str:
-    """A name as a part of a file's name: letters, digits and dashes."""
+    """Return a name as a part of a file's name: letters, digits and dashes."""
     return re.sub(r"[^0-9a-z]+", "-", name.casefold()).strip("-")[:60]
 
 
 def is_watertight(mesh: Mesh) -> bool:
-    """Whether every edge belongs to exactly two faces that run along it in opposite directions.
+    """Return whether every edge belongs to exactly two faces that run along it in opposite directions.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _exported(mesh: Mesh, kind: str) -> bytes:
 
 
 def _scene(parts: Sequence[Part]) -> bytes:
-    """Colours of glTF are linear: the transfer function of sRGB (IEC 61966-2-1) is taken off."""
+    """Return colours of glTF are linear: the transfer function of sRGB (IEC 61966-2-1) is taken off."""
     surfaces = [_trimesh(part.mesh) for part in parts]
     import trimesh
 

@@ -131,7 +131,7 @@ def write_metaimage(thing: Volume | Segmentation, path: str | os.PathLike[str], 
 
 
 def split_affine(affine: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unit vectors (columns) and spacings whose products in float64 are the affine's columns, bit for bit.
+    """Return unit vectors (columns) and spacings whose products in float64 are the affine's columns, bit for bit.
 
     The spacing differs from the column's length by a few units in the last place at most.
     """

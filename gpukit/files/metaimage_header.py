@@ -79,7 +79,7 @@ class MetaImageHeader:
         return "deflate" if _is_true(self.fields.get("compresseddata", "False")) else "raw"
 
     def affine(self) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """Index (i, j, k) to LPS mm, and what a user must know of it."""
+        """Return the index (i, j, k) to LPS mm, and what a user must know of it."""
         n = self.dimensions
         name, text = self._first("spacing")
         if text is None:
@@ -126,7 +126,7 @@ class MetaImageHeader:
         return scaled, (note,)
 
     def pieces(self, external: bool) -> list[StoredVoxels]:
-        """Where the voxels are stored."""
+        """Return where the voxels are stored."""
         skip = int(finite_number(self.fields.get("headersize", "0"), file=self.path, attribute="HeaderSize"))
         if skip < -1 or (skip == -1 and self.encoding != "raw"):
             raise FormatError(f"{skip} is not possible here", file=self.path, attribute="HeaderSize")

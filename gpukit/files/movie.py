@@ -134,7 +134,7 @@ def write_apng(
 
 
 def _delay(fps: float) -> tuple[int, int]:
-    """Seconds that a picture is shown, as numerator and denominator of 16 bits."""
+    """Return seconds that a picture is shown, as numerator and denominator of 16 bits."""
     share = Fraction(1) / Fraction(fps).limit_denominator(1000)
     while max(share.numerator, share.denominator) > _MOST_16:
         share = Fraction(1 / fps).limit_denominator(min(share.denominator // 2, _MOST_16))
@@ -189,7 +189,7 @@ def write_mp4(
 
 
 def find_encoder() -> str:
-    """The program ffmpeg: that of the package imageio-ffmpeg (extra ``gpl-ffmpeg``), else the one on the path.
+    """Return the program ffmpeg: that of the package imageio-ffmpeg (extra ``gpl-ffmpeg``), else the one on the path.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def _frames(pictures: Iterable[Volume]) -> Iterator[NDArray[np.uint8]]:
 
 
 def _compressed(image: Any, frame: NDArray[np.uint8]) -> bytes:
-    """A picture's rows as PNG has them, filtered and deflated by Pillow: its IDAT chunks."""
+    """Return a picture's rows as PNG has them, filtered and deflated by Pillow: its IDAT chunks."""
     buffer = io.BytesIO()
     image.fromarray(frame).save(buffer, format="PNG")
     content, data, at = buffer.getvalue(), b"", len(_SIGNATURE)

@@ -157,7 +157,7 @@ _EVEN_TIMES = 0.01
 
 
 def _time_step(thing: Volume | Segmentation) -> float | None:
-    """Seconds between the phases of a 4D volume, where they are evenly spaced in time."""
+    """Return seconds between the phases of a 4D volume, where they are evenly spaced in time."""
     times = thing.phase_times if isinstance(thing, Volume) and thing.axes.startswith("t") else ()
     if len(times) < 2:
         return None
@@ -167,7 +167,7 @@ def _time_step(thing: Volume | Segmentation) -> float | None:
 
 
 def _descrip(thing: Volume | Segmentation) -> bytes:
-    """Name and version of the network in the 79 bytes that programs show; the whole is in the extension."""
+    """Return the name and version of the network in the 79 bytes that programs show; the whole is in the extension."""
     words = " ".join(str(thing.algorithm.get(key) or "") for key in ("name", "version")).strip()
     return words.encode("ascii", "replace")[:79]
 
@@ -215,7 +215,7 @@ def _unplaced(header: NiftiHeader) -> NDArray[np.float64]:
 
 
 def _disagreement(header: NiftiHeader, sform: NDArray[np.float64], path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """A note where the qform, or the voxel sizes, say something else than the sform that is used."""
+    """Return a note where the qform, or the voxel sizes, say something else than the sform that is used."""
     if not np.isfinite(sform).all():
         return ()
     lengths = np.linalg.norm(sform[:3, :3], axis=0)
@@ -240,7 +240,7 @@ def _disagreement(header: NiftiHeader, sform: NDArray[np.float64], path: str | o
 
 
 def _exact(header: NiftiHeader, sform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The float64 affine that `write_nifti` left, if the sform is still its rounding; else the sform."""
+    """Return the float64 affine that `write_nifti` left, if the sform is still its rounding; else the sform."""
     for content in header.comments:
         try:
             rows = [[float.fromhex(value) for value in row] for row in json.loads(content.rstrip(b"\0").decode())[_KEY]]
@@ -253,7 +253,7 @@ def _exact(header: NiftiHeader, sform: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def _scaled(raw: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
-    """Values of stored numbers; the float type is the smallest that holds the stored values."""
+    """Return values of stored numbers; the float type is the smallest that holds the stored values."""
     if raw.dtype.names or (slope == 1 and intercept == 0):
         return raw
     wide = raw.dtype.itemsize > 2 if raw.dtype.kind in "iu" else raw.dtype.itemsize > 4
@@ -293,7 +293,7 @@ def _from_array(array: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:
-    """The array in a type that NIfTI has: booleans become uint8, half floats float32."""
+    """Return the array in a type that NIfTI has: booleans become uint8, half floats float32."""
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     return array.astype(np.float32) if array.dtype == np.float16 else array

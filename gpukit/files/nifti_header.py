@@ -162,7 +162,7 @@ def is_of_a_pair(path: str | os.PathLike[str]) -> bool:
 
 
 def both_of_a_pair(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> str | None:
-    """The name of the header where two names are the ``.hdr`` and the ``.img`` of one pair, else None."""
+    """Return the name of the header where two names are the ``.hdr`` and the ``.img`` of one pair, else None."""
     names = sorted((os.fspath(first), os.fspath(second)), key=str.lower)
     if not all(name.lower().removesuffix(".gz").endswith((".hdr", ".img")) for name in names):
         return None
@@ -170,7 +170,7 @@ def both_of_a_pair(first: str | os.PathLike[str], second: str | os.PathLike[str]
 
 
 def pair_of(path: str | os.PathLike[str]) -> tuple[Path, Path] | None:
-    """The ``.hdr`` and the ``.img`` that a name of either means; None for a file that is both.
+    """Return the ``.hdr`` and the ``.img`` that a name of either means; None for a file that is both.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def _scale(pair: tuple[float, ...], analyze: bool, path: str | os.PathLike[str])
 
 
 def _comments(stream: BinaryIO, order: str, room: int) -> tuple[bytes, ...]:
-    """Contents of the extensions that are comments; others, and damaged ones, are passed over."""
+    """Return contents of the extensions that are comments; skip others, and damaged ones."""
     comments: list[bytes] = []
     flag = stream.read(4)
     room -= 4
@@ -325,6 +325,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _is_deflated(path: Path) -> bool:
-    """Whether a file is a gzip file, whatever its name says: either is met under the name of the other."""
+    """Return whether a file is a gzip file, whatever its name says: either is met under the name of the other."""
     with path.open("rb") as stream:
         return stream.read(2) == b"\x1f\x8b"

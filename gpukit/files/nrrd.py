@@ -314,7 +314,7 @@ def _parsed(name: str, text: str, path: str | os.PathLike[str]) -> Any:
 
 
 def _pieces(header: dict[str, Any], path: str | os.PathLike[str], external: bool) -> list[StoredVoxels]:
-    """Where the voxels are stored."""
+    """Return where the voxels are stored."""
     lines, skip = header.get("line skip", 0), header.get("byte skip", 0)
     packed = _encoding(header, path) in ("deflate", "bzip2")
     if lines < 0 or skip < -1 or (skip == -1 and _encoding(header, path) != "raw"):

@@ -10,7 +10,7 @@ __all__ = ["font", "pillow"]
 
 
 def pillow(purpose: str = "pictures need", extra: str = "files") -> tuple[Any, Any]:
-    """The modules ``PIL.Image`` and ``PIL.ImageDraw``.
+    """Return the modules ``PIL.Image`` and ``PIL.ImageDraw``.
 
     Parameters
     ----------

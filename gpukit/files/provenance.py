@@ -51,7 +51,7 @@ def stated(thing: Volume | Segmentation) -> dict[str, Any] | None:
 
 
 def stored_array(thing: Volume | Segmentation) -> tuple[NDArray[Any], str]:
-    """Voxels of a volume or a label map in main memory, and their axes.
+    """Return voxels of a volume or a label map in main memory, and their axes.
 
     Labels that overlap become volumes of 0 and 1 along a first axis ``t``, one for each label, in their order.
     """

@@ -22,7 +22,7 @@ _SUFFIX = ".raw"
 
 
 def description_of(path: str | os.PathLike[str]) -> Path:
-    """The JSON file that belongs to a file of bare voxels."""
+    """Return the JSON file that belongs to a file of bare voxels."""
     return Path(path).with_suffix(".json")
 
 

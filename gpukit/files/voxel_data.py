@@ -73,7 +73,7 @@ def read_voxels(
     file: str | os.PathLike[str],
     longer: bool = False,
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Voxels from their files, each of which holds an equal share.
+    """Return voxels from their files, each of which holds an equal share.
 
     Parameters
     ----------

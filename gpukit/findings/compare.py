@@ -43,7 +43,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was measured at several time points.
+    """A quantity at several time points.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _shared_names(points: Sequence[Sequence[Measurement]], rule: str) -> set[_Ke
 
 
 def _keyed(name: str, point: Sequence[Measurement], rule: str, shared: set[_Key]) -> dict[_Key, Measurement]:
-    """Measurements by what the rule goes by, and kind."""
+    """Return measurements by what the rule goes by, and kind."""
     by_key: dict[_Key, Measurement] = {}
     for one in point:
         key = _key(one, rule)
@@ -255,7 +255,7 @@ def _keyed(name: str, point: Sequence[Measurement], rule: str, shared: set[_Key]
 
 
 def segment_number(one: Measurement) -> int | None:
-    """Number of the segment that was measured; None where none was."""
+    """Return the number of the segment that was measured; None where none was."""
     segment = (one.extra or {}).get("segment")
     number = segment.get("number") if isinstance(segment, Mapping) else getattr(segment, "number", None)
     return number if isinstance(number, int) else None
@@ -279,7 +279,7 @@ def _which(rule: str, one: Measurement) -> str:
 
 
 def _change(name: str, unit: str, measurements: Sequence[Measurement | None]) -> Change:
-    """A quantity in one unit: a length in pixels does not become one in mm."""
+    """Return a quantity in one unit: a length in pixels does not become one in mm."""
     values = tuple(_value(one, name, unit) for one in measurements)
     first, last = values[0], values[-1]
     absolute = None if first is None or last is None else last - first
@@ -298,7 +298,7 @@ def _name(one: Measurement) -> str:
 
 
 def _aliases(finding: Finding) -> frozenset[str]:
-    """Every name by which a user may call it."""
+    """Return every name by which a user may call it."""
     words = {finding.name}
     for one in finding.measurements:
         if one is not None:

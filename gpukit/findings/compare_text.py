@@ -18,7 +18,7 @@ __all__ = ["comparison_csv", "comparison_json", "comparison_text"]
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A table for people, and the response below it."""
+    """Return a table for people, and the response below it."""
     lines = [f"{n}: {name}" for n, name in enumerate(comparison.time_points, 1)]
     cells = [
         ["finding", "quantity", "unit", *(str(n) for n in range(1, len(comparison.time_points) + 1)), "change", "%"]
@@ -58,7 +58,7 @@ def _response_lines(response: Response) -> list[str]:
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """A document of kind ``comparison``."""
+    """Return a document of kind ``comparison``."""
     response = comparison.response
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

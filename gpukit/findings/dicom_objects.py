@@ -56,7 +56,7 @@ def write_sr(rows: Sequence[Row], path: Path, options: Options) -> None:
 
 
 def caption(measured: Measurement) -> str:
-    """What is written beside a measurement: its label and first numbers."""
+    """Return the caption of a measurement: its label and first numbers."""
     words = [f"{_words(q)} {amount(_rounded(q))}" for q in measured.quantities[:_MOST_IN_CAPTION]]
     if len(measured.quantities) == 1:
         words = [amount(_rounded(measured.quantities[0]))]
@@ -78,7 +78,7 @@ def _measured(rows: Iterable[Row]) -> list[Measurement]:
 
 
 def _headers(measured: Sequence[Measurement]) -> dict[str, Dataset]:
-    """Header of every image referred to, and of the segmentation that a region came from."""
+    """Return the header of every image referred to, and of the segmentation that a region came from."""
     headers: dict[str, Dataset] = {}
     for one in measured:
         for source in one.sources:
@@ -100,7 +100,7 @@ def _headers(measured: Sequence[Measurement]) -> dict[str, Dataset]:
 
 
 def segment_of(measured: Measurement) -> tuple[SegmentReference, str] | None:
-    """The DICOM segment that was measured, and the file that it is in."""
+    """Return the DICOM segment that was measured, and the file that it is in."""
     facts = (measured.extra or {}).get("segment")
     if isinstance(facts, SegmentReference):  # read from a report
         return facts, ""
@@ -173,7 +173,7 @@ def _number(quantity: Quantity) -> ReportedNumber:
 
 
 def _figures(measured: Measurement) -> tuple[Figure, ...]:
-    """What was drawn, in the layout that viewers expect of the kind."""
+    """Return the graphics, in the layout that viewers expect of the kind."""
     graphics = measured.graphics
     if measured.kind == "angle" and len(graphics) == 1 and len(graphics[0].points) == 3:
         a, vertex, b = graphics[0].points

@@ -31,7 +31,7 @@ _AREA_UNITS = {"mm²": 1.0, "mm2": 1.0, "cm²": 100.0, "cm2": 100.0}
 
 
 def read_sr(path: Path) -> list[Row]:
-    """Rows of a measurement report, one a measurement group; for `gpukit.findings.read.DICOM_READERS`."""
+    """Return rows of a measurement report, one a measurement group; for `gpukit.findings.read.DICOM_READERS`."""
     from gpukit.dicom.sr.tid1500_read import read_measurement_report
 
     return [Row(file=fspath(path), measurement=_of_group(group)) for group in read_measurement_report(path)]
@@ -78,7 +78,7 @@ def _kind_of(figure: Figure) -> str:
 
 
 def _stated(text: str, kind: str) -> tuple[tuple[Quantity, ...], tuple[str, ...]]:
-    """The number that a caption states, where it fits the figure."""
+    """Return the number that a caption states, where it fits the figure."""
     match = _STATED.search(text)
     if match is None:
         return (), ()
@@ -150,7 +150,7 @@ def _name(number: ReportedNumber) -> str:
 
 
 def _graphics(kind: str, figures: list[Figure]) -> tuple[Graphic, ...]:
-    """What was drawn; an angle's four points apart again."""
+    """Return the graphics; split an angle's four points apart again."""
     if kind in ("angle", "cobb_angle") and len(figures) == 1 and len(figures[0].points) == 4:
         a, b, c, d = figures[0].points
         if kind == "angle" and b == c:

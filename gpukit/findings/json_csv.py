@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 def json_text(rows: Sequence[Row], options: Options) -> str:
-    """A document of kind ``measurements``."""
+    """Return a document of kind ``measurements``."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "kind": "measurements",
@@ -71,7 +71,7 @@ def measurement_object(measured: Measurement) -> dict[str, Any]:
 
 
 def csv_text(rows: Sequence[Row], options: Options) -> str:
-    """A header line and one line a row; a column for each quantity, with its unit in the next one."""
+    """Return a header line and one line a row; a column for each quantity, with its unit in the next one."""
     names = list(dict.fromkeys(q.name for row in rows if row.measurement for q in row.measurement.quantities))
     columns = [
         "file",

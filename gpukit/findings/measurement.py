@@ -1,4 +1,4 @@
-"""What a measurement is when it is done: numbers with units and codes, where they were taken and how they came about.
+"""Results of a measurement: numbers with units and codes, where they were taken and how they came about.
 
 Everything here is frozen and plain, so that every writer (text, JSON, CSV, GSPS, SR) and every reader speaks of the
 same thing.
@@ -125,7 +125,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Graphic:
-    """What was drawn to measure.
+    """A graphic that was drawn to measure.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ class Measurement:
         return self.quantity(name).value
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a quantity of that name."""
+        """Return whether there is a quantity of that name."""
         return any(quantity.name == name for quantity in self.quantities)
 
     def __iter__(self) -> Iterator[Quantity]:
@@ -246,7 +246,7 @@ class Measurement:
         return iter(self.quantities)
 
     def quantity(self, name: str) -> Quantity:
-        """The quantity `name`.
+        """Return the quantity `name`.
 
         Raises
         ------
@@ -269,7 +269,7 @@ class Measurement:
         return self.quantities[0].unit
 
     def __getattr__(self, name: str) -> float:
-        """A quantity as an attribute: ``result.mean``."""
+        """Return a quantity as an attribute: ``result.mean``."""
         if name.startswith("_") or name == "quantities":  # asked for by copy and pickle, before there are any
             raise AttributeError(name)
         try:
@@ -278,7 +278,7 @@ class Measurement:
             raise AttributeError(str(error.args[0])) from None
 
     def with_names(self, *, label: str | None = None, tracking_id: str = "", tracking_uid: str = "") -> Measurement:
-        """The same measurement with a label and the identity of what was measured."""
+        """Return the same measurement with a label and the identity of what was measured."""
         return replace(
             self,
             label=self.label if label is None else label,

@@ -39,7 +39,7 @@ _LIMIT = 256 * 1024 * 1024
 
 
 def read_measurements(path: str | PathLike[str]) -> list[Row]:
-    """Measurements of a file: gpukit's JSON, or a DICOM object.
+    """Return measurements of a file: gpukit's JSON, or a DICOM object.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def read_measurements(path: str | PathLike[str]) -> list[Row]:
         raise InputNotFoundError(f"cannot be read: {error.strerror}", file=file) from error
     if head[128:132] != b"DICM" and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         if size > _LIMIT:
-            raise TooLargeError(f"{size} bytes of JSON are no list of measurements", file=file)
+            raise TooLargeError(f"{size} bytes of JSON are not a list of measurements", file=file)
         return _read_json(file)
     from gpukit.dicom.reader.discovery import Location
     from gpukit.dicom.reader.headers import read_header
@@ -81,11 +81,11 @@ def _read_json(file: Path) -> list[Row]:
             )  # fmt: skip
         return [_row(item) for item in document["measurements"]]
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"is no JSON: {error}", file=file) from error
+        raise FormatError(f"is not JSON: {error}", file=file) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"is no list of measurements: {type(error).__name__} {error}", file=file) from error
+        raise FormatError(f"is not a list of measurements: {type(error).__name__} {error}", file=file) from error
 
 
 def _row(item: Mapping[str, Any]) -> Row:

@@ -192,7 +192,7 @@ def _has_grown(total: float, nadir: float) -> bool:
 
 
 def _remarks(lesions: Sequence[Lesion], table: Sequence[Sequence[float | None]], is_node: set[int]) -> list[str]:
-    """What a reader must know about the choice of targets."""
+    """Return remarks about the choice of targets."""
     remarks = []
     if len(lesions) > MOST_TARGETS:
         remarks.append(f"{len(lesions)} targets: RECIST 1.1 allows five, two in an organ")

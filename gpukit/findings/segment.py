@@ -17,7 +17,7 @@ __all__ = ["segmentation_of", "write_seg"]
 
 
 def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
-    """The regions of measurements on one volume as labels on its grid, 1 for the first; they may overlap.
+    """Return the regions of measurements on one volume as labels on its grid, 1 for the first; they may overlap.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def segmentation_of(measured: Sequence[Measurement]) -> Segmentation:
 
 
 def _whole(block: MaskBlock) -> Any:
-    """The voxels of a block in all of its volume, in main memory."""
+    """Return the voxels of a block in all of its volume, in main memory."""
     from gpukit.device import move
 
     inside = np.asarray(move(block.array, "cpu")) != 0

@@ -15,7 +15,7 @@ _MOST_BLOCKS, _MOST_COLUMNS = 3, 4
 
 
 def number(value: float) -> str:
-    """A number for people: eight significant digits, no exponent where it can be avoided."""
+    """Return a number for people: eight significant digits, no exponent where it can be avoided."""
     if isinstance(value, int):
         return str(value)
     if not math.isfinite(value):
@@ -43,7 +43,7 @@ def text(rows: Sequence[Row], options: Options) -> str:
 
 
 def _table(rows: Sequence[Row], measured: Sequence[Measurement]) -> str:
-    """A line for each row; what all or many share below it, once."""
+    """Return a line for each row; what all or many share below it, once."""
     names = list(dict.fromkeys(q.name for one in measured for q in one.quantities))
     labels = any(one.label for one in measured)
     cells = [["file", "frame", *(["label"] if labels else []), *map(_words, names), "scale"]]

@@ -87,7 +87,7 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(output: str | Path | None, name: str | None = None) -> Format:
-    """The format that a name asks for, else the one that the output's suffix does, else text.
+    """Return the format that a name asks for, else the one that the output's suffix does, else text.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def format_of(output: str | Path | None, name: str | None = None) -> Format:
     """
     if name is not None:
         if name.lower() not in FORMATS:
-            raise InputError(f"there is no format {name!r}", attribute="format", fix=f"use one of {', '.join(FORMATS)}")
+            raise InputError(f"unknown format {name!r}", attribute="format", fix=f"use one of {', '.join(FORMATS)}")
         chosen = FORMATS[name.lower()]
         if chosen.binary and output in (None, "-", Path("-")):
             raise InputError(f"{chosen.name} can only go to a file", attribute="format", fix="give --output FILE")
@@ -115,7 +115,7 @@ def format_of(output: str | Path | None, name: str | None = None) -> Format:
 
 
 def render(rows: Sequence[Row], form: Format, options: Options | None = None) -> str:
-    """The text of a format that is text."""
+    """Return the text of a format that is text."""
     if form.text is None:
         raise InputError(f"{form.name} is not a text format", attribute="format", fix="write it to a file")
     return form.text(rows, options or Options())

@@ -112,7 +112,7 @@ def open_masks(
 
 
 def chosen_labels(segmentation: Segmentation, labels: Wanted) -> Segmentation:
-    """The same labels with only those that are wanted described; voxels of the others may stay as they are.
+    """Return the same labels with only those that are wanted described; voxels of the others may stay as they are.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def mask_labels(path: str | PathLike[str], labels: Wanted = None) -> list[tuple[
 
 
 def own_masks(path: str | PathLike[str], labels: Wanted = None) -> tuple[Segmentation, ...] | None:
-    """A DICOM Segmentation on a grid of its own, without the series; None where the path is no such object.
+    """Return a DICOM Segmentation on a grid of its own, without the series; None where the path is not such an object.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def _kind(name: str) -> str:
     if result.problems:
         error = result.problems[0][1]
         raise FormatError(
-            f"is no mask ({error.what})",
+            f"is not a mask ({error.what})",
             file=name,
             fix="give a DICOM SEG, an RTSTRUCT, or a label map in NIfTI, MetaImage or NRRD",
         ) from error
@@ -202,7 +202,7 @@ def _kind(name: str) -> str:
     if header.get("Modality") == "SEG" or str(header.get("SOPClassUID")).startswith("1.2.840.10008.5.1.4.1.1.66."):
         return "seg"
     raise FormatError(
-        f"is no mask but an image or report ({header.get('Modality') or 'no modality'})",
+        f"is not a mask but an image or report ({header.get('Modality') or 'no modality'})",
         file=name,
         attribute="Modality",
         fix="give a DICOM SEG, an RTSTRUCT, or a label map in NIfTI, MetaImage or NRRD",
@@ -273,7 +273,7 @@ def _from_file(name: str, volume: Volume, labels: Wanted, threshold: float) -> S
 
 
 def _from_stack(mask: Volume, name: str, volume: Volume, labels: Wanted) -> Segmentation:
-    """Labels that are volumes of 0 and 1 along a fourth axis, numbered from 1, as one map."""
+    """Return labels that are volumes of 0 and 1 along a fourth axis, numbered from 1, as one map."""
     stack = np.asarray(mask.array)
     pairs = _stacked(stack)
     numbers = _select(pairs, labels, name) or [number for number, _ in pairs]
@@ -310,7 +310,7 @@ def _volume_file(name: str) -> Volume:
 
 
 def _label_values(mask: Volume, name: str, threshold: float) -> tuple[NDArray[Any], bool]:
-    """Labels as unsigned integers, and whether fractions were cut at the threshold to make them."""
+    """Return labels as unsigned integers, and whether fractions were cut at the threshold to make them."""
     values = np.asarray(mask.array)
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
@@ -318,7 +318,7 @@ def _label_values(mask: Volume, name: str, threshold: float) -> tuple[NDArray[An
         if (values != np.rint(values)).any():
             if values.min() < 0 or values.max() > 1:
                 raise FormatError(
-                    f"is no label map: its values go from {values.min():g} to {values.max():g} and are not whole",
+                    f"is not a label map: its values go from {values.min():g} to {values.max():g} and are not whole",
                     file=name,
                     fix="give whole numbers, or fractions from 0 to 1",
                 )
@@ -327,15 +327,15 @@ def _label_values(mask: Volume, name: str, threshold: float) -> tuple[NDArray[An
         return values.astype(np.uint8), False
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 0xFFFF:
-        raise FormatError(f"is no label map: its values go from {low} to {high}", file=name)
+        raise FormatError(f"is not a label map: its values go from {low} to {high}", file=name)
     return values.astype(np.uint8 if high < 256 else np.uint16), False
 
 
 def _present(array: NDArray[Any]) -> list[int]:
-    """Labels that occur, ascending, without the background."""
+    """Return labels that occur, ascending, without the background."""
     distinct = np.flatnonzero(np.bincount(array.ravel(), minlength=1))
     if distinct.size > _MOST_LABELS:
-        raise FormatError(f"is no label map: it has {distinct.size} different values")
+        raise FormatError(f"is not a label map: it has {distinct.size} different values")
     return [int(value) for value in distinct if value]
 
 

@@ -149,7 +149,7 @@ def open_each(
 
 
 def _frozen(volume: Volume) -> Volume:
-    """The volume, its NumPy array and what that is a view of read-only.
+    """Return the volume, its NumPy array and what that is a view of read-only.
 
     Nobody else has it yet, so nothing can be written to it behind what kernels remember of it between pictures.
     """
@@ -188,7 +188,7 @@ def find_series(source: Source) -> list[Series]:
 
 
 def list_series(collection: Collection) -> list[Series]:
-    """The image series of a collection, as `find_series` gives them."""
+    """Return the image series of a collection, as `find_series` gives them."""
     if not collection.candidates and collection.problems:
         raise collection.problems[0][1]
     return [candidate.series for candidate in collection.candidates]
@@ -207,7 +207,7 @@ def _single_path(source: Source) -> str | None:
 
 
 def file_reader(path: str, *, external_data: bool = False) -> Any:
-    """The reader for a volume file of this suffix, called with the path; None for DICOM.
+    """Return the reader for a volume file of this suffix, called with the path; None for DICOM.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The format that a file name's suffix stands for.
+    """Return the format that a file name's suffix stands for.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _volume_writer(kind: str) -> Callable[..., None]:
 
 def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window | None, force: bool) -> Path:
     if isinstance(thing, Segmentation):
-        raise OutputError("a label map is no image series", file=target, fix="save it as dicom-seg")
+        raise OutputError("a label map is not an image series", file=target, fix="save it as dicom-seg")
     from gpukit.dicom.derived.encode import save_image
     from gpukit.dicom.derived.write import derived_images, write_derived
 
@@ -152,7 +152,7 @@ def _save_derived(thing: Volume | Segmentation, target: Path, *, window: Window 
 
 def _save_seg(thing: Volume | Segmentation, target: Path, kind: str, *, compress: bool, force: bool) -> None:
     if not isinstance(thing, Segmentation):
-        raise OutputError("a volume is no DICOM segmentation", file=target, fix="save it as dicom or nifti")
+        raise OutputError("a volume is not a DICOM segmentation", file=target, fix="save it as dicom or nifti")
     from gpukit.dicom.segmentation.seg_write import Kind, write_seg
 
     kinds: dict[str, Kind] = {"": "binary", "labelmap": "labelmap", "fractional": "fractional"}

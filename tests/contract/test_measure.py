@@ -125,7 +125,7 @@ def test_a_folder_measured_in_space(run: Run, ct: Path) -> None:
         (["--p1", "1,2", "--p2", "4"], "no point"),
         (["--p1", "1,2", "--p2", "4,5,6"], "two numbers, others three"),
         (["--p1", "1,2", "--p2", "4,5", "--calibration", "0"], "no size"),
-        (["--p1", "1,2", "--p2", "4,5", "--format", "word"], "no format 'word'"),
+        (["--p1", "1,2", "--p2", "4,5", "--format", "word"], "unknown format 'word'"),
         (["--p1", "1,2", "--p2", "4,5", "--output", "a.doc"], "does not say which format"),
         (["--p1", "1,2", "--p2", "4,5", "--json", "--format", "csv"], "contradict"),
         (["--p1", "1,2", "--p2", "4,5", "--series", "1"], "three numbers"),

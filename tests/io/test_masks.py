@@ -102,7 +102,7 @@ def test_fractions_are_cut_at_the_threshold(tmp_path: Path) -> None:
     ("array", "told"),
     [
         (np.zeros(GRID.shape, np.uint8), "empty"),
-        (np.full(GRID.shape, -5, np.int16), "no label map"),
+        (np.full(GRID.shape, -5, np.int16), "not a label map"),
         (np.linspace(0, 90, np.prod(GRID.shape), dtype=np.float32).reshape(GRID.shape), "not whole"),
     ],
 )
@@ -163,7 +163,7 @@ def test_the_mask_comes_on_the_device_of_the_volume(tmp_path: Path) -> None:
 
 def test_images_and_reports_are_no_masks(data: Path) -> None:
     image = next((data / "ct_chest_ibsi/dicom/image").iterdir())
-    with pytest.raises(FormatError, match="is no mask but an image"):
+    with pytest.raises(FormatError, match="is not a mask but an image"):
         open_mask(image, volume())
 
 
