@@ -48,7 +48,7 @@ ENTRY_POINT_GROUP = "gpukit.backends"
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceInfo:
-    """What is known of one device: data for dispatch, ``gpukit devices``, tests and the docs alike.
+    """Facts about a device: data for dispatch, ``gpukit devices``, tests and the docs alike.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Kernel:
 
 @runtime_checkable
 class Backend(Protocol):
-    """What an array library must offer to be a gpukit backend.
+    """Methods that an array library must offer to be a gpukit backend.
 
     One that can hand memory to another library on the same hardware also has ``share(array, device)``: the array seen
     through the library of `device`, without a copy, or None where that is not possible. `move` asks both sides.
@@ -122,7 +122,7 @@ class Backend(Protocol):
     priority: int | None
 
     def devices(self) -> tuple[DeviceInfo, ...]:
-        """All devices it could serve, with the reason for each that is not usable. Must not raise."""
+        """Return all devices it could serve, with the reason for each that is not usable. Must not raise."""
         ...
 
     def from_host(self, array: Any, device: str) -> Any:
@@ -144,18 +144,18 @@ class Backend(Protocol):
 
 @functools.cache
 def backends() -> tuple[Backend, ...]:
-    """Every backend that an entry point offers, best first."""
+    """Return every backend that an entry point offers, best first."""
     every = load_plugins(ENTRY_POINT_GROUP, Backend, kind="backend")
     return tuple(sorted(every, key=lambda b: -(b.priority if b.priority is not None else -1)))
 
 
 def devices() -> tuple[DeviceInfo, ...]:
-    """All devices of all backends, usable or not, best first."""
+    """Return all devices of all backends, usable or not, best first."""
     return tuple(info for backend in backends() for info in _devices_of(backend))
 
 
 def _devices_of(backend: Backend) -> tuple[DeviceInfo, ...]:
-    """The backend's devices; none, and a warning, where it breaks its word not to raise."""
+    """Return the backend's devices; none, and a warning, where it breaks its word not to raise."""
     try:
         return tuple(backend.devices())
     except Exception as error:  # a broken plug-in must not take the others down
@@ -218,7 +218,7 @@ def _backend_by_type(kind: type) -> Backend | None:
 
 
 def backend_of(array: Any) -> Backend | None:
-    """The backend whose array type this is, told by the type alone; None for a foreign array."""
+    """Return the backend whose array type this is, told by the type alone; None for a foreign array."""
     kind: type = type(array)
     return _backend_by_type(kind)
 
@@ -230,7 +230,7 @@ def device_of(array: Any) -> str:
 
 
 def array_namespace(*arrays: Any) -> Any:
-    """The Array API namespace of the arrays (through array-api-compat)."""
+    """Return the Array API namespace of the arrays (through array-api-compat)."""
     from array_api_compat import array_namespace as namespace
 
     return namespace(*arrays)
@@ -263,13 +263,13 @@ def move(array: Any, device: str | None) -> Any:
 
 
 def free_memory(device: str) -> int | None:
-    """Bytes that are free on a device, by its full name; None where that is not known."""
+    """Return bytes that are free on a device, by its full name; None where that is not known."""
     backend, target = resolve(device)
     return next((info.memory_free for info in _devices_of(backend) if info.name == target), None)
 
 
 def side_stream(device: str | None) -> AbstractContextManager[object]:
-    """A context whose work on a device does not wait for that of other threads, and is complete when it is left.
+    """Return a context whose work on a device does not wait for that of other threads, and is complete when it is left.
 
     Nothing special where the device has no streams. Memory that was given out inside may be used again inside as soon
     as its last array is gone: who reads it outside keeps the array until that reading is complete.

@@ -1,4 +1,4 @@
-"""What the operations share about arrays: working precision, conversion back, and which voxels are no measurement."""
+"""Shared parts of the operations on arrays: working precision, conversion back, and voxels without a measurement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "without_infinite",
 ]
 
-#: Values lo to hi (both included) are no measurement.
+#: Values lo to hi (both included) are not measurements.
 Padding = tuple[float, float] | None
 
 
@@ -41,18 +41,18 @@ def real_dtype(xp: Any, array: Any) -> Any:
 
 
 def is_floating(xp: Any, dtype: Any) -> bool:
-    """Whether a dtype is of real floating point."""
+    """Return whether a dtype is of real floating point."""
     return bool(xp.isdtype(dtype, "real floating"))
 
 
 def dtype_of(xp: Any, dtype: Any, data: Any) -> Any:
-    """The namespace's dtype for None (that of `data`), for a name such as ``"int16"``, or for a dtype of it."""
+    """Return the namespace's dtype for None (that of `data`), for a name such as ``"int16"``, or for a dtype of it."""
     if dtype is None:
         return data.dtype
     if isinstance(dtype, str):
         scalar = getattr(xp, dtype, None)
         if scalar is None:
-            raise InputError(f"there is no array type {dtype!r}", attribute="dtype")
+            raise InputError(f"unknown array type {dtype!r}", attribute="dtype")
         return scalar
     return dtype
 
@@ -74,7 +74,7 @@ def as_dtype(xp: Any, values: Any, dtype: Any) -> Any:
 
 
 def signed_dtype(xp: Any, dtype: Any) -> Any:
-    """The signed type that holds a wide unsigned one (uint64 by its bits); any other type as it is."""
+    """Return the signed type that holds a wide unsigned one (uint64 by its bits); any other type as it is."""
     if dtype == xp.uint8 or not xp.isdtype(dtype, "unsigned integer"):
         return dtype
     return xp.int32 if dtype == xp.uint16 else xp.int64
@@ -86,7 +86,7 @@ def signed(xp: Any, data: Any) -> Any:
 
 
 def integer_range(xp: Any, dtype: Any) -> tuple[int, int]:
-    """The lowest and the highest value of an integer type; a boolean counts as 0 and 1."""
+    """Return the lowest and the highest value of an integer type; a boolean counts as 0 and 1."""
     if xp.isdtype(dtype, "bool"):
         return 0, 1
     info = xp.iinfo(dtype)
@@ -94,7 +94,7 @@ def integer_range(xp: Any, dtype: Any) -> tuple[int, int]:
 
 
 def check_padding(padding: Sequence[float] | None) -> Padding:
-    """The interval as two floats in order, or None."""
+    """Return the interval as two floats in order, or None."""
     if padding is None:
         return None
     low, high = (float(v) for v in padding)
@@ -111,7 +111,7 @@ def whole_padding(padding: tuple[float, float], lowest: int, highest: int) -> tu
 
 
 def without_infinite(xp: Any, data: Any) -> Any:
-    """The data with NaN in place of infinite values, which are not a measurement; itself where there are none."""
+    """The data with NaN in place of infinite values, which are not measurements; itself where there are none."""
     if not is_floating(xp, data.dtype):
         return data
     infinite = xp.isinf(data)
@@ -121,7 +121,7 @@ def without_infinite(xp: Any, data: Any) -> Any:
 
 
 def invalid(xp: Any, data: Any, padding: Padding) -> Any | None:
-    """Mask of the voxels that are no measurement, or None where there can be none."""
+    """Return the mask of the voxels that are not measurements, or None where there can be none."""
     mask = xp.isnan(data) if is_floating(xp, data.dtype) else None
     if padding is None:
         return mask

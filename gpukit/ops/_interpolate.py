@@ -46,7 +46,7 @@ def _corner(xp: Any, x: Any, n: int) -> tuple[Any, Any, Any]:
 def nearest(
     xp: Any, data: Any, bad: Any | None, shape: tuple[int, int, int], x: Any, y: Any, z: Any
 ) -> tuple[Any, Any | None]:
-    """Values of the nearest voxels (halves go up) in the data's own type, and which of them are measurements."""
+    """Return values of the nearest voxels (halves go up) in the data's own type, and which of them are measurements."""
     at = _nearest_index(xp, x, y, z, shape)
     return xp.take(data, at, axis=0), None if bad is None else ~xp.take(bad, at, axis=0)
 
@@ -56,7 +56,7 @@ def linear(
 ) -> tuple[Any, Any | None, Any | None]:
     """Trilinear values in working precision, which stand on a measurement, and which have a neighbour that is none.
 
-    ``data`` and ``bad`` are flat. Blends along k, then j, then i. Where a neighbour is no measurement, its weight is
+    ``data`` and ``bad`` are flat. Blends along k, then j, then i. Where a neighbour is not a measurement, its weight is
     left out and the others are scaled up to one; where the nearest voxel is none, neither is the sample.
     """
     nk, nj, ni = shape
@@ -106,9 +106,9 @@ def interpolate(
     order: int,
     spline: Any | None = None,
 ) -> tuple[Any, Any]:
-    """Values in working precision at the samples, and which samples count (inside, on a measurement).
+    """Return values in working precision at the samples, and which samples count (inside, on a measurement).
 
-    ``data`` and ``bad`` are flat; `spline` holds the coefficients for order 3. Beside a voxel that is no measurement
+    ``data`` and ``bad`` are flat; `spline` holds the coefficients for order 3. Beside a voxel that is not a measurement
     the spline gives way to the linear rule.
     """
     if order == 0:

@@ -1,4 +1,4 @@
-"""What is at a place of a scene: extinction and colour, over any array library.
+"""Sample a scene at a place: extinction and colour, over any array library.
 
 The reference of the kernels' gk_light.h.
 
@@ -97,7 +97,7 @@ class Body:
         return total, [s / safe for s in sums]
 
     def second_at(self, p: Place, view: Place, drawn: Any, keep: Any, look: Look) -> tuple[Any, list[Any]]:
-        """The second volume's extinction and colour at positions of the first."""
+        """Return the second volume's extinction and colour at positions of the first."""
         xp = self.xp
         m = self.scene.second_map.tolist()
         q = [(r[0] * p[0] + r[1] * p[1]) + (r[2] * p[2] + r[3]) for r in m[:3]]
@@ -121,7 +121,7 @@ class Body:
         return self.cosine(gradient, view, dual)
 
     def media_facing(self, p: Place, view: Place) -> Any:
-        """The same for the extinction of labels."""
+        """Return the same for the extinction of labels."""
         gradient = []
         for axis in range(3):
             ends = [self.media_at(q, (3,))[0] for q in self.beside(p, axis, self.shape)]
@@ -129,7 +129,7 @@ class Body:
         return self.cosine(gradient, view, self.scene.rays.dual)[0]
 
     def beside(self, p: Place, axis: int, shape: tuple[int, ...]) -> list[Place]:
-        """Positions a voxel further and a voxel back along an axis, within the outermost centres."""
+        """Return positions a voxel further and a voxel back along an axis, within the outermost centres."""
         here = [self.xp.clip(p[a], 0.0, float(shape[2 - a] - 1)) for a in range(3)]
         places = []
         for side in (1.0, -1.0):
@@ -179,14 +179,14 @@ class Body:
 
 
 def apply(matrix: Matrix, vector: Place) -> Place:
-    """A 3 x 3 matrix times a vector."""
+    """Return a 3 x 3 matrix times a vector."""
     return [
         (float(r[0]) * vector[0] + float(r[1]) * vector[1]) + float(r[2]) * vector[2] for r in matrix
     ]  # this order, as in the kernels
 
 
 def unit_vectors(xp: Any, matrix: Matrix, vector: Place) -> tuple[Place, Any]:
-    """A matrix times vectors, as unit vectors (zero ones as they are), and their lengths."""
+    """Return a matrix times vectors, as unit vectors (zero ones as they are), and their lengths."""
     v = apply(matrix, vector)
     size = xp.sqrt((v[0] * v[0] + v[1] * v[1]) + v[2] * v[2])
     safe = xp.where(size > 0.0, size, xp.ones_like(size))
@@ -210,7 +210,7 @@ def looked_up(xp: Any, table: Any, look: Look, value: Any) -> tuple[Any, list[An
 
 
 def shaded(xp: Any, color: list[Any], shading: tuple[float, float, float, float], facing: Any) -> list[Any]:
-    """Colours in the light, after Phong."""
+    """Return colours in the light, after Phong."""
     ambient, diffuse, specular, shininess = shading
     dull = ambient + diffuse * facing
     shine = specular * facing**shininess

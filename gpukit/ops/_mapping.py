@@ -22,7 +22,7 @@ Matrix = NDArray[np.float64]
 
 
 def check_shape(shape: Sequence[int], *, rank: int = 3) -> tuple[int, ...]:
-    """The output shape as positive integers."""
+    """Return the output shape as positive integers."""
     sizes = tuple(int(n) for n in shape)
     if len(sizes) != rank or min(sizes) < 1:
         raise InputError(f"an output shape is {rank} positive sizes, not {tuple(shape)}", attribute="shape")
@@ -30,7 +30,7 @@ def check_shape(shape: Sequence[int], *, rank: int = 3) -> tuple[int, ...]:
 
 
 def check_affine(matrix: ArrayLike, shape: Sequence[int]) -> Matrix:
-    """The 4 x 4 map from output index (i, j, k, 1) to input index, with rounding noise removed.
+    """Return the 4 x 4 map from output index (i, j, k, 1) to input index, with rounding noise removed.
 
     An entry that lies so close to a whole number that no sample of the output moves by more than `SNAP` becomes that
     number, so that a matrix composed from spacings and cosines is recognised as the flip or permutation that it is.
@@ -47,7 +47,7 @@ def check_affine(matrix: ArrayLike, shape: Sequence[int]) -> Matrix:
 
 
 def rows(matrix: Matrix) -> tuple[tuple[float, float, float, float], ...]:
-    """The first three rows as Python floats: row a gives input index a from (i, j, k, 1)."""
+    """Return the first three rows as Python floats: row a gives input index a from (i, j, k, 1)."""
     return tuple((float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in matrix[:3])
 
 
@@ -76,7 +76,7 @@ class Axes:
 
 
 def axes_of(matrix: Matrix) -> Axes | None:
-    """The map as one of axes, or None where it is oblique (or flattens an axis)."""
+    """Return the map as one of axes, or None where it is oblique (or flattens an axis)."""
     linear = matrix[:3, :3]
     used = linear != 0
     if not ((used.sum(axis=0) == 1).all() and (used.sum(axis=1) == 1).all()):

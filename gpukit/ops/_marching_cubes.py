@@ -1,4 +1,4 @@
-"""What a surface looks like in each of the 256 ways that a cell's eight corners can be inside or outside.
+"""Triangles of a surface in each of the 256 ways that a cell's eight corners can be inside or outside.
 
 Corner n of a cell lies at (n & 1, n >> 1 & 1, n >> 2 & 1) along (i, j, k), and is inside where bit n of the case is
 set. Edges are numbered 4 * axis + place, where the place is the two other coordinates of the edge as bits, the lower
@@ -23,7 +23,7 @@ Loop = tuple[int, ...]
 
 
 def edge_corners(edge: int) -> tuple[int, int]:
-    """The two corners of an edge, the one nearer to the cell's origin first."""
+    """Return the two corners of an edge, the one nearer to the cell's origin first."""
     axis, place = divmod(edge, 4)
     low, high = (n for n in range(3) if n != axis)
     start = (place & 1) << low | (place >> 1) << high
@@ -54,7 +54,7 @@ def _edge_between(a: int, b: int) -> int:
 
 
 def _loops(case: int) -> list[Loop]:
-    """The closed lines in which the surface meets the cell's faces."""
+    """Return the closed lines in which the surface meets the cell's faces."""
     following: dict[int, int] = {}
     for face in _faces():
         around = [(face[n - 1], face[n]) for n in range(4)]

@@ -39,7 +39,7 @@ class Moments:
     high: float = -math.inf
 
     def __add__(self, other: Moments) -> Moments:
-        """Moments of both sets together (P. Pébay, SAND2008-6212, equations 2.1 and 3.1, for two sets)."""
+        """Return moments of both sets together (P. Pébay, SAND2008-6212, equations 2.1 and 3.1, for two sets)."""
         if self.n == 0 or other.n == 0:
             return other if self.n == 0 else self
         a, b, n = float(self.n), float(other.n), float(self.n + other.n)
@@ -62,5 +62,5 @@ class Moments:
 
 
 def merged(parts: Iterable[Moments]) -> Moments:
-    """Moments of all parts together; the same for any number of threads as long as the parts are the same."""
+    """Return moments of all parts together; the same for any number of threads as long as the parts are the same."""
     return reduce(Moments.__add__, parts, Moments())

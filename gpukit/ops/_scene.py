@@ -1,4 +1,4 @@
-"""What a ray caster is given, checked: rays, looks, planes, labels and a second volume."""
+"""Checked arguments of a ray caster: rays, looks, planes, labels and a second volume."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Scene:
 
 
 def drawable(data: Any, second: Second | None) -> tuple[Any, Second | None]:
-    """The volumes with NaN in place of infinite voxels, which are not a measurement and are not drawn."""
+    """Return the volumes with NaN in place of infinite voxels, which are not measurements and are not drawn."""
     if second is not None:
         array = without_infinite(array_namespace(second.array), second.array)
         second = second if array is second.array else replace(second, array=array)
@@ -116,7 +116,7 @@ def drawable(data: Any, second: Second | None) -> tuple[Any, Second | None]:
 
 
 def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: Sequence[float] | None) -> Rays:
-    """The rays of a grid; GeometryError where they do not make sense."""
+    """Return the rays of a grid; GeometryError where they do not make sense."""
     m = check_affine(matrix, shape)
     reach = float((np.abs(m[:3]) * np.array([*reversed(shape), 1], dtype=np.float64)).max())
     if reach > _FARTHEST:
@@ -147,7 +147,7 @@ def rays_of(matrix: ArrayLike, shape: tuple[int, ...], affine: ArrayLike, eye: S
 
 
 def _is_singular(matrix: Matrix) -> bool:
-    """Whether two columns are parallel or one is zero, whatever their unit of length."""
+    """Return whether two columns are parallel or one is zero, whatever their unit of length."""
     return not abs(np.linalg.det(matrix)) > 1e-12 * float(np.prod(np.linalg.norm(matrix, axis=0)))
 
 
@@ -157,7 +157,7 @@ def look_of(
     window: Sequence[float],
     shading: Sequence[float] | None,
 ) -> Look:
-    """The tables checked and joined; InputError for what cannot be drawn."""
+    """Return the tables checked and joined; InputError for what cannot be drawn."""
     rgb = np.asarray(colors, dtype=np.float64)
     mu = np.asarray(opacities, dtype=np.float64)
     if rgb.ndim != 2 or rgb.shape[1] != 3 or mu.shape != (len(rgb),) or len(rgb) < 2:
@@ -200,7 +200,7 @@ def scene_of(
     labels: Labels | None,
     second: Second | None,
 ) -> Scene:
-    """The arguments of `gpukit.ops.raycast.raycast`, checked and joined."""
+    """Return the arguments of `gpukit.ops.raycast.raycast`, checked and joined."""
     if not 0.0 < opaque <= 1.0:
         raise InputError(f"opaque must lie above 0 and at most at 1, not {opaque:g}", attribute="opaque")
     rays = rays_of(matrix, shape, affine, eye)

@@ -34,12 +34,12 @@ def as_mask(xp: Any, mask: Any) -> Any:
 
 
 def whole(xp: Any, dtype: Any) -> bool:
-    """Whether a dtype holds whole numbers (booleans count as 0 and 1)."""
+    """Return whether a dtype holds whole numbers (booleans count as 0 and 1)."""
     return bool(xp.isdtype(dtype, ("integral", "bool")))
 
 
 def real_values(xp: Any, data: Any) -> Any:
-    """The data in working precision; refuses what is not real."""
+    """Return the data in working precision; refuses what is not real."""
     if not xp.isdtype(data.dtype, ("integral", "bool", "real floating")):
         raise InputError(f"values must be real numbers, not {data.dtype}")
     return xp.astype(data, real_dtype(xp, data), copy=False)

@@ -15,7 +15,7 @@ __all__ = ["POLE", "coefficients", "cubic", "extended"]
 
 #: Pole of the inverse of the sampled cubic B-spline (1/6, 4/6, 1/6).
 POLE = math.sqrt(3.0) - 2.0
-#: Rounds in which values spread into voxels that are no measurement; farther away the filter has forgotten them.
+#: Rounds in which values spread into voxels that are not measurements; farther away the filter has forgotten them.
 SPREAD = 4
 
 
@@ -28,7 +28,7 @@ def coefficients(xp: Any, data: Any, bad: Any | None) -> Any:
 
 
 def extended(xp: Any, data: Any, bad: Any | None) -> Any:
-    """The volume in working precision, where voxels that are no measurement continue their surroundings.
+    """Return the volume in working precision, where voxels that are not measurements continue their surroundings.
 
     The filter reaches over such voxels, so they need a value that does not ring: the mean of their neighbours, spread
     a few voxels deep, and beyond that the mean of all measurements.
@@ -53,7 +53,7 @@ def extended(xp: Any, data: Any, bad: Any | None) -> Any:
 
 
 def _shifted(xp: Any, values: Any, axis: int, step: int) -> Any:
-    """The neighbour on one side, zero at the border."""
+    """Return the neighbour on one side, zero at the border."""
     n = values.shape[axis]
     cut = [slice(None)] * 3
     border = xp.zeros_like(values[tuple(slice(0, 1) if a == axis else c for a, c in enumerate(cut))])
@@ -100,7 +100,7 @@ def cubic(xp: Any, spline: Any, shape: tuple[int, int, int], x: Any, y: Any, z: 
 
 
 def _taps(xp: Any, x: Any, n: int) -> tuple[list[Any], list[Any]]:
-    """The four coefficients that count at x, mirrored into 0 .. n - 1, and their weights."""
+    """Return the four coefficients that count at x, mirrored into 0 .. n - 1, and their weights."""
     # samples outside are computed too (and thrown away), so they must not leave the range of an index
     x = xp.clip(x, -1.0, float(n))
     low = xp.floor(x)

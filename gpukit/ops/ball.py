@@ -68,9 +68,9 @@ def ball_means(
     padding: Sequence[float] | None = None,
     window: Sequence[tuple[int, int]] | None = None,
 ) -> Any:
-    """Mean of the voxels whose centres lie within a radius of each voxel's centre.
+    """Return the mean of the voxels whose centres lie within a radius of each voxel's centre.
 
-    Voxels outside the volume, and those that are no measurement, take no part. Runs along i are summed by differences
+    Voxels outside the volume, and those that are not measurements, take no part. Runs along i are summed by differences
     of running sums, so that the time grows with the square of the radius and not its cube.
 
     Parameters
@@ -82,7 +82,7 @@ def ball_means(
     radius : float
         In mm.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement; NaN never is one.
+        Voxels with values in this closed interval are not measurements; NaN never is one.
     window : three of (int, int), optional
         First voxel and the one after the last, along k, j and i, around which balls are wanted; all unless given.
 

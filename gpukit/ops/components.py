@@ -16,7 +16,7 @@ __all__ = ["check_connectivity", "components", "largest_component", "neighbours"
 
 
 def check_connectivity(mask: Any, connectivity: int) -> int:
-    """How many axes a neighbour may differ in: 1 up to the number of axes, of which there are one to three."""
+    """Return how many axes a neighbour may differ in: 1 up to the number of axes, of which there are one to three."""
     if not 1 <= mask.ndim <= 3:
         raise InputError(f"a mask has one to three axes, not {mask.ndim}")
     if connectivity not in (1, 2, 3):

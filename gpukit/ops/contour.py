@@ -29,10 +29,11 @@ def contour(
     *,
     padding: Sequence[float] | None = None,
 ) -> tuple[Any, Any]:
-    """Triangles between the voxels of at least a threshold and the others: marching cubes.
+    """Return triangles between the voxels of at least a threshold and the others: marching cubes.
 
     Each edge between a voxel inside and a neighbour outside has one point, where the linear interpolant takes the
-    threshold; half way where the neighbour is no measurement or lies outside the volume, so that the surface is closed.
+    threshold; half way where the neighbour is not a measurement or lies outside the volume, so that the surface is
+    closed.
     Where voxels equal the threshold, it is laid half way to the next lower value that occurs, because surfaces through
     voxel centres collapse. Cells are filled by a table that keeps inside corners of a face apart, so that neighbours
     agree (see `gpukit.ops._marching_cubes`).
@@ -87,7 +88,7 @@ def contour(
 
 
 def check_contour(data: Any, threshold: float, affine: ArrayLike) -> NDArray[np.float64]:
-    """The affine; errors for what makes no surface."""
+    """Return the affine; errors for what makes no surface."""
     check_sample(data, 0)
     matrix = np.asarray(affine, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
@@ -126,7 +127,7 @@ def _valid(xp: Any, data: Any, k: int, padding: tuple[float, float] | None) -> t
 
 
 def _bounds(xp: Any, data: Any, threshold: float, padding: tuple[float, float] | None) -> tuple[float, float]:
-    """The lowest value inside and the highest one outside."""
+    """Return the lowest value inside and the highest one outside."""
     inside, outside = np.inf, -np.inf
     for k in range(int(data.shape[0])):
         values, valid = _valid(xp, data, k, padding)
@@ -201,7 +202,7 @@ def _values(xp: Any, data: Any, i: Any, j: Any, k: int, padding: tuple[float, fl
 
 
 def _faces(xp: Any, here: Any, above: Any, ids: tuple[Any, ...], table: Any) -> Any:
-    """Triangles of one layer of cells, row by row, in the order of the table."""
+    """Return triangles of one layer of cells, row by row, in the order of the table."""
     low_i, low_j, high_i, high_j, on_k = ids
     corners = [layer[y : layer.shape[0] - 1 + y, x : layer.shape[1] - 1 + x]
                for layer in (here, above) for y in (0, 1) for x in (0, 1)]  # fmt: skip

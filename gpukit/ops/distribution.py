@@ -14,7 +14,7 @@ __all__ = ["Distribution", "distribution"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What is known of a set of values, as host numbers in the data's unit.
+    """Statistics and percentiles of a set of values, as host numbers in the data's unit.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def distribution(
     *,
     padding: Sequence[float] | None = None,
 ) -> Distribution:
-    """Statistics and exact percentiles of the voxels inside a mask.
+    """Return statistics and exact percentiles of the voxels inside a mask.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _HUGE = 2.0**62
 
 
 def check_edges(edges: Sequence[float]) -> NDArray[np.float64]:
-    """The edges as float64: at least two, none smaller than the one before.
+    """Return the edges as float64: at least two, none smaller than the one before.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def whole_bounds(edges: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def real_bounds(edges: NDArray[np.float64], dtype: type[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Edges for values of a floating type; bins as in `whole_bounds`.
+    """Return edges for values of a floating type; bins as in `whole_bounds`.
 
     Rounded so that comparing a value of that type with a bound gives what comparing it with the exact edge gives: up
     for the lower edges, and for the closed last edge to the value that follows it.
@@ -71,7 +71,7 @@ def histogram(
     *,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Counts of the values between successive edges.
+    """Return counts of the values between successive edges.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def histogram(
     mask : array of the same shape on the same device, optional
         Everything that is not zero is inside. All voxels unless given.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement and are not counted; NaN never is.
+        Voxels with values in this closed interval are not measurements and are not counted; NaN never is.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from gpukit.ops._mapping import EDGE, Matrix, check_shape
 
 __all__ = ["ACTIVATIONS", "TIE", "Contest", "check_contest", "interpolated_labels"]
 
-#: What is interpolated: scores as they are, their softmax, their sigmoid, or scores of which the last above 0 wins.
+#: Interpolated quantities: scores as they are, their softmax, their sigmoid, or scores of which the last above 0 wins.
 ACTIVATIONS = ("none", "softmax", "sigmoid", "regions")
 #: Along an axis where the nearest plane counts: voxels by which a half may fall short of a half.
 TIE = 1e-4
@@ -67,7 +67,7 @@ def check_contest(
     nearest: int | None,
     reach: Sequence[Sequence[float]] | None = None,
 ) -> Contest:
-    """The arguments of `interpolated_labels`, checked.
+    """Return the arguments of `interpolated_labels`, checked.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def interpolated_labels(
     nearest: int | None = None,
     reach: Sequence[Sequence[float]] | None = None,
 ) -> Any:
-    """The label that wins at each voxel of another grid, where scores of classes are interpolated linearly.
+    """Return the label that wins at each voxel of another grid, where scores of classes are interpolated linearly.
 
     What the scores become between voxels is never held for more than a few voxels.
 
@@ -224,7 +224,7 @@ class _Field:
         return self.xp.where(self.idle, self.xp.zeros_like(flat), flat / self.xp.where(self.idle, 1.0, self.weights))
 
     def _ahead(self) -> tuple[Any, Any]:
-        """The class that wins at each voxel, -1 for background, and its score."""
+        """Return the class that wins at each voxel, -1 for background, and its score."""
         xp = self.xp
         top = self._raw(0)
         first = xp.zeros(top.shape, dtype=xp.int32, device=device(self.scores))
@@ -243,7 +243,7 @@ class _Field:
         return first, top
 
     def values(self, c: int) -> Any:
-        """What is interpolated of class `c`, at all voxels."""
+        """Return the interpolated quantity of class `c`, at all voxels."""
         xp = self.xp
         value = self._raw(c)
         if self.activation == "softmax":
@@ -307,7 +307,7 @@ def _part(xp: Any, field: _Field, job: Contest, part: tuple[slice, slice], neare
 
 
 def _between(xp: Any, field: _Field, spots: list[Any], factors: list[Any]) -> Any:
-    """The winning class between corners, -1 for background."""
+    """Return the winning class between corners, -1 for background."""
     regions = field.activation == "regions"
     best = winner = None
     for c in range(field.scores.shape[0]):

@@ -53,7 +53,7 @@ class Mesh:
 
 
 def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[float] | None = None) -> Mesh:
-    """The surface around all voxels of at least `threshold`, by `gpukit.ops.contour.contour`.
+    """Return the surface around all voxels of at least `threshold`, by `gpukit.ops.contour.contour`.
 
     Where the object reaches the border of the volume it is closed half a voxel beyond the outermost voxel centres, so a
     voxel at the border counts in full. Where voxels equal the threshold, the surface is laid half way to the next lower
@@ -70,7 +70,7 @@ def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[flo
     grid : Grid
         Where the voxels lie; may be sheared or left-handed.
     padding : (float, float), optional
-        Voxels with values in this closed interval, and such as are not finite, are no measurement: outside.
+        Voxels with values in this closed interval, and such as are not finite, are not measurements: outside.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def isosurface(data: Any, threshold: float, grid: Grid, *, padding: Sequence[flo
 
 
 def _countable(data: Any) -> Any:
-    """The same values in a type that kernels take, most often as they are."""
+    """Return the same values in a type that kernels take, most often as they are."""
     xp = array_namespace(data)
     for kind, wider in (("bool", "uint8"), ("int8", "int16"), ("float16", "float32"), ("uint32", "float64"),
                          ("int64", "float64"), ("uint64", "float64")):  # fmt: skip
@@ -156,7 +156,7 @@ def decimate(mesh: Mesh, target: float) -> Mesh:
     count = target * len(mesh.faces) if 0 < target < 1 else target
     if not (0 < target < 1 or (4 <= target < np.inf and target == int(target))):
         raise InputError(
-            f"{target:g} is no target for the triangles to keep", attribute="decimate",
+            f"{target:g} is not a target for the triangles to keep", attribute="decimate",
             fix="give a share between 0 and 1, or a number from 4",
         )  # fmt: skip
     if count >= len(mesh.faces):
@@ -174,7 +174,7 @@ def decimate(mesh: Mesh, target: float) -> Mesh:
 
 
 def parts(mesh: Mesh) -> NDArray[np.int64]:
-    """Number of the connected part that each face belongs to, (m,).
+    """Return the number of the connected part that each face belongs to, (m,).
 
     Raises
     ------
@@ -238,7 +238,7 @@ def _filled_again(mesh: Mesh, before: Mesh) -> Mesh:
 
 
 def _through(action: Any, mesh: Mesh) -> Mesh:
-    """A filter's result; it works in single precision, so around the middle of the mesh."""
+    """Return a filter's result; it works in single precision, so around the middle of the mesh."""
     middle = mesh.points.mean(axis=0)
     action.SetInputData(_to_vtk(Mesh(mesh.points - middle, mesh.faces)))
     action.Update()

@@ -15,7 +15,7 @@ __all__ = ["check_labels", "label_rows"]
 
 
 def check_labels(data: Any, labels: Sequence[int]) -> list[int]:
-    """The label values as they are, once they and the label map are found to be fit.
+    """Return the label values as they are, once they and the label map are found to be fit.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def check_labels(data: Any, labels: Sequence[int]) -> list[int]:
 
 @operation(tolerance=0.0)
 def label_rows(data: Any, labels: Sequence[int]) -> Any:
-    """First row of each label in each plane, and the row after its last.
+    """Return the first row of each label in each plane, and the row after its last.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ __all__ = ["mask_surface"]
 
 
 def mask_surface(mask: NDArray[Any], grid: Grid) -> Mesh:
-    """The surface half way between the voxels of a mask and the others, by VTK's flying edges.
+    """Return the surface half way between the voxels of a mask and the others, by VTK's flying edges.
 
     Marching cubes leave open how a bent polygon within a cell is cut into triangles, and the volume enclosed depends on
     it by some tenths of a per cent. The consensus values of the Image Biomarker Standardisation Initiative belong to

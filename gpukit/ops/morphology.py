@@ -38,7 +38,7 @@ Ball = tuple[float, tuple[float, ...]]
 
 
 def check_spacing(mask: Any, spacing: Sequence[float] | None) -> tuple[float, ...]:
-    """Distances between voxel centres by *array* axis, from those by index (i, j, k).
+    """Return distances between voxel centres by *array* axis, from those by index (i, j, k).
 
     Raises
     ------

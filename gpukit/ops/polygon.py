@@ -24,7 +24,7 @@ _CHUNK = 1 << 22
 
 
 def check_rings(rings: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
-    """The rings as float64 arrays (n, 2); a last point that repeats the first is dropped.
+    """Return the rings as float64 arrays (n, 2); a last point that repeats the first is dropped.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def check_rings(rings: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
 def crossings(
     rings: Sequence[NDArray[np.float64]], shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the edges cross the rows of a frame: row, and first column whose centre is not left of the crossing.
+    """Return where the edges cross the rows of a frame: row, and first column whose centre is not left of the crossing.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def crossings(
 
 @operation(tolerance=0.0)
 def polygon_mask(data: Any, rings: Sequence[ArrayLike]) -> Any:
-    """Pixels whose centre lies inside a polygon.
+    """Return pixels whose centre lies inside a polygon.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def polygon_mask(data: Any, rings: Sequence[ArrayLike]) -> Any:
 
 
 def points_in_polygon(points: NDArray[np.float64], rings: Sequence[ArrayLike]) -> NDArray[np.bool_]:
-    """Whether points that are no pixel centres lie inside, by the rule of `polygon_mask` (in float64).
+    """Return whether points that are not pixel centres lie inside, by the rule of `polygon_mask` (in float64).
 
     Parameters
     ----------

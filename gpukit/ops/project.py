@@ -57,7 +57,7 @@ def project(
     start, stop : int
         Range of slices along `axis`, as in Python: `stop` is left out, None is the end.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement and take no part; NaN never does.
+        Voxels with values in this closed interval are not measurements and take no part; NaN never does.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def project(
 
 
 def _lowest(xp: Any, data: Any, padding: Padding) -> int:
-    """The lowest integer that the padding declares to be no measurement."""
+    """Return the lowest integer that the padding declares to be no measurement."""
     assert padding is not None
     lowest, highest = integer_range(xp, data.dtype)
     return math.ceil(min(max(padding[0], float(lowest)), float(highest)))
@@ -117,7 +117,7 @@ def _mean(xp: Any, view: Any, bad: Any | None, axis: int) -> Any:
 
 
 def check_project(data: Any, axis: int, method: str, start: int, stop: int | None) -> tuple[int, int]:
-    """The range of slices as two indices; InputError for an argument out of its domain."""
+    """Return the range of slices as two indices; InputError for an argument out of its domain."""
     check_sample(data, 0)
     if axis not in (0, 1, 2):
         raise InputError(f"axis must be 0, 1 or 2, not {axis}", attribute="axis")
@@ -167,8 +167,8 @@ def project_slab(
     fill : float
         Result where a ray has no sample that counts.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement; NaN never is one. Samples outside the volume, or
-        whose nearest voxel is no measurement, do not take part.
+        Voxels with values in this closed interval are not measurements; NaN never is one. Samples outside the volume,
+        or whose nearest voxel is not a measurement, do not take part.
 
     Returns
     -------

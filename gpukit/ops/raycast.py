@@ -37,7 +37,7 @@ def raycast(
     labels: Labels | None = None,
     second: Second | None = None,
 ) -> Any:
-    """Picture of a volume as a coloured, partly transparent body.
+    """Return the picture of a volume as a coloured, partly transparent body.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def raycast(
     opaque : float
         A ray ends once its opacity has reached this.
     padding : (float, float), optional
-        Voxels with values in this closed interval are not a measurement and are not drawn; nor are NaN and infinity.
+        Voxels with values in this closed interval are not measurements and are not drawn; nor are NaN and infinity.
     gradient : ((n,) array_like, (float, float)), optional
         Gradient opacity: factors of the extinction at n sizes of the gradient, equally spaced over the range given, in
         value per mm; interpolated, and constant beyond it. It makes borders denser than the inside of what they bound.

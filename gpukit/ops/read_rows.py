@@ -15,7 +15,7 @@ __all__ = ["check_rows", "read_rows"]
 
 
 def check_rows(out: Any, rows: Sequence[int], paths: Sequence[str], offsets: Sequence[int]) -> int:
-    """Bytes of one row; everything that a kernel relies on is checked.
+    """Return bytes of one row; everything that a kernel relies on is checked.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def resample(
     padding: Sequence[float] | None = None,
     dtype: Any = None,
 ) -> Any:
-    """Values of a volume at the voxels of another grid.
+    """Return values of a volume at the voxels of another grid.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def resample(
     fill : float
         Result outside the volume and where there is no measurement.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement; NaN never is one.
+        Voxels with values in this closed interval are not measurements; NaN never is one.
     dtype : dtype or str, optional
         Type of the result, that of `data` unless given. Integers are rounded half to even and clipped.
 
@@ -66,8 +66,9 @@ def resample(
     Notes
     -----
     A sample up to half a voxel beyond the outermost voxel centres is inside and takes the border's value, as in ITK.
-    Voxels that are no measurement are never blended in: the weights of the others are scaled up to one, and the result
-    is `fill` where the nearest voxel is none. Next to such voxels the cubic spline gives way to that linear rule.
+    Voxels that are not measurements are never blended in: the weights of the others are scaled up to one, and the
+    result is `fill` where the nearest voxel is none. Next to such voxels the cubic spline gives way to that linear
+    rule.
 
     A map that only shifts by whole voxels, flips or permutes axes moves values without arithmetic, so it is exact in
     every type. Any other map that keeps axes apart is interpolated one axis at a time.

@@ -18,7 +18,7 @@ _LONGEST = 128
 
 
 def check_planes(data: Any) -> int:
-    """Bytes of a value.
+    """Return bytes of a value.
 
     Raises
     ------

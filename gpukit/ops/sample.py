@@ -24,7 +24,7 @@ def sample(
     fill: float = 0.0,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Values of a volume at points between its voxels.
+    """Return values of a volume at points between its voxels.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def sample(
     fill : float
         Value of points outside, of points without a measurement, and of points with a NaN in their position.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement; NaN never is one.
+        Voxels with values in this closed interval are not measurements; NaN never is one.
 
     Returns
     -------

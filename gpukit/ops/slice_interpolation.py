@@ -25,7 +25,7 @@ _SAME = 1e-6
 def interpolated_slices(
     labels: NDArray[Any], places: Sequence[float], wanted: Sequence[float], *, spacing: Sequence[float]
 ) -> NDArray[Any]:
-    """Label maps at places between known slices.
+    """Return label maps at places between known slices.
 
     A label that only one of two neighbouring slices holds reaches half the way to the other one. A label whose shapes
     in both slices do not meet takes the shape of the nearer slice. A pixel that two labels claim belongs to the one in

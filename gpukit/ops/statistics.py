@@ -64,7 +64,7 @@ class Statistics:
 
     @classmethod
     def from_moments(cls, moments: Moments, label: int | None = None) -> Statistics:
-        """The statistics that follow from the moments of a set."""
+        """Return the statistics that follow from the moments of a set."""
         n, nan = moments.n, math.nan
         if n == 0:
             return cls(0, nan, nan, nan, nan, nan, 0.0, nan, nan, 0.0, nan, label)
@@ -87,7 +87,7 @@ class Statistics:
 
 
 def check_labels(mask: Any | None, labels: Sequence[int] | None) -> tuple[int, ...] | None:
-    """The labels as integers; they need a label map to be looked up in.
+    """Return the labels as integers; they need a label map to be looked up in.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def statistics(
     labels: Sequence[int] | None = None,
     padding: Sequence[float] | None = None,
 ) -> Statistics | tuple[Statistics, ...]:
-    """Statistics of the voxels inside a mask, or of those of each label.
+    """Return statistics of the voxels inside a mask, or of those of each label.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def statistics(
     labels : sequence of int, optional
         The labels to describe, in this order; 0 is background and may be asked for too.
     padding : (float, float), optional
-        Voxels with values in this closed interval are no measurement and take no part; NaN never takes part.
+        Voxels with values in this closed interval are not measurements and take no part; NaN never takes part.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def statistics(
     Raises
     ------
     InputError
-        The mask has another shape or device, the data are not real, or the padding is no interval.
+        The mask has another shape or device, the data are not real, or the padding is not an interval.
 
     Notes
     -----
@@ -160,7 +160,7 @@ def _of_label(xp: Any, values: Any, mask: Any, label: int, padding: Padding) -> 
 
 
 def _moments(xp: Any, values: Any, keep: Any | None) -> Moments:
-    """Two passes over the kept values."""
+    """Return two passes over the kept values."""
     zero = xp.zeros_like(values)
     if keep is None:
         keep = xp.ones_like(values, dtype=xp.bool)
@@ -203,7 +203,7 @@ def percentiles(
     *,
     padding: Sequence[float] | None = None,
 ) -> tuple[float, ...]:
-    """Values below which the given percentages of the voxels lie; 50 is the median.
+    """Return values below which the given percentages of the voxels lie; 50 is the median.
 
     Parameters
     ----------

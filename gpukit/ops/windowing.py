@@ -23,7 +23,7 @@ Window = Voi | tuple[float, float]
 
 
 def as_voi(window: Window) -> Voi:
-    """The VOI function of a window; of two values the one that is linear between black and white.
+    """Return the VOI function of a window; of two values the one that is linear between black and white.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def as_voi(window: Window) -> Voi:
 
 
 def check_voi(voi: Voi) -> Voi:
-    """The window itself.
+    """Return the window itself.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def apply_voi(data: Any, voi: Voi, *, padding: Sequence[float] | None = None, in
         The function, in the unit of `data`. LINEAR, LINEAR_EXACT and SIGMOID are those of PS3.3 C.11.2.1.2 and
         C.11.2.1.3; a window without width is a threshold.
     padding : (float, float), optional
-        Values in this closed interval are not a measurement.
+        Values in this closed interval are not measurements.
     inverse : bool
         Show the lowest values white (MONOCHROME1, PS3.3 C.7.6.3.1.2).
 
@@ -120,10 +120,10 @@ def _not_measured(xp: Any, data: Any, padding: Padding) -> Any | None:
 
 
 def shades(xp: Any, values: Any, voi: Voi) -> Any:
-    """The function itself, for floating values that are all measured, in the namespace of their library.
+    """Return the function itself, for floating values that are all measured, in the namespace of their library.
 
-    `apply_voi` is this with checks, padding and types. NumPy itself may be the namespace, but not
-    for tables and thresholds.
+    `apply_voi` is this with checks, padding and types. NumPy itself may be the namespace, but for tables and
+    thresholds.
     """
     if voi.function == "LUT":
         last = len(voi.lut) - 1

@@ -69,7 +69,7 @@ def resample_cubic(
 
 
 def _lost(data: NDArray[Any], interval: Padding) -> bool:
-    """Whether some voxels are no measurement."""
+    """Return whether some voxels are not measurements."""
     bad = invalid(np, data, interval)
     return bad is not None and bool(bad.any())
 

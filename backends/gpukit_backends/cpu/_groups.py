@@ -21,13 +21,13 @@ def unsuitable(data: Any) -> str | None:
 
 
 def flat(data: NDArray[Any]) -> NDArray[Any]:
-    """The voxels in C order in a compiled type, aligned; copied only where they do not lie so already."""
+    """Return the voxels in C order in a compiled type, aligned; copied only where they do not lie so already."""
     kind = {"bool": "uint8", "int8": "int16"}.get(data.dtype.name, data.dtype)
     return np.require(data, kind, ("C_CONTIGUOUS", "ALIGNED")).reshape(-1)
 
 
 def inside(mask: NDArray[Any] | None) -> NDArray[np.uint8] | None:
-    """The mask as bytes, zero outside."""
+    """Return the mask as bytes, zero outside."""
     if mask is None:
         return None
     return np.ascontiguousarray(mask if mask.dtype == np.bool_ else mask != 0).reshape(-1).view(np.uint8)

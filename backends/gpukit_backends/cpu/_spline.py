@@ -42,7 +42,7 @@ class CSpline(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Spline:
-    """Coefficients of a box of a volume, and whether some of its voxels are no measurement."""
+    """Coefficients of a box of a volume, and whether some of its voxels are not measurements."""
 
     coefficients: NDArray[np.float64]
     c: CSpline
@@ -57,13 +57,13 @@ def why_not_order(order: int) -> str | None:
 
 
 def reach_of_grid(matrix: Matrix, shape: tuple[int, ...]) -> Reach:
-    """Positions that the voxels of a grid take."""
+    """Return positions that the voxels of a grid take."""
     ends = np.array([matrix[:3, axis] * (n - 1) for axis, n in enumerate(reversed(shape))])
     return matrix[:3, 3] + np.minimum(ends, 0).sum(axis=0), matrix[:3, 3] + np.maximum(ends, 0).sum(axis=0)
 
 
 def reach_of_points(points: NDArray[np.float64]) -> Reach:
-    """Positions that points take; those that are not finite count for nothing."""
+    """Return positions that points take; those that are not finite count for nothing."""
     finite = points[np.isfinite(points).all(axis=1)]
     return (finite.min(axis=0), finite.max(axis=0)) if len(finite) else (np.zeros(3), np.zeros(3))
 
@@ -84,7 +84,7 @@ def spline(data: NDArray[Any], padding: Padding, reach: Reach) -> Spline:
 
 
 def box_of(data: NDArray[Any], reach: Reach) -> tuple[NDArray[Any], list[int]]:
-    """The part of a volume whose voxels show in values within reach, and where it begins along i, j, k."""
+    """Return the part of a volume whose voxels show in values within reach, and where it begins along i, j, k."""
     first, last = [], []
     for n, low, high in zip(reversed(data.shape), *reach, strict=True):
         first.append(min(max(math.floor(low) - MARGIN, 0), n - 1))

@@ -21,18 +21,18 @@ LEAST = 1 << 16
 
 
 def small(data: Any) -> bool:
-    """Whether a value has 8 or 16 bits and there are enough voxels to repay a table of all values."""
+    """Return whether a value has 8 or 16 bits and there are enough voxels to repay a table of all values."""
     return bool(data.dtype.kind in "iub" and data.dtype.itemsize <= 2 and data.size >= LEAST)
 
 
 def spread(size: int) -> tuple[int, int]:
-    """How many tables are filled side by side, and by how many voxels each."""
+    """Return how many tables are filled side by side, and by how many voxels each."""
     tables = max(1, min(thread_count(), size // LEAST))
     return tables, -(-size // tables)
 
 
 def tally(voxels: NDArray[Any], where: NDArray[np.uint8] | None, padding: Padding) -> tuple[int, NDArray[np.int64]]:
-    """The lowest value of the type, and how often each value from there on occurs among the measurements.
+    """Return the lowest value of the type, and how often each value from there on occurs among the measurements.
 
     `voxels` are flat and of a compiled type of one or two bytes; `where` is zero outside.
     """
@@ -66,7 +66,7 @@ def tally(voxels: NDArray[Any], where: NDArray[np.uint8] | None, padding: Paddin
 
 
 def moments(first: int, counts: NDArray[np.int64]) -> Moments:
-    """Moments of the values: sums in whole numbers, powers of differences from the mean in float64."""
+    """Return moments of the values: sums in whole numbers, powers of differences from the mean in float64."""
     there = np.flatnonzero(counts)
     if there.size == 0:
         return Moments()
@@ -92,7 +92,7 @@ def moments(first: int, counts: NDArray[np.int64]) -> Moments:
 
 
 def percentile(first: int, counts: NDArray[np.int64], q: tuple[float, ...]) -> tuple[float, ...]:
-    """Percentiles as `gpukit.ops.statistics.percentiles` defines them; NaN of nothing."""
+    """Return percentiles as `gpukit.ops.statistics.percentiles` defines them; NaN of nothing."""
     there = np.flatnonzero(counts)
     if there.size == 0:
         return tuple(math.nan for _ in q)

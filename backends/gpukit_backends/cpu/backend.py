@@ -24,7 +24,7 @@ class NumpyBackend:
     priority: int | None = 0
 
     def devices(self) -> tuple[DeviceInfo, ...]:
-        """The one CPU device, always usable."""
+        """Return the one CPU device, always usable."""
         return (
             DeviceInfo(
                 name="cpu",
@@ -62,7 +62,7 @@ class NumpyBackend:
 
 
 def _description() -> str:
-    """The processor in words, as its maker calls it where the system tells."""
+    """Return the processor in words, as its maker calls it where the system tells."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -72,7 +72,7 @@ def _description() -> str:
 
 
 def _memory(pages: str) -> int | None:
-    """Bytes of main memory, by a name of ``os.sysconf``; None where the system does not tell."""
+    """Return bytes of main memory, by a name of ``os.sysconf``; None where the system does not tell."""
     try:
         return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):

@@ -37,7 +37,7 @@ def contour(
     *,
     padding: Sequence[float] | None = None,
 ) -> tuple[Any, Any]:
-    """Triangles around the voxels of at least a threshold; see `gpukit.ops.contour.contour`."""
+    """Return triangles around the voxels of at least a threshold; see `gpukit.ops.contour.contour`."""
     matrix = check_contour(data, threshold, affine)
     handle = library().handle
     assert handle is not None

@@ -20,7 +20,7 @@ def _declines(mask: Any, structure: ArrayLike | None, **_: Any) -> str | None:
 
 
 def _reach(inside: NDArray[np.bool_], steps: tuple[int, ...]) -> tuple[slice, ...] | None:
-    """The box that a mask can grow into, None for an empty mask."""
+    """Return the box that a mask can grow into, None for an empty mask."""
     box: tuple[slice, ...] = ()
     for axis, step in enumerate(steps):
         others = tuple(a for a in range(inside.ndim) if a != axis)

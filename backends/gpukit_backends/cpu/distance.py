@@ -18,7 +18,7 @@ def _declines(mask: Any, **_: Any) -> str | None:
 
 @kernel(declines=_declines)
 def distance(mask: Any, *, spacing: Sequence[float]) -> Any:
-    """Distance to the nearest voxel outside, in mm; see `gpukit.ops.morphology.distance`."""
+    """Return the distance to the nearest voxel outside, in mm; see `gpukit.ops.morphology.distance`."""
     check_mask(mask)
     sizes = check_spacing(mask, spacing)
     squared = squared_distance(np.ascontiguousarray(mask == 0), sizes)

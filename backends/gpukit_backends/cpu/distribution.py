@@ -26,7 +26,7 @@ def distribution(
     *,
     padding: Sequence[float] | None = None,
 ) -> Distribution:
-    """Statistics and exact percentiles; see `gpukit.ops.distribution.distribution`."""
+    """Return statistics and exact percentiles; see `gpukit.ops.distribution.distribution`."""
     percentages = check_percentages(q)
     interval = check_padding(padding)
     if mask is not None:

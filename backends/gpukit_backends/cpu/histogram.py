@@ -31,7 +31,7 @@ def histogram(
     *,
     padding: Sequence[float] | None = None,
 ) -> NDArray[np.int64]:
-    """Counts of the values between successive edges; see `gpukit.ops.histogram.histogram`."""
+    """Return counts of the values between successive edges; see `gpukit.ops.histogram.histogram`."""
     limits = check_edges(edges)
     if mask is not None:
         check_like(data, mask)

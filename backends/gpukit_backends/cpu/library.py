@@ -84,7 +84,7 @@ def _open(name: str) -> ctypes.CDLL:
 
 @functools.cache
 def library() -> Flavour:
-    """The best flavour that this processor runs, chosen once per process."""
+    """Return the best flavour that this processor runs, chosen once per process."""
     choice = os.environ.get(VARIABLE, "").strip().lower()
     if choice == "none":
         return Flavour("none", None, f"switched off by {VARIABLE}")
@@ -104,7 +104,7 @@ def library() -> Flavour:
 
 
 def type_number(dtype: Any) -> int | None:
-    """The number of a voxel type, None where kernels do not take it (also for foreign byte order)."""
+    """Return the number of a voxel type, None where kernels do not take it (also for foreign byte order)."""
     try:
         kind = np.dtype(dtype)
     except TypeError:
@@ -113,7 +113,7 @@ def type_number(dtype: Any) -> int | None:
 
 
 def volume(data: NDArray[Any], padding: tuple[float, float] | None, axes: tuple[int, int, int] = (0, 1, 2)) -> Volume:
-    """The array as a kernel sees it, with its array axes taken in the order `axes`."""
+    """Return the array as a kernel sees it, with its array axes taken in the order `axes`."""
     item = data.itemsize
     size = [data.shape[a] for a in reversed(axes)]
     stride = [data.strides[a] // item for a in reversed(axes)]
@@ -150,12 +150,12 @@ def why_not(data: NDArray[Any]) -> str | None:
 
 
 def doubles(*values: float) -> Any:
-    """A C array of doubles."""
+    """Return a C array of doubles."""
     return (ctypes.c_double * len(values))(*values)
 
 
 def longs(*values: int) -> Any:
-    """A C array of 64-bit integers."""
+    """Return a C array of 64-bit integers."""
     return (ctypes.c_int64 * len(values))(*values)
 
 

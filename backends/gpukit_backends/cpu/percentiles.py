@@ -25,7 +25,7 @@ def percentiles(
     *,
     padding: Sequence[float] | None = None,
 ) -> tuple[float, ...]:
-    """Values below which percentages of the voxels lie; see `gpukit.ops.statistics.percentiles`."""
+    """Return values below which percentages of the voxels lie; see `gpukit.ops.statistics.percentiles`."""
     percentages = check_percentages(q)
     if mask is not None:
         check_like(data, mask)

@@ -14,7 +14,7 @@ from gpukit.ops.polygon import check_rings, crossings
 
 @kernel()
 def polygon_mask(data: Any, rings: Sequence[ArrayLike]) -> NDArray[np.bool_]:
-    """Pixels whose centre lies inside a polygon; see `gpukit.ops.polygon.polygon_mask`."""
+    """Return pixels whose centre lies inside a polygon; see `gpukit.ops.polygon.polygon_mask`."""
     nj, ni = (int(n) for n in data.shape[-2:])
     row, column = crossings(check_rings(rings), (nj, ni))
     inside = np.zeros((nj, ni), np.bool_)

@@ -38,7 +38,7 @@ def project(
     stop: int | None = None,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Maximum or minimum along an axis of the array; see `gpukit.ops.project.project`."""
+    """Return the maximum or minimum along an axis of the array; see `gpukit.ops.project.project`."""
     begin, end = check_project(data, axis, method, start, stop)
     interval = check_padding(padding)
     handle = library().handle

@@ -31,7 +31,7 @@ def frozen(data: NDArray[Any]) -> bool:
 
 
 def pyramid(data: NDArray[Any], view: Volume, padding: tuple[float, float] | None) -> NDArray[np.float32]:
-    """Lowest and highest measurement of each brick, ``(nbk, nbj, nbi, 2)``.
+    """Return the lowest and highest measurement of each brick, ``(nbk, nbj, nbi, 2)``.
 
     Kept until the array goes, if the array is read-only (``array.flags.writeable = False``); a writable one could have
     changed since, so its pyramid is built for each call.

@@ -39,7 +39,7 @@ class Prepared:
 def prepare(
     data: Any, scene: Scene, padding: Sequence[float] | None, labels: Labels | None, second: Second | None
 ) -> Prepared:
-    """The scene for kernels, with what may be visible in each brick."""
+    """Return the scene for kernels, with what may be visible in each brick."""
     handle = library().handle
     assert handle is not None
     owners: list[Any] = []
@@ -89,7 +89,7 @@ def prepare(
 
 
 def _may_be_infinite(bounds: NDArray[np.float32]) -> bool:
-    """Whether a brick's lowest value is minus infinity, or its highest plus infinity."""
+    """Return whether a brick's lowest value is minus infinity, or its highest plus infinity."""
     return bool(np.isneginf(bounds[..., 0]).any() or np.isposinf(bounds[..., 1]).any())
 
 
@@ -119,7 +119,7 @@ def raycast(
     labels: Labels | None = None,
     second: Second | None = None,
 ) -> Any:
-    """Picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
+    """Return the picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
     size = check_shape(shape)
     scene = scene_of(
         data, matrix, (size[0], size[1], size[2]), affine=affine, colors=colors, opacities=opacities, window=window,

@@ -52,7 +52,7 @@ def resample(
     padding: Sequence[float] | None = None,
     dtype: Any = None,
 ) -> Any:
-    """Values of a volume at the voxels of another grid; see `gpukit.ops.resample.resample`."""
+    """Return values of a volume at the voxels of another grid; see `gpukit.ops.resample.resample`."""
     size = check_shape(shape)
     map_ = check_affine(matrix, size)
     interval = check_padding(padding)

@@ -29,7 +29,7 @@ def sample(
     fill: float = 0.0,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Values of a volume at points between its voxels; see `gpukit.ops.sample.sample`."""
+    """Return values of a volume at points between its voxels; see `gpukit.ops.sample.sample`."""
     at = np.require(points, np.float64, ("C_CONTIGUOUS", "ALIGNED"))
     if at.ndim != 2 or at.shape[1] != 3:
         raise InputError(f"points must have the shape (n, 3), not {at.shape}", attribute="points")

@@ -35,7 +35,7 @@ def thread_count() -> int:
 
 @functools.lru_cache(maxsize=4)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """The pool of this process: a forked child must not wait for its parent's threads."""
+    """Return the pool of this process: a forked child must not wait for its parent's threads."""
     return ThreadPoolExecutor(threads, thread_name_prefix="gpukit")
 
 

@@ -33,7 +33,7 @@ class CupyBackend:
         self._streams: dict[int, Any] = {}
 
     def devices(self) -> tuple[DeviceInfo, ...]:
-        """Every device that the driver shows, or the one reason why there is none."""
+        """Return every device that the driver shows, or the one reason why there is none."""
         nvidia = driver()
         install = install_command(_extra(nvidia))
         if not nvidia.hardware:
@@ -72,7 +72,7 @@ class CupyBackend:
         return f"cuda:{int(array.device.id)}"
 
     def share(self, array: Any, device: str) -> Any | None:
-        """A torch CUDA tensor's memory as a CuPy array (through DLPack); None where it must be copied."""
+        """Return a torch CUDA tensor's memory as a CuPy array (through DLPack); None where it must be copied."""
         if type(array).__module__.partition(".")[0] != "torch" or array.device.type != "cuda":
             return None
         if (array.device.index or 0) != _index(device):
@@ -98,7 +98,7 @@ class CupyBackend:
                     stream.synchronize()
 
     def kernel(self, operation: str) -> Kernel | None:
-        """Kernel from the module of the operation's name beside this one, if there is one."""
+        """Return the kernel from the module of the operation's name beside this one, if there is one."""
         module = f"{__package__}.{operation}"
         if find_spec(module) is None:
             return None
@@ -111,7 +111,7 @@ def _index(device: str) -> int:
 
 
 def _extra(nvidia: Driver) -> str:
-    """The extra whose CuPy this driver can run; the newest where there is no driver to ask."""
+    """Return the extra whose CuPy this driver can run; the newest where there is no driver to ask."""
     return "cuda12" if nvidia.cuda == 12 else "cuda13"
 
 

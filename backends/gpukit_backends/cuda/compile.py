@@ -31,7 +31,7 @@ THREADS = 256
 
 @functools.cache
 def source(name: str) -> str:
-    """Text of ``NAME.cu``, with a digest of all headers.
+    """Return the text of ``NAME.cu``, with a digest of all headers.
 
     CuPy keeps compiled kernels on disk by the text alone, so a text that names its headers' contents is what keeps it
     from running kernels of an older gpukit.
@@ -67,7 +67,7 @@ def why_not(data: Any, order: int) -> str | None:
 
 
 def type_number(dtype: Any) -> int:
-    """Number of a voxel type in gk_common.h."""
+    """Return the number of a voxel type in gk_common.h."""
     return list(TYPES).index(dtype.name)
 
 

@@ -16,7 +16,7 @@ def _declines(mask: Any, **_: Any) -> str | None:
 
 @kernel(declines=_declines)
 def distance(mask: Any, *, spacing: Sequence[float]) -> Any:
-    """Distance to the nearest voxel outside, in mm; see `gpukit.ops.morphology.distance`."""
+    """Return the distance to the nearest voxel outside, in mm; see `gpukit.ops.morphology.distance`."""
     check_mask(mask)
     sizes = check_spacing(mask, spacing)
     cupy, images = import_module("cupy"), import_module("cupyx.scipy.ndimage")

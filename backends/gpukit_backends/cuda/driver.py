@@ -1,4 +1,4 @@
-"""What the NVIDIA driver itself says of its devices: asked through ctypes, without any CUDA library or CuPy."""
+"""Ask the NVIDIA driver about its devices through ctypes, without any CUDA library or CuPy."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def histogram(
     *,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Counts of the values between successive edges; see `gpukit.ops.histogram.histogram`."""
+    """Return counts of the values between successive edges; see `gpukit.ops.histogram.histogram`."""
     cupy = import_module("cupy")
     limits = check_edges(edges)
     if mask is not None:

@@ -41,7 +41,7 @@ def raycast(
     labels: Labels | None = None,
     second: Second | None = None,
 ) -> Any:
-    """Picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
+    """Return the picture of a volume as a coloured, partly transparent body; see `gpukit.ops.raycast.raycast`."""
     cupy = import_module("cupy")
     size = check_shape(shape)
     scene = scene_of(
@@ -50,7 +50,7 @@ def raycast(
     )  # fmt: skip
     data, second = drawable(data, second)
     interval = check_padding(padding)
-    owners: list[Any] = []  # what the scene points to, until the kernels have run
+    owners: list[Any] = []  # arrays that the scene points to, until the kernels have run
 
     def placed(array: Any) -> int:
         owners.append(cupy.ascontiguousarray(cupy.asarray(array)))

@@ -44,7 +44,7 @@ def resample(
     padding: Sequence[float] | None = None,
     dtype: Any = None,
 ) -> Any:
-    """Values of a volume at the voxels of another grid; see `gpukit.ops.resample.resample`."""
+    """Return values of a volume at the voxels of another grid; see `gpukit.ops.resample.resample`."""
     cupy = import_module("cupy")
     size = check_shape(shape)
     values = tuple(value for row in rows(check_affine(matrix, size)) for value in row)

@@ -25,7 +25,7 @@ def sample(
     fill: float = 0.0,
     padding: Sequence[float] | None = None,
 ) -> Any:
-    """Values of a volume at points between its voxels; see `gpukit.ops.sample.sample`."""
+    """Return values of a volume at points between its voxels; see `gpukit.ops.sample.sample`."""
     cupy = import_module("cupy")
     with cupy.cuda.Device(int(data.device.id)):
         at = cupy.ascontiguousarray(points, dtype=cupy.float64)

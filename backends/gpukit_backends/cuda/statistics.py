@@ -33,7 +33,7 @@ def statistics(
     labels: Sequence[int] | None = None,
     padding: Sequence[float] | None = None,
 ) -> Statistics | tuple[Statistics, ...]:
-    """Statistics of the voxels inside a mask or of each label; see `gpukit.ops.statistics.statistics`."""
+    """Return statistics of the voxels inside a mask or of each label; see `gpukit.ops.statistics.statistics`."""
     cupy = import_module("cupy")
     chosen = check_labels(mask, labels)
     interval = check_padding(padding)

@@ -33,7 +33,7 @@ class CVolume(ctypes.Structure):
 
     @classmethod
     def of(cls, address: int, shape: tuple[int, ...], padding: tuple[float, float] | None, number: int) -> CVolume:
-        """A contiguous volume of the voxel type with this number."""
+        """Return a contiguous volume of the voxel type with this number."""
         nk, nj, ni = shape
         low, high = padding or (0.0, 0.0)
         return cls(
@@ -58,7 +58,7 @@ class CRays(ctypes.Structure):
 
     @classmethod
     def of(cls, rays: Rays) -> CRays:
-        """The same rays for a kernel."""
+        """Return the same rays for a kernel."""
         vectors = (_Three(*v) for v in (rays.start, rays.across, rays.down, rays.step, rays.eye))
         return cls(*vectors, rays.rate, _Nine(*rays.metric.ravel()), _Nine(*rays.dual.ravel()))
 
@@ -81,7 +81,7 @@ class CLook(ctypes.Structure):
 
     @classmethod
     def of(cls, look: Look, placed: Placed) -> CLook:
-        """The same look for a kernel."""
+        """Return the same look for a kernel."""
         light = look.shading or (0.0, 0.0, 0.0, 0.0)
         filled = _counted(look.table[:, 3])
         return cls(
@@ -115,7 +115,7 @@ class CScene(ctypes.Structure):
 
     @classmethod
     def of(cls, scene: Scene, placed: Placed, *, labels: int = 0, second: CVolume | None = None) -> CScene:
-        """The same scene for a kernel; `labels` is the address of the label map."""
+        """Return the same scene for a kernel; `labels` is the address of the label map."""
         result = cls(look=CLook.of(scene.look, placed), opaque=scene.opaque)
         if len(scene.planes):
             result.planes, result.planes_n = placed(scene.planes), len(scene.planes)
@@ -137,5 +137,5 @@ class CScene(ctypes.Structure):
 
 
 def _counted(values: Any) -> Any:
-    """How many of the first 0, 1, 2 ... n values are positive."""
+    """Return how many of the first 0, 1, 2 ... n values are positive."""
     return np.concatenate([[0], np.cumsum(values > 0)]).astype(np.int32)

@@ -21,7 +21,7 @@ CHUNK = 1 << 21
 
 @functools.cache
 def _interpolates(kind: str) -> bool:
-    """Whether torch has trilinear sampling on this kind of device (on MPS only since 2.9)."""
+    """Return whether torch has trilinear sampling on this kind of device (on MPS only since 2.9)."""
     volume, grid = (torch.zeros(size, device=kind) for size in ((1, 1, 1, 1, 1), (1, 1, 1, 1, 3)))
     try:
         torch.nn.functional.grid_sample(volume, grid, align_corners=True)
@@ -38,7 +38,7 @@ class Field:
     data : tensor, (nk, nj, ni)
         In any type but complex.
     padding : (float, float) or None
-        Values that are no measurement.
+        Values that are not measurements.
     """
 
     def __init__(self, data: torch.Tensor, padding: Padding) -> None:
@@ -50,7 +50,7 @@ class Field:
         self._volume: torch.Tensor | None = None
 
     def at(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, order: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values in working precision, and which samples count: inside, on a measurement. Any shape."""
+        """Return values in working precision, and which samples count: inside, on a measurement. Any shape."""
         counts = inside(x, y, z, self.shape)
         flat = self.values.view(-1)
         if order == 0 or self.bad is not None:

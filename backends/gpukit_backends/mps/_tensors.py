@@ -1,4 +1,4 @@
-"""What the torch kernels share: working precision, types that torch can compute with, and which voxels count."""
+"""Shared parts of the torch kernels: working precision, types that torch can compute with, and which voxels count."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def real_dtype(tensor: torch.Tensor) -> torch.dtype:
 
 
 def widened(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values in a type that torch can compare; most types are that already."""
+    """Return the same values in a type that torch can compare; most types are that already."""
     return tensor.to(_WIDER.get(tensor.dtype, tensor.dtype))
 
 

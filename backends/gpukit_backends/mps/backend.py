@@ -99,7 +99,7 @@ class TorchBackend:
         return None
 
     def kernel(self, operation: str) -> Kernel | None:
-        """Kernel from the module of the operation's name beside this one, if there is one."""
+        """Return the kernel from the module of the operation's name beside this one, if there is one."""
         module = f"{__package__}.{operation}"
         if find_spec(module) is None:
             return None

@@ -55,7 +55,7 @@ def histogram(
 
 
 def _bounds(data: torch.Tensor, limits: np.ndarray) -> torch.Tensor:
-    """The edges in a type in which comparing with the data's values is exact."""
+    """Return the edges in a type in which comparing with the data's values is exact."""
     if data.is_floating_point():
         real = real_dtype(data) if data.dtype == torch.float64 else torch.float32
         near = real_bounds(limits, np.float64 if real == torch.float64 else np.float32)

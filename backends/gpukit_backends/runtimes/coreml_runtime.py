@@ -24,7 +24,7 @@ class CoreMlRuntime:
     formats = ("coreml",)
 
     def available(self) -> Availability:
-        """Whether this is macOS with coremltools."""
+        """Return whether this is macOS with coremltools."""
         if not runs_here():
             return Availability(
                 usable=False, reason="Core ML models run on macOS only", install="use the network as ONNX or for torch"

@@ -1,4 +1,4 @@
-"""What a graph's input says about itself: layout, channels, and the sizes that it is fixed to."""
+"""Read the description of a graph's input: layout, channels, and the sizes that it is fixed to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Patch = tuple[int | None, int | None, int | None]
 
 
 def layout_of(model: Model) -> list[str]:
-    """Names of the axes of the network's input, in order."""
+    """Return names of the axes of the network's input, in order."""
     if model.dimensions == 3:
         return ["n", "c", "x", "y", "z"]
     return ["n", "y", "x", "c"] if model.picture_input.layout == "channels-last" else ["n", "c", "y", "x"]
 
 
 def fixed_sizes(shape: Sequence[object], model: Model) -> tuple[int | None, Patch]:
-    """The batch and the window (x, y, z) that a graph is fixed to, None where it takes any.
+    """Return the batch and the window (x, y, z) that a graph is fixed to, None where it takes any.
 
     Parameters
     ----------

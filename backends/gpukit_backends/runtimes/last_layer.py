@@ -25,7 +25,7 @@ _PLANES = 8
 
 
 def first_of(output: Any) -> Any:
-    """The full resolution of a network with deep supervision, which is the first."""
+    """Return the full resolution of a network with deep supervision, which is the first."""
     return output[0] if isinstance(output, (list, tuple)) and output else output
 
 
@@ -128,7 +128,7 @@ def _pointwise(module: Any) -> list[Any]:
 
 
 def _pieces(layer: Any) -> Callable[[Any], Any]:
-    """The layer, without gradients, for images of any size."""
+    """Return the layer, without gradients, for images of any size."""
     import torch
 
     def run(features: Any) -> Any:
@@ -140,7 +140,7 @@ def _pieces(layer: Any) -> Callable[[Any], Any]:
 
 
 def _same(layer: Any, features: Any, output: Any) -> bool:
-    """Whether the layer, run piece by piece, makes the output."""
+    """Return whether the layer, run piece by piece, makes the output."""
     import torch
 
     run = _pieces(layer)

@@ -237,7 +237,7 @@ class OnnxNetwork:
 
 
 def _capsule(value: Any) -> Any:
-    """An output's memory for DLPack: of the value itself from 1.24 on, of what it wraps before."""
+    """Return an output's memory for DLPack: of the value itself from 1.24 on, of what it wraps before."""
     return value if hasattr(value, "__dlpack__") else value._ortvalue.to_dlpack()
 
 

@@ -70,7 +70,7 @@ class OpenVinoRuntime:
         return notes, 0.0
 
     def available(self) -> Availability:
-        """Whether openvino is installed."""
+        """Return whether openvino is installed."""
         if find_spec("openvino") is None:
             return Availability(usable=False, reason="openvino is not installed", install=install_command("openvino"))
         try:
@@ -79,7 +79,7 @@ class OpenVinoRuntime:
             return Availability(usable=True, library="openvino")
 
     def gains(self, model: Model, device: str, precision: str, windows: int, voxels: int) -> bool:
-        """Whether a job is large enough, and of a kind, for which this was measured to be faster than torch."""
+        """Return whether a job is large enough, and of a kind, for which this was measured to be faster than torch."""
         return (
             device == "cpu"
             and precision in ("auto", "float32")
@@ -218,7 +218,7 @@ def agrees(output: Any, reference: Any) -> bool:
 
 
 def import_silently() -> Any:
-    """The module ``openvino`` without its telemetry.
+    """Return the module ``openvino`` without its telemetry.
 
     Merely importing openvino counts the use in the user's home and reports it to a web service, unless the user knew to
     opt out. It goes on without where the package openvino_telemetry cannot be imported, so that is what it finds. Where
@@ -236,7 +236,7 @@ def import_silently() -> Any:
 
 
 def _convert(module: Any, window: Any, every: bool) -> tuple[Any, Any, Any]:
-    """The graph, torch's own results for the window, and what has to live as long as the graph."""
+    """Return the graph, torch's own results for the window, and what has to live as long as the graph."""
     import openvino
     import torch
     from openvino.frontend import FrontEndManager
@@ -273,7 +273,7 @@ def _convert(module: Any, window: Any, every: bool) -> tuple[Any, Any, Any]:
 
 
 def _all_outputs(request: Any, window: Any) -> tuple[Any, ...]:
-    """Every output for one window, in memory of its own."""
+    """Return every output for one window, in memory of its own."""
     import openvino
     import torch
 

@@ -16,7 +16,7 @@ CACHE_VARIABLE = "GPUKIT_CACHE"
 
 
 def engine_folder(model: Model) -> tuple[Path | None, str]:
-    """A folder for the engines of these weights, or None and why none are kept.
+    """Return a folder for the engines of these weights, or None and why none are kept.
 
     It bears the digest of all files of the weights, because TensorRT's own names for engines do not depend on the
     numbers in the graph: with new weights of the same network it would take the old engine. What it holds is loaded as
@@ -45,7 +45,7 @@ def engine_folder(model: Model) -> tuple[Path | None, str]:
 
 
 def _names_files(graph: Path) -> bool:
-    """Whether an ONNX graph may refer to numbers in other files: each such tensor has an entry ``location``."""
+    """Return whether an ONNX graph may refer to numbers in other files: each such tensor has an entry ``location``."""
     with graph.open("rb") as stream:
         if not graph.stat().st_size:
             return False

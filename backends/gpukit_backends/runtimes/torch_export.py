@@ -154,7 +154,7 @@ def _silent() -> Iterator[None]:
 
 
 def _tensors_only(module: Any, *, every: bool) -> Any:
-    """The network with what it gives as a tensor, or for a detector a tuple of tensors."""
+    """Return the network with what it gives as a tensor, or for a detector a tuple of tensors."""
     import torch
 
     from gpukit_backends.runtimes.graph_tensors import wanted_outputs

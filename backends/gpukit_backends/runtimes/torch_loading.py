@@ -28,7 +28,7 @@ _TARGETS = ("torch.ops.aten.", "torch.ops.higher_order.", "_operator.", "torch.s
 
 
 def load_module(model: Model, device: Any) -> Any:
-    """The network of a description as a callable on the device, in evaluation mode."""
+    """Return the network of a description as a callable on the device, in evaluation mode."""
     suffix = model.weights.suffix.lower()
     if model.format == "torchscript" or (model.format == "monai-bundle" and suffix == ".ts"):
         return _torchscript(model.weights, device)
@@ -63,7 +63,7 @@ def _torchscript(file: Path, device: Any) -> Any:
 
 
 def _compiled(file: Path, device: Any) -> Any:
-    """The compiled module; its programs have been checked before, since loading runs what restores its state."""
+    """Return the compiled module; its programs have been checked before, since loading runs what restores its state."""
     import torch
 
     check_script(file)
@@ -106,7 +106,7 @@ def _operators(graph: Any) -> Iterator[str]:
 
 
 def _exported(file: Path, device: Any) -> Any:
-    """An exported program, loaded from the very bytes that were checked."""
+    """Return an exported program, loaded from the very bytes that were checked."""
     import torch
     from torch.export.passes import move_to_device_pass
 
@@ -197,7 +197,7 @@ def _check_json(content: Any, name: str, refuse: Any) -> None:
 
 
 def _is_arithmetic(text: Any) -> bool:
-    """Whether a text holds only numbers, symbols such as ``s0``, known functions and arithmetic signs."""
+    """Return whether a text holds only numbers, symbols such as ``s0``, known functions and arithmetic signs."""
     if not isinstance(text, str) or len(text) > 1000:
         return False
     text = re.sub(r"'([a-z]{1,2}\d*)'", r"\1", text)  # the names of symbols are the only texts within the text

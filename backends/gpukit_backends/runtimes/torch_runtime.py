@@ -41,7 +41,7 @@ class TorchRuntime:
         check_weights(model)
 
     def available(self) -> Availability:
-        """Whether torch is installed."""
+        """Return whether torch is installed."""
         if find_spec("torch") is None:
             return Availability(usable=False, reason="torch is not installed", install=install_command("nn"))
         try:
@@ -103,7 +103,7 @@ class TorchNetwork:
         with torch.inference_mode(), ExitStack() as stack:
             for context in self._contexts():
                 stack.enter_context(context)
-            # a module with its channels last is given a tensor that is no picture to torch
+            # a module with its channels last is given a tensor that is not a picture to torch
             layout = self._layout if batch.ndim == self._rank else torch.contiguous_format
             output = self._module(batch.contiguous(memory_format=layout))
         return output if self._every else first_of(output)
