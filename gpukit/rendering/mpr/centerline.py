@@ -18,7 +18,7 @@ _FINE = 64  # pieces that each span of the spline is measured in
 
 
 def walk(points: ArrayLike, step: float) -> Points:
-    """Points at equal distances along the smooth curve through `points`.
+    """Return points at equal distances along the smooth curve through `points`.
 
     The curve is a natural cubic spline with centripetal knots, the square roots of the lengths of the chords (Lee:
     Choosing nodes in parametric curve interpolation, CAD 21, 1989): two points that nearly coincide do not make a loop,
@@ -54,7 +54,7 @@ def walk(points: ArrayLike, step: float) -> Points:
 
 
 def check_course(curve: Points) -> Points:
-    """The curve itself, if it has a direction everywhere.
+    """Return the curve itself, if it has a direction everywhere.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def check_course(curve: Points) -> Points:
 
 
 def smoothed(curve: Points, sigma: float) -> Points:
-    """A curve of equally distant points, averaged along itself with a Gaussian; its ends stay where they are.
+    """Return a curve of equally distant points, averaged along itself with a Gaussian; its ends stay where they are.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def smoothed(curve: Points, sigma: float) -> Points:
 
 
 def unrolled(curve: Points, across: Points, step: float) -> tuple[Points, Points, float]:
-    """A curve seen across one direction, and unrolled: the lines along that direction through it, made flat.
+    """Return a curve seen across one direction, and unrolled: the lines along that direction through it, made flat.
 
     The surface of all lines along `across` through the curve is a cylinder (not a round one), so it unrolls without
     stretching anything: down the picture is the length of the curve's shadow across that direction, to the right is the
@@ -171,7 +171,7 @@ def _spline(t: Points, p: Points, at: Points) -> Points:
 
 
 def frames_along(curve: Points, *, angle: float = 0.0) -> tuple[Points, Points]:
-    """Two unit vectors across the curve at each of its points, which turn as little as they can along it.
+    """Return two unit vectors across the curve at each of its points, which turn as little as they can along it.
 
     Rotation-minimising frames by double reflection (Wang, Juettler, Zheng, Liu: Computation of rotation minimizing
     frames, ACM TOG 27, 2008). At the start the first vector is as close to the patient's left as it can be (to the back

@@ -1,4 +1,4 @@
-"""Phases and colours: what is done to one value a voxel, done to each of several."""
+"""Phases and colours: apply a function of one value a voxel to each of several."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def each(volume: Volume, do: Callable[[Volume], Volume]) -> Volume:
 
 
 def finite(volume: Volume) -> Volume:
-    """The volume with NaN in place of infinite voxels, which are not a measurement; itself where there are none."""
+    """The volume with NaN in place of infinite voxels, which are not measurements; itself where there are none."""
     array = without_infinite(array_namespace(volume.array), volume.array)
     return volume if array is volume.array else replace(volume, array=array)
 

@@ -39,7 +39,7 @@ def straighten(
     slab: str = "mip",
     interpolation: str = "linear",
 ) -> Volume:
-    """A surface that follows a centreline, made flat: its start is on top.
+    """Return a surface that follows a centreline, made flat: its start is on top.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def straighten(
         An argument is out of its domain, or a slab of colours was asked for.
     """
     if slab not in SLABS:
-        raise InputError(f"there is no slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
+        raise InputError(f"unknown slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
     if mode not in MODES:
-        raise InputError(f"there is no mode {mode!r}", attribute="mode", fix=f"use {' or '.join(MODES)}")
+        raise InputError(f"unknown mode {mode!r}", attribute="mode", fix=f"use {' or '.join(MODES)}")
     wide, deep = parse_length(width), 0.0 if thickness is None else parse_length(thickness)
     sigma = parse_length(smoothing)
     if not (wide > 0 and deep >= 0 and math.isfinite(angle) and sigma >= 0):
@@ -168,7 +168,7 @@ def _direction(curve: Any, angle: float) -> Any:
 
 
 def _facts(volume: Volume, mode: str, deep: float, slab: str, interpolation: str) -> dict[str, Any]:
-    """The metadata with the derivation, by DICOM keyword."""
+    """Return the metadata with the derivation, by DICOM keyword."""
     facts = dict(volume.metadata)
     of = str(facts.get("SeriesDescription") or "")
     facts["SeriesDescription"] = f"CURVED MPR {mode}" + (f": {of}" if of else "")
@@ -181,7 +181,7 @@ def _facts(volume: Volume, mode: str, deep: float, slab: str, interpolation: str
 
 def _world(grid: Grid, centerline: ArrayLike, frame: str) -> Any:
     if frame not in ("voxel", "patient"):
-        raise InputError(f"there is no frame {frame!r}", attribute="frame", fix="use voxel or patient")
+        raise InputError(f"unknown frame {frame!r}", attribute="frame", fix="use voxel or patient")
     points = np.asarray(centerline, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) < 2 or not np.isfinite(points).all():
         raise InputError("a centreline is at least two points of three finite numbers", attribute="centerline")
@@ -199,7 +199,7 @@ def _world(grid: Grid, centerline: ArrayLike, frame: str) -> Any:
 
 
 def _layered(volume: Volume, surface: _Surface, layers: Any, method: str, order: int) -> Any:
-    """The surface's values, reduced over copies of it that are moved in depth; what is outside takes no part."""
+    """Return the surface's values, reduced over copies of it that are moved in depth; what is outside takes no part."""
     xp = array_namespace(volume.array)
     result = count = None
     for layer in layers:

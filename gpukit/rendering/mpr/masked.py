@@ -1,4 +1,4 @@
-"""Masked volumes: what lies outside a region is no measurement."""
+"""Masked volumes: what lies outside a region is not a measurement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["masked"]
 
 
 def masked(volume: Volume, mask: Segmentation) -> Volume:
-    """The volume with everything outside a mask marked as no measurement, so that no projection sees it.
+    """Return the volume with everything outside a mask marked as no measurement, so that no projection sees it.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def masked(volume: Volume, mask: Segmentation) -> Volume:
 
 
 def _marked(xp: Any, volume: Volume) -> tuple[Any, float, tuple[float, float] | None]:
-    """An array, a value of its type that stands for no measurement, and the padding that declares it."""
+    """Return an array, a value of its type that stands for no measurement, and the padding that declares it."""
     array = volume.array
     if not xp.isdtype(array.dtype, "real floating"):
         info = xp.iinfo(array.dtype)

@@ -46,7 +46,7 @@ def mpr(
     interpolation: str = "linear",
     square: bool = False,
 ) -> tuple[Volume, ...]:
-    """Planes of a volume in the patient's frame, whatever the orientation of its acquisition.
+    """Return planes of a volume in the patient's frame, whatever the orientation of its acquisition.
 
     Pictures follow the radiological convention: axial as seen from the feet, coronal from the front, sagittal from the
     patient's left; the patient's right is on the viewer's left, head or front is up.
@@ -93,8 +93,8 @@ def mpr(
     tuple of Volume
         One slice each (or a stack), on the volume's device, with its place in the patient; the spacing of a single
         slice is the slab's thickness. Planes along the axes of the volume keep its values and their type, and are then
-        the nearest plane of voxels, a slab those whose centres lie in it; a stack whose spacing is no multiple of the
-        voxels' is interpolated in depth only. Others are float with NaN outside (a slab: the volume's type and
+        the nearest plane of voxels, a slab those whose centres lie in it; a stack whose spacing is not a multiple of
+        the voxels' is interpolated in depth only. Others are float with NaN outside (a slab: the volume's type and
         `Volume.padding`), in square pixels of the volume's smallest spacing.
 
     Raises
@@ -108,7 +108,7 @@ def mpr(
     """
     check_interpolation(interpolation)
     if slab not in SLABS:
-        raise InputError(f"there is no slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
+        raise InputError(f"unknown slab {slab!r}", attribute="slab", fix=f"use one of {', '.join(SLABS)}")
     if thickness is not None:
         _check_colours(volume, slab)
     depth = 0.0 if thickness is None else _positive(thickness)
@@ -196,7 +196,7 @@ def mip(
     volume = finite(volume)
     check_interpolation(interpolation)
     if method not in SLABS:
-        raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")
+        raise InputError(f"unknown method {method!r}", attribute="method", fix=f"use one of {', '.join(SLABS)}")
     _check_colours(volume, method)
     depth = None if thickness is None else _positive(thickness)
     order, way = INTERPOLATIONS[interpolation], SLABS[method]
@@ -218,7 +218,7 @@ def mip(
 
 
 def squared(volume: Volume, *, interpolation: str = "linear") -> Volume:
-    """The same slices in square pixels of their smaller spacing; itself where they are square already."""
+    """Return the same slices in square pixels of their smaller spacing; itself where they are square already."""
     check_interpolation(interpolation)
     si, sj, sk = volume.grid.spacing
     if abs(si / sj - 1.0) < 1e-3:
@@ -243,7 +243,7 @@ def check_interpolation(interpolation: str) -> None:
     """InputError for an unknown interpolation."""
     if interpolation not in INTERPOLATIONS:
         raise InputError(
-            f"there is no interpolation {interpolation!r}", attribute="interpolation",
+            f"unknown interpolation {interpolation!r}", attribute="interpolation",
             fix=f"use one of {', '.join(INTERPOLATIONS)}",
         )  # fmt: skip
 
@@ -263,7 +263,7 @@ def _positive(value: str | float, what: str = "thickness") -> float:
 def _oblique(
     grid: Grid, plane: str, normal: ArrayLike | None, angles: Sequence[float] | None, frame: str
 ) -> View | None:
-    """The view across a normal or an angled plane; None where neither is given."""
+    """Return the view across a normal or an angled plane; None where neither is given."""
     if angles is not None:
         if normal is not None:
             raise InputError("angles and a normal exclude one another", attribute="angles", fix="give one of them")
@@ -277,7 +277,7 @@ def _oblique(
 
 
 def _point(grid: Grid, point: ArrayLike | None, frame: str) -> Any:
-    """The point in LPS mm; the middle of the volume where none is given."""
+    """Return the point in LPS mm; the middle of the volume where none is given."""
     voxel = _is_voxel(frame)
     if point is None:
         return grid.to_world([(n - 1) / 2 for n in reversed(grid.shape)])
@@ -289,7 +289,7 @@ def _point(grid: Grid, point: ArrayLike | None, frame: str) -> Any:
 
 def _is_voxel(frame: str) -> bool:
     if frame not in ("voxel", "patient"):
-        raise InputError(f"there is no frame {frame!r}", attribute="frame", fix="use voxel or patient")
+        raise InputError(f"unknown frame {frame!r}", attribute="frame", fix="use voxel or patient")
     return frame == "voxel"
 
 
@@ -340,7 +340,7 @@ def _piles(
 
 @dataclass(frozen=True)
 class _Done:
-    """What was done, for the metadata of the result."""
+    """Description of the derivation, for the metadata of the result."""
 
     kind: str
     depth: float | None  # of a slab in mm; 0 for planes, None for all of the volume
@@ -348,7 +348,7 @@ class _Done:
     interpolation: str
 
     def to(self, image: Volume, plane: str) -> Volume:
-        """The result with its derivation in the metadata, by DICOM keyword."""
+        """Return the result with its derivation in the metadata, by DICOM keyword."""
         facts = dict(image.metadata)
         words = {"mip": "maximum", "minip": "minimum", "mean": "mean"}
         text = f"{'planes' if self.kind == 'MPR' else 'projection'}, {plane}"

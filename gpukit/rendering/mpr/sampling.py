@@ -22,7 +22,7 @@ _MOST_VOXELS = 1 << 31
 
 
 def named_cut(volume: Volume, plane: str, centre: Any, depth: float | None, method: str, order: int) -> Volume:
-    """The plane of that name through `centre`, or the slab around it (`depth` mm, None for all)."""
+    """Return the plane of that name through `centre`, or the slab around it (`depth` mm, None for all)."""
     view = view_of(plane)
     if is_aligned(volume.grid):
         return _indexed(volume, PLANES[plane], centre, depth, method)
@@ -30,7 +30,7 @@ def named_cut(volume: Volume, plane: str, centre: Any, depth: float | None, meth
 
 
 def _indexed(volume: Volume, codes: str, centre: Any, depth: float | None, method: str) -> Volume:
-    """Voxels along the volume's own axes, moved and reduced but not interpolated.
+    """Return voxels along the volume's own axes, moved and reduced but not interpolated.
 
     A maximum or minimum is of the slices whose centers lie in the slab; a center on its far face belongs to the next
     one, so that a slab of n slices' thickness has n slices wherever it lies. A mean has each slice with the share of it
@@ -87,7 +87,7 @@ def _shares(at: float, depth: float | None, first: int, stop: int) -> list[float
 
 
 def _weighted(volume: Volume, along: int, start: int, shares: list[float]) -> Any:
-    """Mean of slices along an array axis, each with its share; what is no measurement takes no part."""
+    """Return the mean of slices along an array axis, each with its share; what is not a measurement takes no part."""
     total: Any = None
     weight: Any = None
     xp = array_namespace(volume.array)
@@ -104,12 +104,12 @@ _ALL = slice(None)
 
 
 def _touches(at: float, width: float, count: int) -> bool:
-    """Whether a slab of `width` voxels around index `at` reaches the volume's outer voxels' faces."""
+    """Return whether a slab of `width` voxels around index `at` reaches the volume's outer voxels' faces."""
     return at + width / 2 >= -0.5 - 1e-6 and at - width / 2 <= count - 0.5 + 1e-6
 
 
 def sampled_cut(volume: Volume, view: View, centre: Any, depth: float | None, method: str, order: int) -> Volume:
-    """The plane or slab sampled in square pixels."""
+    """Return the plane or slab sampled in square pixels."""
     grid = view_grid(volume.grid, view, centre, thickness=depth)
     if depth == 0.0:
         matrix, real = volume.grid.matrix_from(grid), real_type(volume.array)
@@ -173,7 +173,7 @@ def sampled_stack(volume: Volume, view: View, spacing: float | None, depth: floa
 
 
 def _resampled(volume: Volume, over: Grid, spacing: float | None, depth: float, method: str, order: int) -> Volume:
-    """Planes or slabs across the k of a grid that spans all of the volume, with its rows and columns."""
+    """Return planes or slabs across the k of a grid that spans all of the volume, with its rows and columns."""
     nk, nj, ni = over.shape
     step = over.spacing[2]
     apart = step if spacing is None else spacing
@@ -225,7 +225,7 @@ def _nothing(volume: Volume) -> tuple[float, tuple[float, float] | None]:
 
 
 def real_type(array: Any) -> str:
-    """A floating type that holds the values: float32 up to 16 bits."""
+    """Return a floating type that holds the values: float32 up to 16 bits."""
     xp = array_namespace(array)
     small = xp.isdtype(array.dtype, "real floating") or xp.iinfo(array.dtype).bits <= 16
     return "float32" if small and array.dtype != getattr(xp, "float64", None) else "float64"

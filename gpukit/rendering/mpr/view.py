@@ -43,7 +43,7 @@ class View:
 
 
 def view_of(plane: str) -> View:
-    """The view of a named plane.
+    """Return the view of a named plane.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def view_of(plane: str) -> View:
         There is no such plane.
     """
     if plane not in PLANES:
-        raise InputError(f"there is no plane {plane!r}", attribute="plane", fix=f"use one of {', '.join(PLANES)}")
+        raise InputError(f"unknown plane {plane!r}", attribute="plane", fix=f"use one of {', '.join(PLANES)}")
     right, down, away = (np.array(_DIRECTIONS[letter], dtype=np.float64) for letter in PLANES[plane])
     return View(right, down, away)
 
 
 def view_along(normal: ArrayLike) -> View:
-    """The view along a direction of the patient, turned as little as possible from the nearest named plane.
+    """Return the view along a direction of the patient, turned as little as possible from the nearest named plane.
 
     Both directions of the normal give the same picture: the viewer stands on the side from which the nearest named
     plane is seen, so that an oblique picture is never mirrored. Near axial the picture's columns keep as close to the
@@ -85,7 +85,7 @@ def view_along(normal: ArrayLike) -> View:
 
 
 def turned_normal(plane: str, angles: Sequence[float]) -> Vector:
-    """The normal of a named plane turned by two angles.
+    """Return the normal of a named plane turned by two angles.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def _across(direction: Vector, away: Vector) -> Vector:
 
 
 def is_aligned(grid: Grid) -> bool:
-    """Whether every voxel axis runs along a patient axis, so that named planes need no interpolation."""
+    """Return whether every voxel axis runs along a patient axis, so that named planes need no interpolation."""
     cosines = np.abs(grid.direction)
     return bool(np.sort(cosines, axis=0)[:2].max() < _ALIGNED)
 
@@ -123,7 +123,7 @@ def is_aligned(grid: Grid) -> bool:
 def view_grid(
     grid: Grid, view: View, centre: ArrayLike, *, thickness: float | None = 0.0, pixel: float | None = None
 ) -> Grid:
-    """The grid of a picture: square pixels, as wide and high as what the plane or slab cuts out of the volume.
+    """Return the grid of a picture: square pixels, as wide and high as what the plane or slab cuts out of the volume.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def view_grid(
     thickness : float or None
         mm; 0 is a plane, None all of the volume.
     pixel : float or None
-        Side of a pixel in mm; None is the volume's smallest spacing. Samples in depth are no further apart.
+        Side of a pixel in mm; None is the volume's smallest spacing. Samples in depth are at most as far apart.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def view_grid(
 
 
 def missed(grid: Grid, centre: ArrayLike) -> GeometryError:
-    """The error for a plane through `centre` (LPS mm) that has nothing of the volume."""
+    """Return the error for a plane through `centre` (LPS mm) that has nothing of the volume."""
     i, j, k = (f"{v:.4g}" for v in grid.to_index(centre))
     sizes = " x ".join(str(n) for n in reversed(grid.shape))
     return GeometryError(
@@ -190,7 +190,7 @@ def missed(grid: Grid, centre: ArrayLike) -> GeometryError:
 
 
 def _cut_out(corners: Vector, near: float, far: float) -> Vector:
-    """Points that span what lies between two depths of a box, given its corners (in the order of `product`)."""
+    """Return points that span what lies between two depths of a box, given its corners (in the order of `product`)."""
     slack = 1e-9 * (min(1.0, float(np.ptp(corners))) + float(np.abs(corners).max()))
     vertices = [c for c in corners if near - slack <= c[2] <= far + slack]
     for a in range(8):

@@ -51,7 +51,7 @@ def azimuths(rotation: float, frames: int, *, start: float = 0.0) -> tuple[float
 
 
 def surface_look(threshold: float) -> Transfer:
-    """A transfer function that shows the surface of a threshold, lit and opaque."""
+    """Return a transfer function that shows the surface of a threshold, lit and opaque."""
     width = max(1e-6 * abs(threshold), 1e-6)
     return Transfer(
         "surface", ((threshold - width, _BONE, 0.0), (threshold, _BONE, _OPAQUE)), shading=(0.2, 0.8, 0.3, 24.0),
@@ -254,7 +254,7 @@ def _corners(grid: Grid) -> Any:
 def _cameras(grid: Grid, path: ArrayLike, frame: str, frames: int) -> tuple[Any, list[View]]:
     """Places in LPS mm at equal distances, and where each looks."""
     if frame not in ("voxel", "patient"):
-        raise InputError(f"there is no frame {frame!r}", attribute="frame", fix="use voxel or patient")
+        raise InputError(f"unknown frame {frame!r}", attribute="frame", fix="use voxel or patient")
     points = np.asarray(path, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise InputError("a path is a list of points with three finite numbers each", attribute="path")
@@ -312,7 +312,7 @@ def _check_frames(frames: int) -> None:
 
 def _check_method(volume: Volume, method: str) -> str | None:
     if method not in METHODS:
-        raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
     if volume.axes.endswith("c"):
         raise SelectionError("the volume is in colour, and an animation shows one value a voxel")
     return METHODS[method]
@@ -338,7 +338,7 @@ def _scene(
     colors: Mapping[int, Sequence[float]] | None,
     opacity: float | None,
 ) -> tuple[Volume, Labels | None]:
-    """The volume to draw, and labels to draw with it, both made once for all pictures."""
+    """Return the volume to draw, and labels to draw with it, both made once for all pictures."""
     volume = finite(volume)
     if mask is None:
         return volume, None
@@ -349,7 +349,7 @@ def _scene(
 
 
 def _phases(volume: Volume) -> Callable[[int], Volume]:
-    """The volume that picture n shows: of several phases the next one, over and over."""
+    """Return the volume that picture n shows: of several phases the next one, over and over."""
     if not volume.axes.startswith("t"):
         return lambda n: volume
     count = int(volume.array.shape[0])
@@ -360,7 +360,7 @@ def _phases(volume: Volume) -> Callable[[int], Volume]:
 def _looks(
     shown: Callable[[int], Volume], method: str, transfer: str | Transfer | None, threshold: float | None
 ) -> Callable[[int], Transfer]:
-    """The look of picture n; percentiles are taken once of each volume shown, not of each picture."""
+    """Return the look of picture n; percentiles are taken once of each volume shown, not of each picture."""
     look = _look(shown(0), method, transfer, threshold)
     settled: dict[int, Transfer] = {}
 
@@ -388,7 +388,7 @@ def _range(volume: Volume) -> tuple[float, float]:
 
 
 def _black(volume: Volume, voi: Voi) -> float:
-    """A value of the volume's type that is shown black: no measurement, else far below the window."""
+    """Return a value of the volume's type that is shown black: no measurement, else far below the window."""
     xp = array_namespace(volume.array)
     if xp.isdtype(volume.array.dtype, "real floating"):
         return math.nan
@@ -400,7 +400,7 @@ def _black(volume: Volume, voi: Voi) -> float:
 
 
 def _projected(volume: Volume, rays: Grid, method: str, window: Window) -> Volume:
-    """A projection along the rays, as 8 bit; black where nothing is."""
+    """Return a projection along the rays, as 8 bit; black where nothing is."""
     voi = as_voi(window)
     picture = project_slab(
         volume.array, volume.grid.matrix_from(rays), rays.shape, method=method, fill=_black(volume, voi),

@@ -33,7 +33,7 @@ MARGIN = 1.02
 
 
 def camera_view(azimuth: float, elevation: float) -> View:
-    """The view of a camera that looks at the middle of the volume.
+    """Return the view of a camera that looks at the middle of the volume.
 
     At 0, 0 it stands before the patient's face, the head up. Azimuth takes it around the patient towards the left side
     (90 is the view from the left), elevation over the head (90) or under the feet (-90). Degrees.
@@ -76,7 +76,7 @@ def render(
     overlay_transfer: str | Transfer | None = None,
     device: str | None = None,
 ) -> Volume:
-    """Picture of a volume as a coloured, partly transparent body, front to back.
+    """Return the picture of a volume as a coloured, partly transparent body, front to back.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def draw_rays(
     second: Second | None = None,
     device: str | None = None,
 ) -> Any:
-    """What the rays of a grid see of a volume, over a background: [1, row, column, c], uint8.
+    """Render a volume along the rays of a grid, over a background: [1, row, column, c], uint8.
 
     `eye` is the index position (i, j, k) that perspective rays leave, None for parallel ones. The rest is as in
     `render` and `gpukit.ops.raycast.raycast`.
@@ -244,7 +244,7 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def ray_grid(grid: Grid, view: View, shape: tuple[int, int, int], pixel: float, step: float) -> Grid:
-    """The samples of all rays, around the middle of the volume."""
+    """Return the samples of all rays, around the middle of the volume."""
     affine = np.eye(4)
     affine[:3, :3] = np.stack([view.right * pixel, view.down * pixel, view.away * step], axis=1)
     middle = grid.to_world([(n - 1) / 2 for n in reversed(grid.shape)])

@@ -98,7 +98,7 @@ def clip_box(grid: Grid, first: Sequence[float], last: Sequence[float], *, frame
 
 def _is_patient(frame: str) -> bool:
     if frame not in FRAMES:
-        raise InputError(f"there is no frame {frame!r}", attribute="frame", fix=f"use {' or '.join(FRAMES)}")
+        raise InputError(f"unknown frame {frame!r}", attribute="frame", fix=f"use {' or '.join(FRAMES)}")
     return frame == "patient"
 
 

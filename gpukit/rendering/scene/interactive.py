@@ -30,7 +30,7 @@ _BONE = (237, 222, 196)
 
 
 def has_display() -> bool:
-    """Whether a window can be opened here: Linux needs an X server or Wayland, others have a desktop."""
+    """Return whether a window can be opened here: Linux needs an X server or Wayland, others have a desktop."""
     if sys.platform.startswith(("win", "darwin", "cygwin")):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -99,7 +99,7 @@ def show(
         There is nothing to show, or the volume has phases or colours.
     """
     if method not in METHODS:
-        raise InputError(f"there is no method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}", attribute="method", fix=f"use one of {', '.join(METHODS)}")
     if volume is None and not parts:
         raise InputError("there is nothing to show")
     if volume is not None and volume.axes != "kji":

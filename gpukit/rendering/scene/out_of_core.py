@@ -22,7 +22,7 @@ _AROUND = 2
 
 
 def room(device: str) -> int | None:
-    """Bytes that voxels may take on a device: a good part of what is free; None where that is not known."""
+    """Return bytes that voxels may take on a device: a good part of what is free; None where that is not known."""
     gpu = next((info for info in devices() if info.name == device), None)
     return None if gpu is None or gpu.memory_free is None else int(gpu.memory_free * 0.7)
 
@@ -30,7 +30,7 @@ def room(device: str) -> int | None:
 def cast(
     array: Any, matrix: NDArray[np.float64], shape: tuple[int, int, int], device: str, most: int | None, **scene: Any
 ) -> Any:
-    """The picture of `gpukit.ops.raycast.raycast` on `device`, of an array that lies elsewhere.
+    """Return the picture of `gpukit.ops.raycast.raycast` on `device`, of an array that lies elsewhere.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _slab(
     array: Any, matrix: NDArray[np.float64], shape: tuple[int, int, int], device: str, first: int, beyond: int,
     scene: dict[str, Any],
 ) -> Any:  # fmt: skip
-    """The part of the picture that positions from slice `first` to just before `beyond` make."""
+    """Return the part of the picture that positions from slice `first` to just before `beyond` make."""
     nk = int(array.shape[0])
     low, high = max(first - _AROUND, 0), min(beyond + _AROUND, nk)
     shift = np.eye(4)
@@ -118,7 +118,7 @@ def _slab(
 
 
 def _slices(array: Any, low: int, high: int) -> Any:
-    """Slices as an array of their own that frees with its slab."""
+    """Return slices as an array of their own that frees with its slab."""
     part = array[low:high, ...]
     return (
         np.ascontiguousarray(part) if isinstance(part, np.ndarray) else array_namespace(part).asarray(part, copy=True)

@@ -1,4 +1,4 @@
-"""What is drawn with a volume: segmentations in colour, or as the only part to draw, and a second volume."""
+"""Overlays of a volume: segmentations in colour, or as the only part to draw, and a second volume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST = 255
 
 
 def label_color(label: Label, place: int) -> tuple[float, float, float]:
-    """A label's own colour, else one by its place among the labels: neighbours in the list differ most."""
+    """Return a label's own colour, else one by its place among the labels: neighbours in the list differ most."""
     if label.color is not None:
         red, green, blue = (c / 255 for c in label.color)
         return red, green, blue
@@ -40,7 +40,7 @@ def labels_for(
     colors: Mapping[int, Sequence[float]] | None = None,
     opacity: float = 0.3,
 ) -> Labels:
-    """A segmentation as the ray caster takes it.
+    """Return a segmentation as the ray caster takes it.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def labels_for(
         There is no such mode, or a colour or opacity is out of range.
     """
     if mode not in MASK_MODES:
-        raise InputError(f"there is no mask mode {mode!r}", attribute="mask_mode", fix=f"use {', '.join(MASK_MODES)}")
+        raise InputError(f"unknown mask mode {mode!r}", attribute="mask_mode", fix=f"use {', '.join(MASK_MODES)}")
     if not mask.grid.same_as(volume.grid):
         raise GeometryError("the mask lies on another grid", attribute="mask", fix="bring it there with open_mask")
     if not 0 < opacity <= 1e6:
@@ -108,7 +108,7 @@ def _looked_up(array: Any, places: Any) -> Any:
 
 
 def second_for(volume: Volume, overlay: Volume, transfer: str | Transfer | None = None) -> Second:
-    """A second volume, such as PET over CT, as the ray caster takes it: sampled in its own grid.
+    """Return a second volume, such as PET over CT, as the ray caster takes it: sampled in its own grid.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def second_for(volume: Volume, overlay: Volume, transfer: str | Transfer | None 
 
 
 def _meet(grid: Grid, other: Grid) -> bool:
-    """Whether the boxes around two grids in the patient overlap."""
+    """Return whether the boxes around two grids in the patient overlap."""
     boxes = []
     for one in (grid, other):
         corners = one.to_world(list(product(*((-0.5, n - 0.5) for n in reversed(one.shape)))))

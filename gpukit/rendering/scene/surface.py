@@ -20,7 +20,7 @@ __all__ = ["Mesh", "label_surfaces", "surface", "usual_threshold"]
 #: HU that shows bone and contrast.
 _BONE = 200.0
 _BINS = 256
-#: More labels than this are no label map but an image.
+#: More labels than this are not a label map but an image.
 _MOST_LABELS = 4096
 
 
@@ -32,7 +32,7 @@ def surface(
     smooth: int = 0,
     target: float | None = None,
 ) -> Mesh:
-    """The surface around all voxels of at least a threshold, closed, in LPS mm.
+    """Return the surface around all voxels of at least a threshold, closed, in LPS mm.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def label_surfaces(
     smooth: int = 0,
     target: float | None = None,
 ) -> dict[int, Mesh]:
-    """The surface of each label of a label map, half way between its voxels and the others.
+    """Return the surface of each label of a label map, half way between its voxels and the others.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def label_surfaces(
     Raises
     ------
     InputError
-        The values are no labels, or a label does not occur.
+        The values are not labels, or a label does not occur.
     """
     if isinstance(volume, Volume):
         _check(volume)
@@ -118,7 +118,7 @@ def label_surfaces(
 
 
 def _occurring(values: NDArray[Any]) -> NDArray[Any]:
-    """The values of a label map, ascending; InputError where it is none."""
+    """Return the values of a label map, ascending; InputError where it is none."""
     distinct: set[Any] = set()
     for plane in values:
         distinct.update(np.unique(plane).tolist())
@@ -129,14 +129,14 @@ def _occurring(values: NDArray[Any]) -> NDArray[Any]:
     there = np.array(sorted(distinct))
     if there.size > _MOST_LABELS or not (there >= 0).all() or not np.array_equal(there, np.rint(there)):
         raise InputError(
-            "the voxels are no labels: whole numbers of which 0 is the background are needed",
+            "the voxels are not labels: whole numbers of which 0 is the background are needed",
             fix="give a label map, or name one with --mask",
         )
     return there
 
 
 def _box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """The smallest block that holds all that is true."""
+    """Return the smallest block that holds all that is true."""
     spans = []
     for axis in range(3):
         (indices,) = np.nonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))

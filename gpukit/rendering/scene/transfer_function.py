@@ -66,7 +66,7 @@ class Transfer:
     is_relative: bool = False
 
     def fitted(self, volume: Volume) -> tuple[Transfer, str]:
-        """The look for a volume of its size, and a note where that is another one.
+        """Return the look for a volume of its size, and a note where that is another one.
 
         A volume of less than 10 mm across lets all light pass at an extinction that suits a body. Lengths are then
         counted as if the volume were 10 mm across.
@@ -90,18 +90,18 @@ class Transfer:
             return None
         sizes = np.array([size for size, _ in self.gradient_opacity])
         factors = np.interp(np.linspace(sizes[0], sizes[-1], _ENTRIES), sizes, [f for _, f in self.gradient_opacity])
-        unit = (window[1] - window[0]) / (self.points[-1][0] - self.points[0][0])  # 1 where values are no shares
+        unit = (window[1] - window[0]) / (self.points[-1][0] - self.points[0][0])  # 1 where values are not shares
         return factors, (float(sizes[0] * unit), float(sizes[-1] * unit))
 
     def table(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Colours (n, 3) and opacities (n,) at equally spaced values from the first point to the last."""
+        """Return colours (n, 3) and opacities (n,) at equally spaced values from the first point to the last."""
         values = np.array([value for value, _, _ in self.points])
         at = np.linspace(values[0], values[-1], _ENTRIES)
         colors = np.stack([np.interp(at, values, [color[c] for _, color, _ in self.points]) for c in range(3)], axis=1)
         return colors, np.interp(at, values, [opacity for _, _, opacity in self.points])
 
     def window(self, volume: Volume) -> tuple[float, float]:
-        """The volume's values at the first and the last point.
+        """Return the volume's values at the first and the last point.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Transfer:
         return low + first * (high - low), low + last * (high - low)
 
     def settled(self, volume: Volume) -> Transfer:
-        """The same look with the volume's values instead of shares: what several pictures of it need only once.
+        """Return the same look with the volume's values instead of shares: what several pictures of it need only once.
 
         Raises
         ------
@@ -143,12 +143,12 @@ class Transfer:
 
 @cache
 def names_of_transfers() -> tuple[str, ...]:
-    """Names of the transfer functions that come with gpukit."""
+    """Return names of the transfer functions that come with gpukit."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
 def find_transfer(name: str) -> Transfer:
-    """A transfer function that comes with gpukit; InputError where there is none of that name."""
+    """Return a transfer function that comes with gpukit; InputError where there is none of that name."""
     if name not in names_of_transfers():
         raise InputError(
             f"there is no transfer function {name!r}", attribute="transfer",
@@ -158,7 +158,7 @@ def find_transfer(name: str) -> Transfer:
 
 
 def transfer_for(volume: Volume) -> Transfer:
-    """The one that suits the volume's modality: bone for CT, hot metal for PET, else the one for MR."""
+    """Return the one that suits the volume's modality: bone for CT, hot metal for PET, else the one for MR."""
     modality = volume.metadata.get("Modality")
     if volume.unit == ValueUnit.HU:
         return find_transfer("ct-bone")
@@ -182,7 +182,7 @@ def read_transfer(path: str | os.PathLike[str]) -> Transfer:
     InputNotFoundError
         There is no such file.
     FormatError
-        It is no JSON, or something in it is wrong; names the place.
+        It is not JSON, or something in it is wrong; names the place.
     """
     file = Path(path)
     try:
@@ -194,7 +194,7 @@ def read_transfer(path: str | os.PathLike[str]) -> Transfer:
     except OSError as error:
         raise FormatError(f"the transfer function cannot be read: {error.strerror}", file=file) from error
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"the transfer function is no JSON: {error}", file=file) from error
+        raise FormatError(f"the transfer function is not JSON: {error}", file=file) from error
     return _Checked(file).transfer(document)
 
 

@@ -148,7 +148,7 @@ def test_decimation_of_a_ball_stays_on_the_ball():
     mesh = surface(ball(placed((40, 40, 40), np.eye(3))), 0.0, target=2000)
     assert np.linalg.norm(mesh.points - CENTRE, axis=1) == pytest.approx(RADIUS, abs=0.15)
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.01)
-    with pytest.raises(InputError, match="no target"):
+    with pytest.raises(InputError, match="not a target"):
         surface(ball(placed((40, 40, 40), np.eye(3))), 0.0, target=3)
 
 
@@ -197,7 +197,7 @@ def test_labels():
     with pytest.raises(InputError, match="no label 5"):
         label_surfaces(volume, [5])
     image = Volume(array=values - 0.5, grid=volume.grid)
-    with pytest.raises(InputError, match="no labels"):
+    with pytest.raises(InputError, match="not labels"):
         label_surfaces(image)
 
 
