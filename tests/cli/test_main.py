@@ -103,6 +103,21 @@ def test_help_of_every_command_tells_of_debug(run: Run) -> None:
         assert "--debug" in run(*words, "--help").stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "terms"),
+    [
+        ("3d", ("maximum intensity projection", "volume rendering", "curved planar reformation")),
+        ("3d mip", ("maximum intensity projection",)),
+        ("3d volume", ("volume rendering",)),
+        ("3d curved-mpr", ("curved planar reformation",)),
+        ("ai detect", ("minimum score",)),
+    ],
+)
+def test_help_has_the_terms_that_people_search_for(run: Run, command: str, terms: tuple[str, ...]) -> None:
+    text = " ".join(run(*command.split(), "--help").stdout.lower().split())
+    assert [term for term in terms if term not in text] == []
+
+
 def test_unknown_device_says_which_there_are(run: Run, tmp_path: Path) -> None:
     done = run("3d", "export", tmp_path, "--output", tmp_path / "v", "--device", "abacus")
     assert done.returncode == 1

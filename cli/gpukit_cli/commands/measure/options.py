@@ -70,10 +70,13 @@ CircleText = Annotated[
 
 @dataclass(frozen=True)
 class Names:
-    """What the user calls a measurement."""
+    """Names that the user gives a measurement."""
 
     annotation: Annotated[
-        str, typer.Option("--annotation", metavar="TEXT", help="What was measured, in your words.", show_default=False)
+        str,
+        typer.Option(
+            "--annotation", metavar="TEXT", help="Name of the measured thing, in your words.", show_default=False
+        ),
     ] = ""
     tracking_id: Annotated[
         str, typer.Option("--tracking-id", metavar="TEXT", help="Name of the finding through time.", show_default=False)
@@ -216,7 +219,7 @@ def shape_given(
         if ellipse is not None:
             values = numbers(ellipse)
             if len(values) not in (4, 5):
-                raise typer.BadParameter(f"{ellipse!r} is no ellipse: write x,y,a,b or x,y,a,b,degrees")
+                raise typer.BadParameter(f"{ellipse!r} is not an ellipse: write x,y,a,b or x,y,a,b,degrees")
             return Ellipse(*values)
         return _circle(str(circle))
     except GpukitError as error:
@@ -228,7 +231,7 @@ def _circle(text: str) -> Shape:
 
     parts = text.split(",")
     if len(parts) != 3:
-        raise typer.BadParameter(f"{text!r} is no circle: write x,y,radius")
+        raise typer.BadParameter(f"{text!r} is not a circle: write x,y,radius")
     x, y = numbers(",".join(parts[:2]), count=2)
     if parts[2].strip()[-1:].isalpha():
         return Circle(x, y, length(parts[2]), "mm")

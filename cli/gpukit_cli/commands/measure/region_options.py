@@ -138,7 +138,7 @@ class Statistics:
     ] = None
 
     def given(self, force: bool) -> dict[str, Any]:
-        """What the functions of `gpukit.measure` take, and a check of the picture's name before the work."""
+        """Check the name of the picture; return arguments for the functions of `gpukit.measure`."""
         if self.histogram_image is not None:
             if self.histogram_image.suffix.lower() != ".png":
                 raise typer.BadParameter(f"--histogram-image {self.histogram_image}: the name must end in .png")
@@ -216,7 +216,7 @@ def _sphere(text: str) -> Any:
 
     parts = text.split(",")
     if len(parts) != 4:
-        raise typer.BadParameter(f"{text!r} is no ball: write column,row,slice,radius such as 100,120,40,10mm")
+        raise typer.BadParameter(f"{text!r} is not a ball: write column,row,slice,radius such as 100,120,40,10mm")
     i, j, k = numbers(",".join(parts[:3]), count=3)
     return Sphere((i, j, k), length(parts[3]))
 

@@ -160,7 +160,8 @@ def suv(
             progress,
             lambda image, at: suvs(
                 image, where, kind=kind, metabolic=metabolic, overrides=overrides, slice=at,
-                labels=labels_given(labels), threshold=mask_threshold, **numbers,
+                labels=labels_given(labels),
+                threshold=mask_threshold, **numbers,
             ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in measurements]

@@ -11,7 +11,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 @app.callback()
 def three_d() -> None:
-    """Planes, projections, pictures and exports of volumes."""
+    """Planes, projections, pictures and exports of volumes.
+
+    Maximum intensity projection: mip. Volume rendering: volume. Curved planar reformation: curved-mpr.
+    """
 
 
 for module in (export, planes, volume, animate, curved_mpr, surface, show):

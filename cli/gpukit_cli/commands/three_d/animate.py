@@ -245,7 +245,7 @@ def _frames(folder: Path, count: int, *, force: bool) -> list[Path]:
     if folder.is_dir():
         return [check_output(target, force=force) for target in targets]
     if folder.exists():
-        raise OutputError("the output is no folder", file=folder, fix="name a folder, or a .gif, .apng or .mp4 file")
+        raise OutputError("the output is not a folder", file=folder, fix="name a folder, or a .gif, .apng or .mp4 file")
     if folder.suffix:
         raise typer.BadParameter(f"{folder} has an ending that stands for no animation: use {', '.join(_MOVIES)}")
     if not folder.parent.is_dir():

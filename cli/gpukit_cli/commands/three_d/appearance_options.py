@@ -1,4 +1,4 @@
-"""What the commands that draw bodies share: camera, size, colours and transfer functions as words."""
+"""Shared options of the commands that draw bodies: camera, size, colours and transfer functions as words."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def look_of(file: Path | None, preset: str | None) -> Transfer | None:
     if file is not None:
         return read_transfer(file)
     if preset not in names_of_transfers():
-        raise typer.BadParameter(f"{preset!r} is no preset: there are {', '.join(names_of_transfers())}")
+        raise typer.BadParameter(f"{preset!r} is not a preset: there are {', '.join(names_of_transfers())}")
     return find_transfer(preset)
 
 
@@ -66,7 +66,7 @@ def pixels_of(text: str) -> tuple[int, int]:
     """Width and height of ``800x600`` or ``512``."""
     words = text.lower().split("x")
     if len(words) > 2 or not all(word.isascii() and word.isdigit() for word in words):
-        raise typer.BadParameter(f"{text!r} is no size: write 800x600 or 512")
+        raise typer.BadParameter(f"{text!r} is not a size: write 800x600 or 512")
     return int(words[0]), int(words[-1])
 
 
@@ -78,9 +78,9 @@ def color_of(text: str) -> tuple[float, float, float]:
         try:
             red, green, blue = bytes.fromhex(text[1:])
         except ValueError:
-            raise typer.BadParameter(f"{text!r} is no colour: write #rrggbb") from None
+            raise typer.BadParameter(f"{text!r} is not a colour: write #rrggbb") from None
         return red / 255, green / 255, blue / 255
     red_, green_, blue_ = numbers(text, count=3)
     if not all(0 <= c <= 1 for c in (red_, green_, blue_)):
-        raise typer.BadParameter(f"{text!r} is no colour: red, green and blue are from 0 to 1")
+        raise typer.BadParameter(f"{text!r} is not a colour: red, green and blue are from 0 to 1")
     return red_, green_, blue_

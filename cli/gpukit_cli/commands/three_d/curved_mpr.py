@@ -39,9 +39,7 @@ class Curve:
     ]
     frame: Annotated[
         str | None,
-        typer.Option(
-            "--frame", metavar="WORD", help="What the points are in: voxel (i,j,k from 0) or patient (LPS mm)."
-        ),
+        typer.Option("--frame", metavar="WORD", help="Frame of the points: voxel (i,j,k from 0) or patient (LPS mm)."),
     ] = None
     mode: Annotated[
         str,
@@ -66,7 +64,8 @@ class Slab:
         str | None, typer.Option("--thickness", metavar="LENGTH", help="A slab around the plane, such as 5mm.")
     ] = None
     slab: Annotated[
-        str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
+        str | None,
+        typer.Option("--slab", metavar="WORD", help="Reduction of a slab: mip, minip or mean [default: mip]."),
     ] = None
     interpolation: Interpolation = "linear"
 
@@ -91,14 +90,15 @@ def curved_mpr(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Flatten one series along a centreline, whose start is on top.
+    """Curved planar reformation (CPR): flatten one series along a centreline.
 
-    A PNG has rulers in mm beside it: along the curve on its left, across the curve below it.
+    The start of the centreline is on top. A PNG has rulers in mm beside it: along the curve on its left, across
+    the curve below it.
     """
     if slabs.slab is not None and slabs.thickness is None:
         raise typer.BadParameter("--slab needs a --thickness")
     if curve.mode not in _MODES:
-        raise typer.BadParameter(f"{curve.mode!r} is no mode: there are {', '.join(_MODES)}")
+        raise typer.BadParameter(f"{curve.mode!r} is not a mode: there are {', '.join(_MODES)}")
     target = picture_file(output, endings=_ENDINGS, force=force)
     wide, deep = length(curve.width), None if slabs.thickness is None else length(slabs.thickness)
     sigma = 0.0 if curve.smoothing.strip().rstrip("m").strip() in ("0", "0.0") else length(curve.smoothing)

@@ -76,7 +76,7 @@ def aim(
         return [Target(check_output(output, force=force), "dicom" if output.suffix.lower() == ".dcm" else "")]
     kind = kind or "png"
     if output.exists() and not output.is_dir():
-        raise OutputError("the output is no folder", file=output, fix="name a folder, or a file that ends in .png")
+        raise OutputError("the output is not a folder", file=output, fix="name a folder, or a file that ends in .png")
     if not output.is_dir() and not output.parent.is_dir():
         raise OutputError("the folder of the output does not exist", file=output, fix="create it first")
     if not apart and kind in _BY_SLICE and (stacked or kind == "dicom"):
@@ -105,7 +105,7 @@ def _check_folder(folder: Path, kind: str, *, force: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise OutputError("the output is no folder", file=folder, fix="name a folder")
+        raise OutputError("the output is not a folder", file=folder, fix="name a folder")
     others = [path for path in folder.iterdir() if not (path.is_file() and path.suffix == KINDS[kind])]
     if others:
         raise OutputExistsError(

@@ -72,7 +72,7 @@ Preset = Annotated[
 
 @dataclass(frozen=True)
 class Window:
-    """What is black and what is white."""
+    """Options of the window."""
 
     window_center: Annotated[
         float | None, typer.Option("--window-center", metavar="VALUE", help="With --window-width.")
@@ -124,7 +124,8 @@ class Slab:
 
     thickness: Thickness = None
     slab: Annotated[
-        str | None, typer.Option("--slab", metavar="WORD", help="What a slab shows: mip, minip or mean [default: mip].")
+        str | None,
+        typer.Option("--slab", metavar="WORD", help="Reduction of a slab: mip, minip or mean [default: mip]."),
     ] = None
     interpolation: Interpolation = "linear"
 
@@ -299,7 +300,7 @@ def _kind(text: str | None) -> str | None:
 
 
 def inside_of(volume: Volume, mask: Path, label: str | None) -> Volume:
-    """The volume inside a mask; what was done to the mask is told as notes."""
+    """Return the volume inside a mask; print the notes of the mask."""
     from gpukit.rendering.mpr.masked import masked
 
     region = mask_of(volume, mask, label)

@@ -1,4 +1,4 @@
-"""What the commands that draw share besides the series: clipping, masks, a second series."""
+"""Shared options of the commands that draw: clipping, masks, a second series."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ class Masked:
         from gpukit.rendering.scene.overlays import MASK_MODES
 
         if self.mask_mode is not None and self.mask_mode not in MASK_MODES:
-            raise typer.BadParameter(f"{self.mask_mode!r} is no mask mode: there are {', '.join(MASK_MODES)}")
+            raise typer.BadParameter(f"{self.mask_mode!r} is not a mask mode: there are {', '.join(MASK_MODES)}")
         if self.mask_mode == "inside" and (self.label_color or self.label_opacity is not None):
             raise typer.BadParameter(
                 "--mask-mode inside draws the body's own colours: no --label-color, no --label-opacity"
             )
 
     def open(self, volume: Volume) -> Segmentation | None:
-        """The mask on the volume's grid, None where there is none; what was done to it is told as notes."""
+        """Return the mask on the volume's grid, or None; print its notes."""
         if self.mask is None:
             return None
         segmentation = mask_of(volume, self.mask, self.labels)
@@ -159,7 +159,7 @@ class Masked:
         for text in self.label_color or ():
             word, equals, color = text.partition("=")
             if not equals:
-                raise typer.BadParameter(f"{text!r} is no colour of a label: write LABEL=COLOR, such as 3=#ff8000")
+                raise typer.BadParameter(f"{text!r} is not a colour of a label: write LABEL=COLOR, such as 3=#ff8000")
             names = {label.name.lower(): label.value for label in mask.labels}
             value = int(word) if word.isdecimal() else names.get(word.strip().lower())
             if value is None:

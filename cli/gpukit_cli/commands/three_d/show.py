@@ -31,7 +31,7 @@ _METHODS = ("volume", "surface", "planes")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn."""
+    """Options of the volume or the surface to draw."""
 
     method: Annotated[str, typer.Option("--method", metavar="WORD", help="volume, surface or planes.")] = "volume"
     transfer_function: TransferFile = None
@@ -77,7 +77,7 @@ def show(
     azimuth, elevation = numbers(view.camera_angle, count=2)
     pixels, shade = pixels_of(view.size), color_of(view.background)
     if scene.method not in _METHODS:
-        raise typer.BadParameter(f"{scene.method!r} is no method: there are {', '.join(_METHODS)}")
+        raise typer.BadParameter(f"{scene.method!r} is not a method: there are {', '.join(_METHODS)}")
     if (scene.transfer_function or scene.preset) and scene.method != "volume":
         raise typer.BadParameter("a transfer function needs --method volume")
     if scene.threshold is not None and scene.method != "surface":

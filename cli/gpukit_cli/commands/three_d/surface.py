@@ -42,7 +42,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Region:
-    """What the surface goes around."""
+    """Options of the region that the surface encloses."""
 
     threshold: Annotated[
         float | None,
@@ -130,7 +130,7 @@ def surface(
 
 
 def _threshold_for(volume: Volume, threshold: float | None) -> float:
-    """What the user said, else the usual one, which the user is told."""
+    """Return the user's value, else the default with a note."""
     if threshold is not None:
         return threshold
     from gpukit.rendering.scene.surface import usual_threshold
@@ -283,7 +283,7 @@ def _labels(text: str | None) -> list[int | str] | None:
         return None
     words = [word.strip() for word in text.split(",")]
     if not all(words):
-        raise typer.BadParameter(f"{text!r} is no list of labels such as 1,3 or liver")
+        raise typer.BadParameter(f"{text!r} is not a list of labels such as 1,3 or liver")
     return [int(word) if word.isdecimal() else word for word in words]
 
 

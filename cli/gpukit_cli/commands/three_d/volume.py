@@ -80,7 +80,7 @@ def volume(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Draw one series as a coloured, partly transparent body.
+    """Volume rendering: draw one series as a coloured, partly transparent body.
 
     Without --transfer-function or --preset the modality decides: ct-bone, pet-hot or mr-default; a CT with an
     --overlay has ct-fusion. What does not fit into the device's memory is drawn there in slabs.
