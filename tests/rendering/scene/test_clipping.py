@@ -250,7 +250,7 @@ def test_the_command_draws_masks_clips_and_overlays(tmp_path: Path) -> None:
     for words, told in (
         (("--mask-mode", "alone"), "need --mask"),
         (("--overlay-preset", "pet-hot"), "need --overlay"),
-        (("--frame", "world"), "unknown frame"),
+        (("--frame", "world"), "not a frame"),
         (("--frame", "patient"), "give --clip-box or --clip-plane"),
     ):
         failed = run("--force", *words)
