@@ -24,7 +24,7 @@ def drawn(scene: Scene) -> np.ndarray:
     """The picture of a scene pixel for pixel, with what lies on it."""
     box = scene.box(Viewport())
     size = Fit(0, 0, scene.columns, scene.rows)
-    return scene.picture(size, None if scene.values.is_color else None, box=box, overlays=True).pixels
+    return scene.picture(size, None, box=box, overlays=True).pixels
 
 
 def test_a_segment_is_outlined_where_it_lies(data: Path) -> None:
