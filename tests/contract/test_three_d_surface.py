@@ -161,7 +161,7 @@ def test_each_phase_has_its_surface(run: Run, tmp_path: Path) -> None:
         (("--threshold", 9000, "--output", "a.stl"), 1, "values go from"),
         (("--output", "a.jpg"), 2, "no ending"),
         (("--decimate", 3, "--output", "a.stl"), 2, "a number from 4"),
-        (("--labels", "all", "--output", "a.stl"), 1, "no labels"),
+        (("--labels", "all", "--output", "a.stl"), 1, "not labels"),
         (("--threshold", 1, "--labels", "all", "--output", "a.stl"), 2, "excludes"),
     ],
 )

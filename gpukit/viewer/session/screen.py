@@ -101,27 +101,25 @@ class Screen:
         tolerance : int
             Differences of colours up to this are left as they are, while images move.
         """
-        clear = self._now is None or self._now.chars.shape != target.chars.shape
-        if self._now is None or clear:
-            self._now = blank(target.chars.shape[1], target.chars.shape[0])
-            self._now.back[:] = 0
+        now = self._now  # a signal may forget it at any moment
+        if now is None or now.chars.shape != target.chars.shape:
+            self._now = now = blank(target.chars.shape[1], target.chars.shape[0])
+            now.back[:] = 0
             self._write(b"\x1b[0m\x1b[2J")
             changed = np.ones(target.chars.shape, bool)
             if self.colors == "none":
                 changed = target.chars != 0x20
         else:
-            changed = self._changed(target, tolerance)
+            changed = self._changed(now, target, tolerance)
         follows = target.chars == 0
         changed[:, :-1] |= changed[:, 1:] & follows[:, 1:]
         lines, columns = np.nonzero(changed & ~follows)
         if not len(lines):
-            return True
+            return self._now is now
         order = np.lexsort((columns, _ranks(target.chars.shape[0])[lines]))
-        return self._send(target, lines[order], columns[order])
+        return self._send(now, target, lines[order], columns[order]) and self._now is now
 
-    def _changed(self, target: CellGrid, tolerance: int) -> NDArray[np.bool_]:
-        now = self._now
-        assert now is not None
+    def _changed(self, now: CellGrid, target: CellGrid, tolerance: int) -> NDArray[np.bool_]:
         changed: NDArray[np.bool_] = np.asarray(now.chars != target.chars)
         if self.colors == "none":
             return changed
@@ -137,7 +135,7 @@ class Screen:
             changed |= apart & matters
         return changed
 
-    def _send(self, target: CellGrid, lines: NDArray[np.intp], columns: NDArray[np.intp]) -> bool:
+    def _send(self, now: CellGrid, target: CellGrid, lines: NDArray[np.intp], columns: NDArray[np.intp]) -> bool:
         data, ends = cell_bytes(target, lines, columns, self.colors, self.utf8)
         at_once = len(data) < _AT_ONCE
         if at_once:
@@ -153,8 +151,6 @@ class Screen:
             self._write(data[written:piece])
             written = piece
         complete_cells = int(np.searchsorted(ends, written, side="right"))
-        now = self._now
-        assert now is not None
         at = (lines[:complete_cells], columns[:complete_cells])
         for there, part in ((now.chars, target.chars), (now.front, target.front), (now.back, target.back)):
             there[at] = part[at]
