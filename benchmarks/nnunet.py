@@ -108,7 +108,7 @@ def run_gpukit(logits: np.ndarray, case: Case) -> np.ndarray:
     from gpukit.ai.inference.merger import Block
     from gpukit.ai.model.volume_spec import OutputSpec
     from gpukit.geometry import Grid
-    from gpukit.volume import Label
+    from gpukit.segmentation import Label
 
     code = ("1", "99TEST", "test")
     output = OutputSpec(activation="none", labels=tuple(Label(n, str(n), code, code) for n in range(1, CLASSES)))

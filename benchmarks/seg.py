@@ -140,7 +140,7 @@ def main() -> None:
     import pydicom
 
     from gpukit.dicom.segmentation.seg_write import write_seg
-    from gpukit.volume import Label, Segmentation
+    from gpukit.segmentation import Label, Segmentation
 
     code, kind = ("123037004", "SCT", "Anatomical Structure"), ("10200004", "SCT", "Liver")
     with tempfile.TemporaryDirectory() as name:

@@ -145,7 +145,7 @@ def run_openvino(case: Case, module: Any, values: Any) -> Any:
 
 def _output(case: Case) -> Any:
     from gpukit.ai.model.description import OutputSpec
-    from gpukit.volume import Label
+    from gpukit.segmentation import Label
 
     code = ("1", "99TEST", "test")
     return OutputSpec(activation="softmax", labels=tuple(Label(v, str(v), code, code) for v in range(1, case.classes)))

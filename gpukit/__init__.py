@@ -15,11 +15,11 @@ _PUBLIC = {
     "Ellipse": "gpukit.measure.region.shapes",
     "GpukitError": "gpukit.errors",
     "Grid": "gpukit.geometry",
-    "Label": "gpukit.volume",
+    "Label": "gpukit.segmentation",
     "Measurement": "gpukit.findings.measurement",
     "Polygon": "gpukit.measure.region.shapes",
     "Quantity": "gpukit.findings.measurement",
-    "Segmentation": "gpukit.volume",
+    "Segmentation": "gpukit.segmentation",
     "SourceInstance": "gpukit.volume",
     "Sphere": "gpukit.measure.region.shapes",
     "Volume": "gpukit.volume",
@@ -92,9 +92,9 @@ if TYPE_CHECKING:
     from gpukit.rendering.mpr.planes import mip as mip
     from gpukit.rendering.mpr.planes import mpr as mpr
     from gpukit.rendering.scene.camera import render as render
+    from gpukit.segmentation import Label as Label
+    from gpukit.segmentation import Segmentation as Segmentation
     from gpukit.transfers import count_transfers as count_transfers
-    from gpukit.volume import Label as Label
-    from gpukit.volume import Segmentation as Segmentation
     from gpukit.volume import SourceInstance as SourceInstance
     from gpukit.volume import Volume as Volume
 

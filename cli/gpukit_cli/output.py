@@ -5,27 +5,16 @@ Standard output carries data only. Every JSON document is an object with a ``sch
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpukit.documents.atomic import atomic_path
-from gpukit.documents.json_csv import csv_cell, json_text
+from gpukit.documents.json_csv import json_text
 from gpukit.errors import OutputError
 from gpukit_cli.streams import ESCAPED, write_stderr, write_stdout
 
-__all__ = ["csv_text", "emit", "json_text", "table"]
-
-
-def csv_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Comma-separated values with a header line (RFC 4180, line feed at the end of lines); no cell is a formula."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
-    return out.getvalue()
+__all__ = ["emit", "json_text", "table"]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

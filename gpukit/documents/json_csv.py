@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "csv_cell", "json_text", "plain"]
+__all__ = ["SCHEMA_VERSION", "csv_cell", "csv_text", "json_text", "plain"]
 
 #: Raised by one when a field changes its meaning or goes away; new fields do not count.
 SCHEMA_VERSION = 1
@@ -55,3 +57,11 @@ def csv_cell(value: Any) -> Any:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Comma-separated values with a header line (RFC 4180, line feed at the end of lines); no cell is a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([csv_cell(cell) for cell in row] for row in (columns, *rows))
+    return out.getvalue()

@@ -22,8 +22,9 @@ from gpukit.files.metaimage_header import read_header
 from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Volume
 
 __all__ = ["read_metaimage", "write_metaimage"]
 

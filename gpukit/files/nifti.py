@@ -27,8 +27,9 @@ from gpukit.files.nifti_header import RGB, NiftiHeader, read_header
 from gpukit.files.provenance import KEY, stated, stored_array
 from gpukit.files.voxel_data import read_voxels
 from gpukit.geometry import Grid
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Volume
 
 __all__ = ["read_nifti", "write_nifti"]
 

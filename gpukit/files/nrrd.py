@@ -22,8 +22,9 @@ from gpukit.files.data_files import data_file, file_names, listed_names
 from gpukit.files.provenance import KEY, stated_json, stored_array
 from gpukit.files.voxel_data import StoredVoxels, read_voxels
 from gpukit.geometry import Grid
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit, finite_number, finite_numbers
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Volume
 
 __all__ = ["read_nrrd", "write_nrrd"]
 

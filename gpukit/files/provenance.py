@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.device import move
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["KEY", "made_by", "png_texts", "stated", "stated_json", "stored_array"]
 

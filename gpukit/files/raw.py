@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from gpukit.documents.atomic import atomic_folder
 from gpukit.files.provenance import stored_array
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["description_of", "write_raw"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Any
 
-from gpukit.documents.json_csv import csv_cell, plain
+from gpukit.documents.json_csv import csv_text, plain
 from gpukit.findings.compare import Change, Comparison, Finding
 from gpukit.findings.json_csv import SCHEMA_VERSION, measurement_object
 from gpukit.findings.measurement import UNITS
@@ -95,17 +93,14 @@ def _finding_object(finding: Finding) -> dict[str, Any]:
 
 def comparison_csv(comparison: Comparison) -> str:
     """One line for each quantity of each finding."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     points = [f"value_{n}" for n in range(1, len(comparison.time_points) + 1)]
-    writer.writerow(
-        ["finding", "type", "status", "matched_by", "quantity", "unit", *points, "absolute", "relative", "recist"]
-    )
+    columns = ["finding", "type", "status", "matched_by", "quantity", "unit", *points, "absolute", "relative", "recist"]
+    rows = []
     category = "" if comparison.response is None else comparison.response.category
     for finding in comparison.findings:
         for change in finding.changes:
             numbers = (*change.values, change.absolute, change.relative)
             cells = ["" if value is None else repr(plain(value)) for value in numbers]
             head = [finding.name, finding.kind, finding.status, finding.matched_by, change.name, change.unit]
-            writer.writerow([csv_cell(cell) for cell in (*head, *cells, category)])
-    return out.getvalue()
+            rows.append((*head, *cells, category))
+    return csv_text(columns, rows)

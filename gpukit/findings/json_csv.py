@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from gpukit.documents.json_csv import csv_cell, plain
+from gpukit.documents.json_csv import csv_text, plain
 from gpukit.findings.measurement import Measurement, Options, Row
 
-__all__ = ["SCHEMA_VERSION", "csv_text", "json_text", "measurement_object"]
+__all__ = ["SCHEMA_VERSION", "json_text", "measurement_object", "measurements_csv"]
 
 #: Raised by one when a field changes its meaning or goes away; new fields do not count.
 SCHEMA_VERSION = 1
@@ -70,7 +68,7 @@ def measurement_object(measured: Measurement) -> dict[str, Any]:
     return document
 
 
-def csv_text(rows: Sequence[Row], options: Options) -> str:
+def measurements_csv(rows: Sequence[Row], options: Options) -> str:
     """Return a header line and one line a row; a column for each quantity, with its unit in the next one."""
     names = list(dict.fromkeys(q.name for row in rows if row.measurement for q in row.measurement.quantities))
     columns = [
@@ -83,9 +81,7 @@ def csv_text(rows: Sequence[Row], options: Options) -> str:
         "notes",
         "error",
     ]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(csv_cell, columns))
+    lines = []
     for row in rows:
         measured = row.measurement
         cells: list[Any] = [row.file, "" if row.frame is None else row.frame]
@@ -98,5 +94,5 @@ def csv_text(rows: Sequence[Row], options: Options) -> str:
                 cells += ["" if math.isnan(quantity.value) else repr(plain(quantity.value)), quantity.unit]
         cells.append("" if measured is None or measured.calibration is None else measured.calibration.source)
         cells += ["" if measured is None else "; ".join(measured.notes), row.error]
-        writer.writerow([csv_cell(cell) for cell in cells])
-    return out.getvalue()
+        lines.append(cells)
+    return csv_text(columns, lines)

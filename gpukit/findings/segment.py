@@ -10,8 +10,8 @@ import numpy as np
 
 from gpukit.errors import InputError
 from gpukit.findings.measurement import MaskBlock, Measurement, Options, Row
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation, one_map
 from gpukit.version import __version__
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, one_map
 
 __all__ = ["segmentation_of", "write_seg"]
 

@@ -49,9 +49,9 @@ def _json(rows: Sequence[Row], options: Options) -> str:
 
 
 def _csv(rows: Sequence[Row], options: Options) -> str:
-    from gpukit.findings.json_csv import csv_text
+    from gpukit.findings.json_csv import measurements_csv
 
-    return csv_text(rows, options)
+    return measurements_csv(rows, options)
 
 
 def _gsps(rows: Sequence[Row], path: Path, options: Options) -> None:

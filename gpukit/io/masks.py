@@ -16,7 +16,8 @@ from gpukit.device import move
 from gpukit.errors import FormatError, GeometryError, GpukitError, InputError, SelectionError
 from gpukit.io.open import file_reader
 from gpukit.ops.resample import resample
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["Wanted", "chosen_labels", "mask_labels", "open_mask", "open_masks", "own_masks"]
 

@@ -10,7 +10,8 @@ from gpukit.documents.atomic import atomic_path, check_output
 from gpukit.errors import OutputError
 from gpukit.ops.windowing import Window
 from gpukit.profiling import in_stage
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["FORMATS", "format_of", "save"]
 

@@ -86,7 +86,7 @@ class SegmentMasks:
 
     def _segments(self) -> dict[int, tuple[str, tuple[int, int, int]]]:
         from gpukit.dicom.modules.cielab import from_cielab, label_color
-        from gpukit.volume import ANATOMY, TISSUE, Label
+        from gpukit.segmentation import ANATOMY, TISSUE, Label
 
         results = {}
         for item in self.dataset.get("SegmentSequence") or ():

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpukit.documents.json_csv import csv_text
 from gpukit.errors import OutputExistsError
-from gpukit_cli.output import csv_text, emit, json_text, table
+from gpukit_cli.output import emit, json_text, table
 from gpukit_cli.progress import Progress
 
 

@@ -16,7 +16,7 @@ import gpukit as gk
 from gpukit.io.masks import open_mask
 from gpukit.rendering.scene.camera import camera_view, extent
 from gpukit.rendering.scene.clipping import clip_box, clip_plane
-from gpukit.volume import Segmentation
+from gpukit.segmentation import Segmentation
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

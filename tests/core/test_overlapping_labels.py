@@ -5,7 +5,7 @@ import pytest
 
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, one_map
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation, one_map
 
 WHOLE = Label(value=1, name="whole", category=ANATOMY, type=TISSUE)
 CORE = Label(value=300, name="core", category=ANATOMY, type=TISSUE)

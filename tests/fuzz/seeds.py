@@ -16,7 +16,7 @@ from support.dicom_files import write_series
 from support.rtstruct_files import write_rtstruct
 
 import gpukit as gk
-from gpukit.volume import Label, Segmentation
+from gpukit.segmentation import Label, Segmentation
 
 __all__ = ["write_seeds"]
 

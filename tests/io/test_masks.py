@@ -15,7 +15,8 @@ import gpukit
 from gpukit.errors import FormatError, GeometryError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.io.masks import mask_labels, open_mask, open_masks
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 GRID = Grid.from_axes((5, 6, 7), spacing=(1.5, 2.0, 3.0), origin=(10, -20, 30))
 

@@ -16,7 +16,8 @@ from support.volumes import random_volume
 import gpukit
 from gpukit.errors import OutputError, OutputExistsError
 from gpukit.geometry import LPS_RAS, Grid
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")

@@ -17,7 +17,8 @@ from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.findings.measurement import Row
 from gpukit.findings.segment import segmentation_of
 from gpukit.findings.write import FORMATS, write
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume, one_map
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation, one_map
+from gpukit.volume import Volume
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 #: Voxels of 0.5 x 0.5 x 2 mm.

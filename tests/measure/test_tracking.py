@@ -20,7 +20,8 @@ from gpukit.findings.measurement import Measurement, Quantity, Row
 from gpukit.findings.read import read_measurements
 from gpukit.findings.write import FORMATS, render, write
 from gpukit.io.masks import open_masks
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.volume import Volume
 
 pytest.importorskip("highdicom")
 

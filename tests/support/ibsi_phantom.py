@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 GRID = Grid.from_axes((6, 9, 11), spacing=(0.8, 1.2, 3.0), origin=(5, -7, 20))
 

@@ -32,7 +32,8 @@ from gpukit.ai.transforms.channels import in_order
 from gpukit.documents.json_csv import json_text, plain
 from gpukit.errors import InputError, ModelError
 from gpukit.profiling import stage
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["FORMATS", "OPTIONS", "TASKS", "Job", "Written", "read", "run", "write"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections import deque
@@ -22,7 +20,7 @@ from gpukit.ai.batch.workers import CannotBeginError, Pool, ProcessPool, ThreadP
 from gpukit.ai.registry.find import find_model
 from gpukit.ai.tasks.label_summary import amount
 from gpukit.documents.atomic import PREFIX, atomic_path
-from gpukit.documents.json_csv import csv_cell, json_text
+from gpukit.documents.json_csv import csv_text, json_text
 from gpukit.errors import GpukitError, InputError, OutputError
 
 __all__ = ["Batch", "batch", "drive"]
@@ -342,9 +340,8 @@ def _summarize(made: Batch, job: Mapping[str, Any]) -> None:
     with atomic_path(made.folder / "summary.json", force=True) as temporary:
         text = json_text("batch", {"job": job, **counts, "rows": made.rows})
         temporary.write_text(text, encoding="utf-8")
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("case", "status", "source", "outputs", "seconds", "result", "error"))
+    columns = ("case", "status", "source", "outputs", "seconds", "result", "error")
+    rows = []
     for row in made.rows:
         seconds = sum(row.get("seconds", {}).values()) if row["status"] == "done" else ""
         found = "; ".join(f"{key} {value}" for key, value in _flat(row.get("result", {})))
@@ -352,9 +349,9 @@ def _summarize(made: Batch, job: Mapping[str, Any]) -> None:
             row["case"], row["status"], row["source"], " ".join(row["outputs"]), seconds and f"{seconds:.3f}", found,
             row.get("error", ""),
         )  # fmt: skip
-        rows.writerow(map(csv_cell, cells))
+        rows.append(cells)
     with atomic_path(made.folder / "summary.csv", force=True) as temporary:
-        temporary.write_text(out.getvalue(), encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(csv_text(columns, rows), encoding="utf-8", errors="backslashreplace")
 
 
 def _flat(result: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.description import Model
 from gpukit.errors import InputError, ModelError
 from gpukit.extras import missing_package
-from gpukit.volume import map_of_planes
+from gpukit.segmentation import map_of_planes
 
 if TYPE_CHECKING:
     import torch

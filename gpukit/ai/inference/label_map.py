@@ -31,7 +31,7 @@ from gpukit.ai.transforms.volume_input import copy_box, whole_voxel_start
 from gpukit.geometry import Grid
 from gpukit.ops._mapping import check_affine
 from gpukit.ops.interpolated_labels import interpolated_labels
-from gpukit.volume import map_of_planes
+from gpukit.segmentation import map_of_planes
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class Labelling:
     array : tensor, ``[k, j, i]``
         The label map.
     planes : tensor of uint8 or None, ``[p, k, j, i]``
-        Where labels overlap: bits as in `gpukit.volume.Segmentation`.
+        Where labels overlap: bits as in `gpukit.segmentation.Segmentation`.
     probabilities : tensor of uint8 or None, ``[label, k, j, i]``
         As 255ths, where they are kept.
     """

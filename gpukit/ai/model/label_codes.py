@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from gpukit.volume import ANATOMY
+from gpukit.segmentation import ANATOMY
 
 __all__ = ["coded"]
 

@@ -29,7 +29,7 @@ from gpukit.ai.model.volume_spec import (
 from gpukit.documents.json_reader import Node, read_json
 from gpukit.errors import GpukitError, ModelError
 from gpukit.geometry import reorientation
-from gpukit.volume import Label
+from gpukit.segmentation import Label
 
 __all__ = ["Bundle", "is_bundle", "open_bundle", "read_bundle"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from gpukit.documents.json_reader import Node
 from gpukit.errors import GeometryError
 from gpukit.geometry import reorientation
-from gpukit.volume import Label
+from gpukit.segmentation import Label
 
 __all__ = [
     "INTENSITY",

@@ -26,7 +26,7 @@ from gpukit.ai.transforms.tensors import require
 from gpukit.documents.json_reader import Node, read_json
 from gpukit.errors import GeometryError, InputNotFoundError, ModelError
 from gpukit.geometry import reorientation
-from gpukit.volume import Label
+from gpukit.segmentation import Label
 
 __all__ = ["files_of_nnunet", "is_nnunet", "read_nnunet"]
 

@@ -19,7 +19,8 @@ from gpukit.display.window import as_voi, choose, own_voi, robust_range
 from gpukit.errors import GeometryError
 from gpukit.files.pillow import font, pillow
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,8 @@ from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
 from gpukit.documents.atomic import atomic_path
 from gpukit.errors import InputError
 from gpukit.files.provenance import made_by
-from gpukit.volume import Segmentation, SourceInstance, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import SourceInstance, Volume
 
 __all__ = ["as_markdown", "segmentations", "write_sr"]
 

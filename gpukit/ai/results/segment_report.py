@@ -18,8 +18,9 @@ from gpukit.dicom.modules.source_header import source_header
 from gpukit.dicom.sr.measurement_group import ReportedGroup, ReportedNumber
 from gpukit.documents.atomic import atomic_path
 from gpukit.ops.label_rows import label_rows
+from gpukit.segmentation import Label, Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Label, Segmentation, SourceInstance, Volume
+from gpukit.volume import SourceInstance, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset

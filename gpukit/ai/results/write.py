@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -22,9 +20,10 @@ from gpukit.ai.tasks.detect import Detections
 from gpukit.ai.tasks.report import Report
 from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.documents.atomic import atomic_path
-from gpukit.documents.json_csv import csv_cell, json_text
+from gpukit.documents.json_csv import csv_text, json_text
 from gpukit.errors import InputError
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = [
     "classification_csv",
@@ -106,7 +105,7 @@ def classification_csv(results: Named, failures: Sequence[Mapping[str, str]] = (
         where = (entry["file"], "" if answer.index is None else answer.index, entry["frame"] or "")
         rows += [(*where, p.name, f"{p.probability:.6g}", int(p.found), "", *model) for p in answer.predictions]
     rows += [(f["file"], "", "", "", "", "", f["error"], "", "", "") for f in failures]
-    return _csv(CLASS_COLUMNS, rows)
+    return csv_text(CLASS_COLUMNS, rows)
 
 
 def detections_json(detections: Detections, name: str, profile: Mapping[str, Any] | None = None) -> str:
@@ -132,7 +131,7 @@ def detections_csv(detections: Detections, name: str) -> str:
     """A line for each box, with the model that found it."""
     columns, rows = detection_rows(detections, name)
     identity = [detections.model[key] for key in ("name", "version", "digest")]
-    return _csv((*columns, "model", "version", "digest"), [(*row, *identity) for row in rows])
+    return csv_text((*columns, "model", "version", "digest"), [(*row, *identity) for row in rows])
 
 
 def write_detections(detections: Detections, path: Path, form: str, *, name: str = "", force: bool = False) -> None:
@@ -173,11 +172,3 @@ def write_report(report: Report, path: Path, form: str, *, title: str = "Finding
         write_sr(report, path, force=force)
     else:
         write_text(report_json(report, title) if form == "json" else as_markdown(report, title), path, force=force)
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
-    return out.getvalue()

@@ -12,7 +12,8 @@ from gpukit.device import array_namespace, move
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops.histogram import histogram
 from gpukit.ops.statistics import statistics
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["amount", "chosen_labels", "keep_labels", "summary"]
 

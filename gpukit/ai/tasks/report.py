@@ -12,7 +12,8 @@ from gpukit.ai.tasks.detect import Detections, detect
 from gpukit.ai.tasks.label_summary import amount, summary
 from gpukit.ai.tasks.segment import segment
 from gpukit.errors import InputError, ModelError
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["Finding", "Report", "report"]
 

@@ -17,7 +17,8 @@ from gpukit.ai.transforms.checks import check_spacing
 from gpukit.ai.transforms.tensors import as_array, require
 from gpukit.dicom.modules.cine import frames_as_slices, is_cine
 from gpukit.errors import InputError, ModelError, SelectionError
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["PRECISIONS", "check_settings", "one_image", "one_phase", "segment"]
 

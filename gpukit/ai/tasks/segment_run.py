@@ -25,7 +25,8 @@ from gpukit.ai.transforms.tensors import torch_device
 from gpukit.ai.transforms.volume_input import model_grid
 from gpukit.errors import GpukitError, ModelError
 from gpukit.profiling import stage, staged
-from gpukit.volume import Volume, map_of_planes
+from gpukit.segmentation import map_of_planes
+from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     import torch

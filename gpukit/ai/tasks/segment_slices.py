@@ -11,7 +11,8 @@ from gpukit.ai.model.description import Model
 from gpukit.ai.model.volume_spec import OutputSpec
 from gpukit.ai.transforms.image_input import Pictures
 from gpukit.errors import ModelError
-from gpukit.volume import Volume, map_of_planes
+from gpukit.segmentation import map_of_planes
+from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     import torch

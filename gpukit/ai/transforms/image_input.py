@@ -14,7 +14,7 @@ from gpukit.ai.model.description import Model
 from gpukit.ai.model.image_spec import PictureSpec
 from gpukit.ai.transforms.checks import check_spacing
 from gpukit.ai.transforms.tensors import as_tensor
-from gpukit.ai.transforms.volume_input import build_transform
+from gpukit.ai.transforms.volume_input import build_transform, without_padding
 from gpukit.device import array_namespace
 from gpukit.dicom.modules.acquired_frames import Acquired
 from gpukit.dicom.modules.source_header import source_header
@@ -250,18 +250,7 @@ class Pictures:
 
     def _measured(self, values: torch.Tensor) -> torch.Tensor:
         """Padding and NaN as the lowest measured value of the slice."""
-        import torch
-
-        missing = ~torch.isfinite(values)
-        if self.volume.padding is not None:
-            low, high = self.volume.padding
-            missing |= (values >= low) & (values <= high)
-        if not bool(missing.any()):
-            return values
-        if bool(missing.all()):
-            return torch.zeros_like(values)
-        lowest = torch.where(missing, torch.full_like(values, float("inf")), values).min()
-        return torch.where(missing, lowest, values)
+        return without_padding(values, self.volume.padding)
 
     # ---- size
 

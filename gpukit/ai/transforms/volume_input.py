@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-__all__ = ["build_transform", "copy_box", "model_grid", "prepare", "reach", "uncut_axes", "whole_voxel_start"]
+__all__ = [
+    "build_transform",
+    "copy_box",
+    "model_grid",
+    "prepare",
+    "reach",
+    "uncut_axes",
+    "whole_voxel_start",
+    "without_padding",
+]
 
 _DIRECTION = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 #: Two grids are one, up to a permutation, flips and whole voxels, when indices differ by less than this many voxels.
@@ -136,7 +145,7 @@ def _on_grid(volume: Volume, spec: InputSpec, grid: Grid) -> torch.Tensor:
     from monai.transforms import Orientation
 
     values = as_tensor(volume.array).to(torch.float32).permute(2, 1, 0)[None]
-    values = _without_padding(values, volume.padding)
+    values = without_padding(values, volume.padding)
     start = whole_voxel_start(volume.grid, grid)
     if start is not None:
         # Only permutation and signs matter here, and naming them by the letters keeps MONAI's choice for an oblique
@@ -254,7 +263,8 @@ def copy_box(image: torch.Tensor, start: tuple[int, int, int], size: tuple[int, 
     return result
 
 
-def _without_padding(values: torch.Tensor, padding: tuple[float, float] | None) -> torch.Tensor:
+def without_padding(values: torch.Tensor, padding: tuple[float, float] | None) -> torch.Tensor:
+    """Return values of which padding and what is not finite are the lowest measured one; 0 where none is measured."""
     import torch
 
     missing = ~torch.isfinite(values)

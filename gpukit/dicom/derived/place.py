@@ -79,10 +79,10 @@ def put_position(image: Dataset, volume: Volume, derivation: Derivation, k: int)
 
 def _take_plane(top: Dataset, volume: Volume, header: Dataset) -> None:
     """The source's own statements on its plane, of a picture whose rows and columns are the source's, maybe turned."""
-    axes = [_axis(volume.grid.direction[:, n]) for n in (0, 1)]
-    if None in axes or axes[0][0] == axes[1][0]:  # type: ignore[index]
+    row, column = _axis(volume.grid.direction[:, 0]), _axis(volume.grid.direction[:, 1])
+    if row is None or column is None or row[0] == column[0]:
         return  # a cut across the image, which says nothing of its pixels
-    (across, right), (down, lower) = axes  # type: ignore[misc]
+    (across, right), (down, lower) = row, column
     letters = header.get("PatientOrientation")
     if letters and len(letters) == 2:
         turned = [_turned(str(letters[axis]), sign) for axis, sign in ((across, right), (down, lower))]

@@ -8,7 +8,7 @@ from operator import mul
 import numpy as np
 from numpy.typing import NDArray
 
-from gpukit.volume import Label
+from gpukit.segmentation import Label
 
 __all__ = ["from_cielab", "label_color", "to_cielab"]
 

@@ -7,7 +7,7 @@ C.12.1.1.8). Everything in gpukit that computes with dates and times reads them 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 __all__ = ["joined", "local_time", "parse_da", "parse_dt", "parse_offset", "parse_tm"]
 
@@ -42,7 +42,7 @@ def parse_offset(text: object) -> timezone | None:
     """An offset from UTC ``+0100``, as TimezoneOffsetFromUTC and DT have it; None where it is not one."""
     words = str(text or "").strip()
     if words == "Z":
-        return timezone.utc  # noqa: UP017 - the type of the others
+        return UTC
     match = _OFFSET.fullmatch(words)
     if match is None or int(match[3]) > 59:
         return None

@@ -15,7 +15,8 @@ from gpukit.dicom.reader.headers import scan
 from gpukit.dicom.segmentation.acquired_stack import AcquiredStack, acquired_stack
 from gpukit.dicom.segmentation.contour_raster import rasterise
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.volume import Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset

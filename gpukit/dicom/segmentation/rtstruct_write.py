@@ -19,7 +19,8 @@ from gpukit.dicom.modules.source_frames import plan_planes
 from gpukit.dicom.modules.source_header import fit_character_set, is_valid, new_series_number, short_text, source_header
 from gpukit.dicom.segmentation.outlines import outlines
 from gpukit.errors import InputError
-from gpukit.volume import Segmentation, SourceInstance
+from gpukit.segmentation import Segmentation
+from gpukit.volume import SourceInstance
 
 if TYPE_CHECKING:
     from pydicom import Dataset

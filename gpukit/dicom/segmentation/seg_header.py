@@ -27,7 +27,8 @@ from gpukit.dicom.segmentation.explicit_vr import (
     text,
 )
 from gpukit.dicom.segmentation.seg_template import Kind, describe
-from gpukit.volume import Label, Segmentation, SourceInstance
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import SourceInstance
 
 if TYPE_CHECKING:
     from pydicom import Dataset

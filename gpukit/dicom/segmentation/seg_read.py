@@ -17,7 +17,8 @@ from gpukit.dicom.reader.headers import Header, scan
 from gpukit.dicom.segmentation.acquired_stack import acquired_stack
 from gpukit.dicom.segmentation.seg_frames import Slot, frames_of, own_grid, slot_in
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError, TooLargeError
-from gpukit.volume import GeometryStatus, Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import GeometryStatus, Volume
 
 if TYPE_CHECKING:
     from pydicom import Dataset

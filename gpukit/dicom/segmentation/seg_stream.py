@@ -58,7 +58,7 @@ class OverlappingMasks(Masks):
     Parameters
     ----------
     planes : array of uint8, ``[p, plane, row, column]``
-        As in `gpukit.volume.Segmentation`.
+        As in `gpukit.segmentation.Segmentation`.
     order_of : sequence of int
         The number there of each segment.
     """

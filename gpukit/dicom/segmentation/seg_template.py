@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gpukit.dicom.modules.cielab import label_color, to_cielab
 from gpukit.dicom.modules.source_frames import Planes
 from gpukit.dicom.modules.source_header import REQUIRED, fit_character_set, is_valid, new_series_number, short_text
-from gpukit.volume import Label, Segmentation
+from gpukit.segmentation import Label, Segmentation
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -21,7 +21,7 @@ from gpukit.dicom.segmentation.seg_template import Kind, make_template
 from gpukit.errors import InputError
 from gpukit.extras import missing_package
 from gpukit.ops.label_rows import label_rows
-from gpukit.volume import Label, Segmentation
+from gpukit.segmentation import Label, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

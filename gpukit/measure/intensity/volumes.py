@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from gpukit.measure.intensity.measured_image import Image, MeasuredImage, open_m
 from gpukit.measure.intensity.statistics import finished, single
 from gpukit.measure.region.regions import Part, Region, Slices, parts_of
 from gpukit.ops._arrays import invalid
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["METHODS", "volume", "volumes"]
 
-METHODS = ("voxels", "mesh", "planimetric")
+Method = Literal["voxels", "mesh", "planimetric"]
+METHODS: tuple[Method, ...] = get_args(Method)
 _VOLUME = Code("118565006", "SCT", "Volume")
 _SURFACE = Code("C0JK", "IBSI", "Surface Area of Mesh")
 
@@ -61,7 +63,7 @@ def volumes(
     region: Region = None,
     *,
     values: tuple[float | None, float | None] | None = None,
-    method: Literal["voxels", "mesh", "planimetric"] = "voxels",
+    method: Method = "voxels",
     slice: Slices = "all",
     labels: Any = None,
     threshold: float = 0.5,

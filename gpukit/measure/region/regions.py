@@ -18,7 +18,8 @@ from gpukit.geometry import Grid
 from gpukit.measure.region.shapes import Box, Circle, Ellipse, Polygon, Sphere
 from gpukit.ops._arrays import device, real_dtype
 from gpukit.ops.polygon import polygon_mask
-from gpukit.volume import Segmentation, SourceInstance, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import SourceInstance, Volume
 
 __all__ = ["Part", "Region", "parts_of"]
 

@@ -25,7 +25,8 @@ from gpukit.measure.region.shapes import Polygon
 from gpukit.measure.spatial.areas import shape_on
 from gpukit.measure.spatial.calibration import grid_calibration
 from gpukit.measure.spatial.series_space import space_of
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["Axes", "axes_of", "bidirectional"]
 

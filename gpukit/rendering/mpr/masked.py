@@ -11,7 +11,8 @@ from gpukit.device import array_namespace
 from gpukit.errors import GeometryError, SelectionError
 from gpukit.ops._arrays import device
 from gpukit.rendering.mpr.sampling import real_type
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["masked"]
 

@@ -25,8 +25,9 @@ from gpukit.rendering.mpr.view import View
 from gpukit.rendering.scene.camera import MARGIN, camera_view, check_size, draw_rays, extent, picture, ray_grid
 from gpukit.rendering.scene.overlays import labels_for
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, transfer_for
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Voi, Volume
+from gpukit.volume import Voi, Volume
 
 __all__ = ["METHODS", "azimuths", "fly", "rotate", "surface_look"]
 

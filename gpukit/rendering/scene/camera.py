@@ -19,8 +19,9 @@ from gpukit.rendering.mpr.view import View
 from gpukit.rendering.scene.out_of_core import cast, room
 from gpukit.rendering.scene.overlays import labels_for, second_for
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, transfer_for
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Volume
 
 __all__ = ["MARGIN", "camera_view", "check_size", "draw_rays", "extent", "picture", "ray_grid", "render"]
 

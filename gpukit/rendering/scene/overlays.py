@@ -15,7 +15,8 @@ from gpukit.geometry import Grid
 from gpukit.ops._arrays import device
 from gpukit.ops.raycast import Labels, Second
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["MASK_MODES", "label_color", "labels_for", "second_for"]
 

@@ -12,8 +12,9 @@ from gpukit.device import move
 from gpukit.errors import InputError, SelectionError
 from gpukit.ops.isosurface import Mesh, decimate, isosurface, largest_part
 from gpukit.ops.isosurface import smooth as smoothed
+from gpukit.segmentation import Segmentation
 from gpukit.units import ValueUnit
-from gpukit.volume import Segmentation, Volume
+from gpukit.volume import Volume
 
 __all__ = ["Mesh", "label_surfaces", "surface", "usual_threshold"]
 

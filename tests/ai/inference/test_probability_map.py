@@ -14,7 +14,8 @@ from gpukit.dicom.derived.mr_series import write_mr_series
 from gpukit.dicom.segmentation.seg_read import read_seg
 from gpukit.errors import InputError, ModelError
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Volume
+from gpukit.segmentation import Label
+from gpukit.volume import Volume
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("monai", reason="monai is not installed")

@@ -21,7 +21,7 @@ from gpukit.ai.inference.window_order import Schedule
 from gpukit.ai.model.volume_spec import OutputSpec
 from gpukit.errors import ModelError
 from gpukit.geometry import Grid
-from gpukit.volume import Label
+from gpukit.segmentation import Label
 
 
 class Plain:

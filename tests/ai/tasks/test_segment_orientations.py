@@ -31,13 +31,7 @@ OBLIQUE = np.eye(3) + np.sin(np.radians(20)) * _CROSS + (1 - np.cos(np.radians(2
 MOVED = (1, 2, -1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    # Volumes are so small that threads would only wait for each other.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def name(order: np.ndarray) -> str:

@@ -18,7 +18,8 @@ from gpukit.ai.inference.merger import Block
 from gpukit.ai.model.volume_spec import InputSpec, OutputSpec, TransformSpec
 from gpukit.ai.transforms.volume_input import model_grid, prepare, whole_voxel_start
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Volume
+from gpukit.segmentation import Label
+from gpukit.volume import Volume
 
 CODES = ["RAS", "LIA", "LPS", "PIR", "SAL", "IRP"]
 

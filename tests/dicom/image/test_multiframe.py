@@ -9,18 +9,12 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 from support.dicom_files import ROOT, ds, rotation
+from support.dicom_items import item
 
 import gpukit as gk
 from gpukit.errors import FormatError, GeometryError
 
 SHAPE = (4, 3, 5)
-
-
-def item(**values) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def affine_of(angles=(10.0, -20.0, 30.0)) -> np.ndarray:

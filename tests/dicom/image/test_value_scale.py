@@ -20,6 +20,7 @@ from pydicom.uid import (
     RTDoseStorage,
 )
 from support.dicom_files import ROOT, write_series
+from support.dicom_items import item
 
 import gpukit as gk
 from gpukit.dicom.image.frame import open_frame
@@ -28,13 +29,6 @@ from gpukit.io.open import open_each
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 STORED = np.arange(1000, 1000 + 3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
-
-
-def item(**values: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def multiframe(path: Path, sop_class: str, modality: str, array: np.ndarray, **top: Any) -> Dataset:

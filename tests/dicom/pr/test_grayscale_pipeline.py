@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pydicom.dataset import Dataset
+from support.dicom_items import item
 
 from gpukit.dicom.pr.grayscale_pipeline import show_values
-
-
-def item(**values: object) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 @pytest.mark.parametrize("slope", [2, 0])

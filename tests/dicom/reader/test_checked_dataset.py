@@ -21,7 +21,7 @@ from gpukit.dicom.reader.headers import read_dataset
 from gpukit.errors import FormatError, GpukitError
 from gpukit.findings.read import read_measurements
 from gpukit.io.masks import mask_labels
-from gpukit.volume import Label, Segmentation
+from gpukit.segmentation import Label, Segmentation
 from gpukit_cli.main import main
 
 pytest.importorskip("highdicom", reason="the objects of these tests are written with highdicom: extra dicom")

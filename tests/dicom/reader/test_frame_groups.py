@@ -18,6 +18,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 from support.dicom_files import new_slice
+from support.dicom_items import item
 
 import gpukit as gk
 from gpukit.dicom.image.planes_of import planes_of
@@ -26,13 +27,6 @@ from gpukit.dicom.reader.headers import Header, read_header
 from gpukit.errors import FormatError, GpukitError
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
-
-
-def item(**values) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def enhanced(count: int = 40, seed: int = 0) -> Dataset:

@@ -19,7 +19,8 @@ from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import GeometryError
 from gpukit.findings.measurement import Row
 from gpukit.findings.write import FORMATS, write
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, Volume
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.volume import Volume
 
 #: What an object says of its place, size and frame of reference.
 PLACE = {

@@ -18,7 +18,8 @@ from gpukit.dicom.segmentation.seg_read import read_seg
 from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import FormatError, GeometryError, GpukitError, SelectionError
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 
 def truth(path: Path, grid: Grid) -> np.ndarray:

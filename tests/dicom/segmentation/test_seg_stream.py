@@ -22,8 +22,9 @@ from gpukit.dicom.segmentation.seg_read import read_seg
 from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
+from gpukit.segmentation import Label, Segmentation
 from gpukit.transfers import count_transfers
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.volume import Volume
 
 #: What differs from one writing to the next: identifiers, and the moment.
 FRESH = {

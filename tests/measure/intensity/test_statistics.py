@@ -23,7 +23,8 @@ from gpukit.measure.intensity.features import PEAK_RADIUS, Bins
 from gpukit.measure.intensity.statistics import rois
 from gpukit.measure.intensity.volumes import parse_range, volumes
 from gpukit.measure.region.regions import parts_of
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 
 def image(unit: str = "1", seed: int = 1, **facts) -> Volume:

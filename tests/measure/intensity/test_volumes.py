@@ -13,7 +13,7 @@ from gpukit.dicom.image.frame import open_frame
 from gpukit.errors import GeometryError, GpukitError
 from gpukit.measure.intensity.statistics import roi
 from gpukit.measure.intensity.volumes import volume as volume_of
-from gpukit.volume import Label, Segmentation
+from gpukit.segmentation import Label, Segmentation
 
 DETECTOR = {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 1.25}
 PLACE = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [0.5, 0.5]}

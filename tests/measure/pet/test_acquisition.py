@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from support.dicom_items import item
 from support.pet_files import DOSE, HALF_LIFE, INJECTED, ROOT, SCANNED, WEIGHT, da, expected, tm, write_pet
 
 import gpukit as gk
@@ -181,13 +182,6 @@ def test_suv_of_a_series_with_padding_in_each_slice_leaves_it_out(tmp_path: Path
 
 
 # --- enhanced images ---------------------------------------------------------------------------------------------
-
-
-def item(**values: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def enhanced(path: Path, *, legacy: bool = False, **top: Any) -> None:

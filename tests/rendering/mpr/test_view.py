@@ -11,7 +11,8 @@ from gpukit.errors import GeometryError, InputError, SelectionError
 from gpukit.geometry import Grid
 from gpukit.rendering.mpr.masked import masked
 from gpukit.rendering.mpr.view import turned_normal
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
 

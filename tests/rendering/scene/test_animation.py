@@ -18,7 +18,8 @@ from gpukit.geometry import Grid
 from gpukit.rendering.scene.animation import azimuths, fly, rotate
 from gpukit.rendering.scene.clipping import clip_box
 from gpukit.rendering.scene.transfer_function import Transfer
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 GREY = Transfer("grey", ((0.0, (0, 0, 0), 0.0), (255.0, (1, 1, 1), 1.0)))
 

@@ -20,7 +20,8 @@ from gpukit.geometry import Grid
 from gpukit.rendering.scene.clipping import clip_box, clip_plane
 from gpukit.rendering.scene.out_of_core import cast
 from gpukit.rendering.scene.transfer_function import Transfer, find_transfer, names_of_transfers, read_transfer
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
 
 SOLID = Transfer("solid", ((0.5, (1, 1, 1), 0.0), (1.0, (1, 1, 1), 9.0)))
 GREY = Transfer("grey", ((0.0, (1, 1, 1), 0.0), (1.0, (1, 1, 1), 0.03)))

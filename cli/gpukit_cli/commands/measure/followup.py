@@ -26,7 +26,7 @@ from gpukit_cli.progress import Progress
 
 if TYPE_CHECKING:
     from gpukit.findings.measurement import Row
-    from gpukit.volume import Segmentation
+    from gpukit.segmentation import Segmentation
 
 __all__ = ["register"]
 

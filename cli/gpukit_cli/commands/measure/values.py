@@ -198,16 +198,15 @@ def volume(
         raise typer.BadParameter("--roi or --threshold is needed: which voxels count?")
     from gpukit.measure.intensity.volumes import METHODS, parse_range, volumes
 
-    if method not in METHODS:
+    by = next((known for known in METHODS if known == method), None)
+    if by is None:
         raise typer.BadParameter(f"--method {method}: there are {', '.join(METHODS)}")
     values = None if threshold is None else checked(parse_range, threshold)
     with Progress() as progress:
-        # the words of both were looked at above; mypy sees text where `volumes` names the words
         measurements = on_series(
             opening, inputs, where, slices_given(slice_) if slice_ else "all", progress,
             lambda image, at: volumes(
-                image, where, values=values, method=method, slice=at, labels=labels_given(labels),  # type: ignore[arg-type]
-                threshold=mask_threshold,
+                image, where, values=values, method=by, slice=at, labels=labels_given(labels), threshold=mask_threshold,
             ),
         )  # fmt: skip
     rows = [row_of(inputs, measured) for measured in measurements]

@@ -13,7 +13,8 @@ from gpukit_cli.failures import warn
 from gpukit_cli.params import numbers
 
 if TYPE_CHECKING:
-    from gpukit.volume import Segmentation, Volume
+    from gpukit.segmentation import Segmentation
+    from gpukit.volume import Volume
 
 __all__ = [
     "Clipping",

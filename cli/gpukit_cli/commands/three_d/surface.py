@@ -19,7 +19,8 @@ from gpukit_cli.progress import Progress
 if TYPE_CHECKING:
     from gpukit.files.mesh import Part
     from gpukit.ops.isosurface import Mesh
-    from gpukit.volume import Segmentation, Volume
+    from gpukit.segmentation import Segmentation
+    from gpukit.volume import Volume
 
 __all__ = ["Made", "parts_of_mask", "register", "surfaces_of", "targets_of"]
 
@@ -207,7 +208,7 @@ def _of_map(volume: Volume, values: list[int | str] | None, how: How) -> list[Ma
     """The surface of each label of an input that is a label map itself."""
     from gpukit.dicom.modules.cielab import label_color
     from gpukit.rendering.scene.surface import label_surfaces
-    from gpukit.volume import Label
+    from gpukit.segmentation import Label
 
     numbers = []
     for word in values or []:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpukit.errors import GpukitError
-from gpukit.volume import Segmentation, Volume
+from gpukit.segmentation import Segmentation
+from gpukit.volume import Volume
 
 __all__ = ["compare", "evaluate"]
 
