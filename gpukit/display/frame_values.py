@@ -152,7 +152,7 @@ def frame_values(
     stored = read_frame(header, frame.index)
     if mask is not None:
         stored = mask(stored)
-    notes: list[str] = []
+    notes = list(frame.plane.notes)
     aspect = pixel_aspect(frame)
     if stored.ndim == 3:
         if header.get("PhotometricInterpretation") != "PALETTE COLOR" and mentions(header, (0x0028, 0x2000)):

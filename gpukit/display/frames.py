@@ -16,6 +16,7 @@ __all__ = ["frame_at", "shown_frames"]
 _SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 #: More frames than this in one file are taken for a damaged header.
 _MOST_FRAMES = 1_000_000
+_STORED = "the rescale slope and intercept make no sense: stored values are shown"
 _PDF = {
     "1.2.840.10008.5.1.4.1.1.104.1": "a PDF document",
     "1.2.840.10008.5.1.4.1.1.104.2": "a CDA document",
@@ -76,9 +77,12 @@ def _without_place(header: Header, n: int, rows: int, columns: int) -> Frame:
         ]
         scale = rescale(pair[0], pair[1], str(header.location))
     except (GpukitError, TypeError, ValueError):
-        return plain
+        return replace(plain, plane=replace(plain.plane, notes=(_STORED,)))
     facts = {"Frame": n + 1, **{k: v for k, v in attributes.items() if v is not None}}
-    return replace(plain, plane=replace(plain.plane, slope=scale.slope, intercept=scale.intercept, facts=facts))
+    plane = replace(
+        plain.plane, slope=scale.slope, intercept=scale.intercept, facts=facts, notes=scale.notes,
+    )  # fmt: skip
+    return replace(plain, plane=plane)
 
 
 def frame_at(source: str | Location | Header, number: int = 1) -> Frame:

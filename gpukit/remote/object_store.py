@@ -160,9 +160,7 @@ def said(address: str) -> Iterator[None]:
             raise InputError(f"the store answers {words}", file=address) from error
         kind = type(error).__name__
         if kind in _NONE_FOUND:
-            raise InputError(
-                f"there are no credentials for the store ({kind})", file=address, fix=credentials
-            ) from error
+            raise InputError(f"the store needs credentials ({kind})", file=address, fix=credentials) from error
         if isinstance(error, OSError) and error.errno in _LOCAL:
             raise InputError(f"the object cannot be stored: {error.strerror}", file=address) from error
         if isinstance(error, ValueError) or kind == "ParamValidationError":

@@ -251,7 +251,7 @@ def test_what_google_refuses_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
     try:
-        for status, says in ((401, "there are no credentials"), (403, r"refuses the credentials \(403")):
+        for status, says in ((401, "needs credentials"), (403, r"refuses the credentials \(403")):
             Refuses.status = status
             with pytest.raises(InputError, match=rf"{says}.*GOOGLE_APPLICATION") as told:
                 find_cases("gs://archive/p")
@@ -262,7 +262,7 @@ def test_what_google_refuses_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     (tmp_path / "key.json").write_text('{"type": "service_account", "private_key": "quite"}')
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
-    with pytest.raises(InputError, match=r"no credentials for the store.*GOOGLE_APPLICATION") as told:
+    with pytest.raises(InputError, match=r"the store needs credentials.*GOOGLE_APPLICATION") as told:
         find_cases("gs://archive/p")
     assert "quite" not in str(told.value)
 
@@ -274,7 +274,7 @@ def test_an_azure_account_is_named_by_its_parts(
     blob = pytest.importorskip("azure.storage.blob", reason="needed: pip install 'gpukit[cloud]'")
     for name in ("CONNECTION_STRING", "ACCOUNT", "KEY", "SAS_TOKEN"):
         monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
-    with pytest.raises(InputError, match=r"no credentials for the store.*AZURE_STORAGE_CONNECTION_STRING"):
+    with pytest.raises(InputError, match=r"the store needs credentials.*AZURE_STORAGE_CONNECTION_STRING"):
         find_cases("azure://archive/p")
     with azure_served(tmp_path_factory.mktemp("azure")) as store:
         store.put("p/v.nii", b"x")

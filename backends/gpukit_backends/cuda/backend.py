@@ -111,7 +111,7 @@ def _index(device: str) -> int:
 
 
 def _extra(nvidia: Driver) -> str:
-    """Return the extra whose CuPy this driver can run; the newest where there is no driver to ask."""
+    """Return the extra with the CuPy that this driver runs; without a driver the newest."""
     return "cuda12" if nvidia.cuda == 12 else "cuda13"
 
 

@@ -15,7 +15,7 @@ _BASE = 1 << 30
 
 
 def main(requests: BinaryIO, answers: BinaryIO) -> int:
-    """Answer requests until there are no more."""
+    """Answer requests until standard input ends."""
     import gdcm
 
     for name in ("WarningOff", "ErrorOff", "DebugOff"):

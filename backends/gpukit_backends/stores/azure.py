@@ -67,7 +67,7 @@ def _account() -> tuple[str, Any]:
     account = os.environ.get("AZURE_STORAGE_ACCOUNT", "")
     address = os.environ.get("AZURE_STORAGE_SERVICE_ENDPOINT") or f"https://{account}.blob.core.windows.net"
     if not account:
-        raise InputError("there are no credentials for the store", fix=AzureProvider.credentials)
+        raise InputError("the store needs credentials", fix=AzureProvider.credentials)
     if key := os.environ.get("AZURE_STORAGE_KEY"):
         return address, {"account_name": account, "account_key": key}
     if token := os.environ.get("AZURE_STORAGE_SAS_TOKEN"):
@@ -76,5 +76,5 @@ def _account() -> tuple[str, Any]:
         from azure.identity import DefaultAzureCredential
     except ImportError:
         fix = f"{AzureProvider.credentials}; or install azure-identity"
-        raise InputError("there are no credentials for the store", fix=fix) from None
+        raise InputError("the store needs credentials", fix=fix) from None
     return address, DefaultAzureCredential()

@@ -26,7 +26,7 @@ def series(inputs: Inputs, as_json: Json = False) -> None:
     found = list_series(collection)
     notes = [*left_aside(collection, True)]
     if not found and collection.others:
-        notes.append(f"there is no image series, only {', '.join(collection.others)}")
+        notes.append(f"no image series is here, only {', '.join(collection.others)}")
     for note in notes:
         warn(note)
     if as_json:

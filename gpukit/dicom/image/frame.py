@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ __all__ = ["Frame", "frames_of", "open_frame", "parse_frames"]
 
 #: More tiles than this in one file are taken for a damaged header.
 _MOST_TILES = 1_000_000
+#: Of the parallelogram of two axes of length 1, whatever rounding made of them.
+_LEAST_AREA = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,7 @@ class Frame:
     def to_patient(self, x: float, y: float) -> tuple[float, float, float] | None:
         """LPS mm of the point (column, row); None where the frame has no place in the patient (PS3.3 C.7.6.2.1-1)."""
         plane = self.plane
-        if plane.position is None or plane.orientation is None or plane.spacing is None:
+        if plane.position is None or plane.orientation is None or plane.spacing is None or _is_flat(plane.orientation):
             return None
         along, down = np.asarray(plane.orientation[:3]), np.asarray(plane.orientation[3:])
         place = np.asarray(plane.position) + x * plane.spacing[1] * along + y * plane.spacing[0] * down
@@ -166,7 +169,7 @@ class Frame:
 
         plane = self.plane
         shape = (1, self.rows, self.columns)
-        if plane.position is None or plane.orientation is None or plane.spacing is None:
+        if plane.position is None or plane.orientation is None or plane.spacing is None or _is_flat(plane.orientation):
             geometry = GeometryStatus(position=False, spacing=False, depth=False)
             return Grid(shape, np.eye(4)), geometry, "the frame has no place in the patient: its grid is in pixels"
         along, down = np.asarray(plane.orientation[:3]), np.asarray(plane.orientation[3:])
@@ -178,6 +181,11 @@ class Frame:
         affine[:3, 3] = plane.position
         note = "" if step > 0 else "no slice thickness: one frame has an area, no volume"
         return Grid(shape, affine), GeometryStatus(depth=step > 0), note
+
+
+def _is_flat(orientation: Sequence[float]) -> bool:
+    """Whether the two axes span no plane: one has no length, or both have one direction."""
+    return bool(np.linalg.norm(np.cross(orientation[:3], orientation[3:])) < _LEAST_AREA)
 
 
 def frames_of(header: Header) -> list[Frame]:
