@@ -23,6 +23,6 @@ def errors_of(path: Path, kind: str = "") -> list[str]:
     """What dciodvfy calls an error; `kind` is a word of the object's name, which it must have recognised."""
     result = subprocess.run([program("dciodvfy"), str(path)], capture_output=True, timeout=120)
     lines = (result.stdout + result.stderr).decode("utf-8", "replace").splitlines()
-    known = [line for line in lines if not line.startswith(("Error", "Warning"))]
-    assert any(kind in line for line in known), lines  # it was recognised, so it was checked
+    names = [line for line in lines if not line.startswith(("Error", "Warning"))]
+    assert any(kind in line for line in names), lines  # it was recognised, so it was checked
     return [line for line in lines if line.startswith("Error")]

@@ -198,7 +198,7 @@ def volume(
         raise typer.BadParameter("--roi or --threshold is needed: which voxels count?")
     from gpukit.measure.intensity.volumes import METHODS, parse_range, volumes
 
-    by = next((known for known in METHODS if known == method), None)
+    by = next((one for one in METHODS if one == method), None)
     if by is None:
         raise typer.BadParameter(f"--method {method}: there are {', '.join(METHODS)}")
     values = None if threshold is None else checked(parse_range, threshold)
